@@ -1,0 +1,151 @@
+"""The convolutional Siamese network of Koch, Zemel and Salakhutdinov (2015), section 3.1 and figure 4."""
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+IMAGE_SIZE_PX = 105
+FLAT_UNITS = 9216  # 256 channels of 6 x 6, what the last convolution leaves of 105 x 105
+EMBEDDING_UNITS = 4096
+PARAMETERS = 38_951_745
+BLOCK_ELEMENTS = 1 << 26  # of a broadcast difference: 256 MiB in float32
+
+Activation = Literal["relu", "selu"]
+Initialisation = Literal["paper", "modern"]
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """What of the network may differ from one checkpoint to another."""
+
+    activation: Activation = "relu"
+    """Unit behind each convolution; the paper's is "relu"."""
+
+    batch_norm: bool = False
+    """Normalise before each activation; exists while training only, see `SiameseNetwork.folded`."""
+
+    dropout: float = 0.0
+    """Share of the flattened features that is dropped while training, in [0, 1)."""
+
+    def __post_init__(self) -> None:
+        if self.activation not in get_args(Activation):
+            raise ValueError(f"activation is {self.activation!r}, must be one of {', '.join(get_args(Activation))}.")
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout is {self.dropout}, must lie in [0, 1).")
+
+
+class SiameseNetwork(nn.Module):
+    """Two images through one tower, compared by a learned weighted L1 distance; 38,951,745 parameters.
+
+    `embed` and `compare` are apart so that an image is embedded once, however many it is compared with.
+    Pooling stands before the rectifier: max and a rising function commute, and a quarter of the elements remain.
+    """
+
+    def __init__(
+        self,
+        config: NetworkConfig = NetworkConfig(),
+        initialisation: Initialisation = "modern",
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        self.config = config
+        self.convolutions = nn.ModuleList(
+            [nn.Conv2d(1, 64, 10), nn.Conv2d(64, 128, 7), nn.Conv2d(128, 128, 4), nn.Conv2d(128, 256, 4)]
+        )
+        self.embedding = nn.Linear(FLAT_UNITS, EMBEDDING_UNITS)
+        self.head = nn.Linear(EMBEDDING_UNITS, 1)
+        if config.batch_norm:
+            self.convolution_norms = nn.ModuleList(nn.BatchNorm2d(c.out_channels) for c in self.convolutions)
+            self.embedding_norm = nn.BatchNorm1d(EMBEDDING_UNITS)
+        initialise(self, initialisation, generator)
+
+    def embed(self, images: Float[Tensor, "batch 1 105 105"]) -> Float[Tensor, "batch 4096"]:
+        """Images with ink 1 on paper 0 to vectors of 4096 numbers in [0, 1] (the sigmoid units of figure 4)."""
+        features = images
+        for index, convolution in enumerate(self.convolutions):
+            features = convolution(features)
+            if self.config.batch_norm:
+                features = self.convolution_norms[index](features)
+            if index < 3:
+                features = F.max_pool2d(features, 2)
+            features = F.relu(features) if self.config.activation == "relu" else F.selu(features)
+        features = F.dropout(features.flatten(1), self.config.dropout, self.training)
+        units = self.embedding(features)
+        if self.config.batch_norm:
+            units = self.embedding_norm(units)
+        return torch.sigmoid(units)
+
+    def compare(self, a: Float[Tensor, "*batch 4096"], b: Float[Tensor, "*batch 4096"]) -> Float[Tensor, "*batch"]:
+        """Logits of "the same character" for embeddings that stand at the same place in `a` and `b`."""
+        return self.head((a - b).abs()).squeeze(-1)
+
+    def compare_all(self, a: Float[Tensor, "n 4096"], b: Float[Tensor, "m 4096"]) -> Float[Tensor, "n m"]:
+        """Logits of each of `a` with each of `b`.
+
+        With a head that never rewards a difference this is an L1 distance of scaled embeddings (`torch.cdist`);
+        otherwise the differences are made block by block.
+        """
+        weight, bias = self.head.weight[0], self.head.bias[0]
+        if bool((weight <= 0).all()):
+            return bias - torch.cdist(a * -weight, b * -weight, p=1)
+        rows = max(1, BLOCK_ELEMENTS // max(1, b.numel()))
+        return torch.cat([self.compare(block[:, None], b[None]) for block in a.split(rows)])
+
+    def forward(
+        self, first: Float[Tensor, "batch 1 105 105"], second: Float[Tensor, "batch 1 105 105"]
+    ) -> Float[Tensor, "batch"]:
+        """Logits for pairs of images, both towers in one pass."""
+        a, b = self.embed(torch.cat([first, second])).chunk(2)
+        return self.compare(a, b)
+
+    @torch.no_grad()
+    def keep_head_a_distance(self) -> None:
+        """Clamp the head so that a difference never speaks for sameness; called after an optimiser step."""
+        self.head.weight.clamp_(max=0)
+
+    @torch.no_grad()
+    def folded(self) -> "SiameseNetwork":
+        """The same function without batch normalisation and drop-out: exactly the paper's layers."""
+        plain = SiameseNetwork(NetworkConfig(activation=self.config.activation)).to(self.head.weight)
+        plain.head.load_state_dict(self.head.state_dict())
+        layers = [*self.convolutions, self.embedding]
+        norms = [*self.convolution_norms, self.embedding_norm] if self.config.batch_norm else [None] * len(layers)
+        for target, layer, norm in zip([*plain.convolutions, plain.embedding], layers, norms, strict=True):
+            scale = 1.0 if norm is None else norm.weight / torch.sqrt(norm.running_var + norm.eps)
+            shift = 0.0 if norm is None else norm.bias - norm.running_mean * scale
+            rows = scale if norm is None else scale.view(-1, *[1] * (layer.weight.ndim - 1))
+            target.weight.copy_(layer.weight * rows)
+            target.bias.copy_(layer.bias * scale + shift)
+        return plain.eval()
+
+
+@torch.no_grad()
+def initialise(network: SiameseNetwork, scheme: Initialisation, generator: torch.Generator | None = None) -> None:
+    """Draw the weights: "paper" as section 3.2 of Koch et al. says, "modern" after He et al. (2015).
+
+    The paper: convolutions N(0, 0.01) with bias N(0.5, 0.01), the 9216 x 4096 layer and the head N(0, 0.2).
+    "modern" gives a head of one sign, so that training starts from a distance.
+    """
+    for layer in network.convolutions:
+        if scheme == "paper":
+            nn.init.normal_(layer.weight, 0, 1e-2, generator=generator)
+            nn.init.normal_(layer.bias, 0.5, 1e-2, generator=generator)
+        else:
+            nn.init.kaiming_normal_(layer.weight, nonlinearity=network.config.activation, generator=generator)
+            nn.init.zeros_(layer.bias)
+    if scheme == "paper":
+        nn.init.normal_(network.embedding.weight, 0, 2e-1, generator=generator)
+        nn.init.normal_(network.embedding.bias, 0.5, 1e-2, generator=generator)
+        nn.init.normal_(network.head.weight, 0, 2e-1, generator=generator)
+        nn.init.normal_(network.head.bias, 0.5, 1e-2, generator=generator)
+    elif scheme == "modern":
+        nn.init.normal_(network.embedding.weight, 0, FLAT_UNITS**-0.5, generator=generator)
+        nn.init.zeros_(network.embedding.bias)
+        nn.init.constant_(network.head.weight, -0.01)
+        nn.init.constant_(network.head.bias, 4.0)
+    else:
+        raise ValueError(f"initialisation is {scheme!r}, must be one of {', '.join(get_args(Initialisation))}.")
