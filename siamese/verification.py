@@ -1,0 +1,165 @@
+"""Same or different: error rates, thresholds and what a score is worth. For characters and for signatures.
+
+A score rises with sameness. A pair is accepted as the same (a signature as genuine) where its score is at least
+the threshold. FAR is the share of different pairs (forgeries) accepted, FRR the share of same pairs (genuine
+signatures) refused; every rate is a fraction in [0, 1].
+"""
+
+from dataclasses import asdict, dataclass
+
+import torch
+from jaxtyping import Bool, Float, Float64
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class OperatingPoint:
+    """A threshold and what it costs."""
+
+    threshold: float
+    far: float
+    frr: float
+
+    @property
+    def accuracy(self) -> float:
+        """Share of right answers where half of the pairs are the same."""
+        return 1 - (self.far + self.frr) / 2
+
+
+@dataclass(frozen=True)
+class Roc:
+    """Every operating point there is: thresholds rise, `far` falls from 1 to 0, `frr` rises from 0 to 1.
+
+    The first threshold is the lowest score (all are accepted), the last is above all scores (none is).
+    """
+
+    threshold: Float64[Tensor, " points"]
+    far: Float64[Tensor, " points"]
+    frr: Float64[Tensor, " points"]
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """How often pairs of a similarity were the same, where half of all pairs were."""
+
+    similarity_edges: tuple[float, ...]
+    """Bounds of the bins, rising from 0 to 1: one more than there are bins."""
+    share_same: tuple[float, ...]
+    """Share of same pairs in each bin; never falls."""
+
+    def __post_init__(self) -> None:
+        edges, shares = self.similarity_edges, self.share_same
+        if len(edges) != len(shares) + 1 or len(shares) == 0:
+            raise ValueError(f"A calibration of {len(shares)} bins needs one edge more, not {len(edges)}.")
+        if list(edges) != sorted(set(edges)) or edges[0] != 0 or edges[-1] != 1:
+            raise ValueError("The similarity_edges of a calibration must rise from 0 to 1.")
+
+    def share_same_at(self, similarity: float) -> float:
+        """Share of same pairs among those about as similar; a bin holds its lower edge."""
+        inner = torch.tensor(self.similarity_edges[1:-1], dtype=torch.float64)
+        place = torch.searchsorted(inner, torch.tensor(similarity, dtype=torch.float64), right=True)
+        return self.share_same[int(place)]
+
+    def as_dict(self) -> dict:
+        return {name: list(values) for name, values in asdict(self).items()}
+
+
+def false_acceptance_rate(different: Float[Tensor, " pairs"], threshold: float) -> float:
+    """FAR: share of the scores of different pairs that reach the threshold."""
+    return (different.double() >= threshold).double().mean().item()
+
+
+def false_rejection_rate(same: Float[Tensor, " pairs"], threshold: float) -> float:
+    """FRR: share of the scores of same pairs that stay below the threshold."""
+    return (same.double() < threshold).double().mean().item()
+
+
+def operating_point(
+    same: Float[Tensor, " same"], different: Float[Tensor, " different"], threshold: float
+) -> OperatingPoint:
+    """What a threshold chosen elsewhere costs on these scores."""
+    _require_scores(same, different)
+    return OperatingPoint(threshold, false_acceptance_rate(different, threshold), false_rejection_rate(same, threshold))
+
+
+def receiver_operating_characteristic(same: Float[Tensor, " same"], different: Float[Tensor, " different"]) -> Roc:
+    """The ROC of scores of same and of different pairs; raises ValueError where one kind is missing or not finite."""
+    _require_scores(same, different)
+    same, different = same.double().sort().values, different.double().sort().values
+    levels = torch.cat([same, different]).unique()
+    thresholds = torch.cat([levels, levels.new_full((1,), torch.inf)])
+    refused_same = torch.searchsorted(same, thresholds)  # how many lie strictly below
+    refused_different = torch.searchsorted(different, thresholds)
+    return Roc(thresholds, 1 - refused_different / len(different), refused_same.double() / len(same))
+
+
+def area_under_curve(roc: Roc) -> float:
+    """AUC by trapezia: the chance that a same pair outscores a different one, ties counted half."""
+    return torch.trapezoid(1 - roc.frr.flip(0), roc.far.flip(0)).item()
+
+
+def equal_error_point(roc: Roc) -> OperatingPoint:
+    """Where FAR and FRR meet, on the straight line between the two operating points around the crossing."""
+    gap = roc.far - roc.frr  # falls from 1 to -1
+    after = int((gap <= 0).nonzero()[0])
+    before = after - 1
+    share = (gap[before] / (gap[before] - gap[after])).item()
+    rate = (roc.far[before] + share * (roc.far[after] - roc.far[before])).item()
+    low, high = roc.threshold[before].item(), roc.threshold[after].item()
+    threshold = low if high == torch.inf else low + share * (high - low)
+    return OperatingPoint(threshold, rate, rate)
+
+
+def most_accurate_threshold(roc: Roc) -> OperatingPoint:
+    """The threshold with the least FAR + FRR, half-way to the score below it.
+
+    Where several are equally good the middle one is taken: it lies farthest from becoming a bad one.
+    """
+    errors = roc.far + roc.frr
+    best = (errors <= errors.min() + 1e-12).nonzero().squeeze(1)
+    return _between(roc, int(best[len(best) // 2]))
+
+
+def threshold_at_far(roc: Roc, far: float) -> OperatingPoint:
+    """The lowest threshold that accepts at most this share of different pairs."""
+    if not 0 <= far <= 1:
+        raise ValueError(f"far is {far}, must lie in 0 to 1.")
+    return _between(roc, int((roc.far <= far + 1e-12).nonzero()[0]))
+
+
+def calibration(similarity: Float[Tensor, " pairs"], same: Bool[Tensor, " pairs"], bins: int = 20) -> Calibration:
+    """Share of same pairs by similarity in [0, 1], in up to `bins` bins that hold about equally many pairs.
+
+    Neighbouring bins in which the share would fall are joined (pool adjacent violators), so that a higher
+    similarity never promises less. Raises ValueError for no pairs.
+    """
+    if len(similarity) == 0:
+        raise ValueError("A calibration needs at least one pair.")
+    order = similarity.double().argsort(stable=True)
+    ordered, hits = similarity.double()[order], same[order].double()
+    # Equal similarities stay together: a bin begins where the value changes.
+    wanted = ordered[(torch.arange(1, bins) * len(ordered)) // bins]
+    edges = [edge for edge in wanted.unique().tolist() if ordered[0] < edge and 0 < edge < 1]
+    starts = [0, *torch.searchsorted(ordered, torch.tensor(edges, dtype=torch.float64)).tolist(), len(ordered)]
+    pooled: list[tuple[float, int, float]] = []  # same pairs, pairs, lower edge
+    for lower, begin, end in zip([0.0, *edges], starts[:-1], starts[1:], strict=True):
+        total, count = hits[begin:end].sum().item(), end - begin
+        while pooled and pooled[-1][0] / pooled[-1][1] >= total / count:
+            earlier_total, earlier_count, lower = pooled.pop()
+            total, count = total + earlier_total, count + earlier_count
+        pooled.append((total, count, lower))
+    return Calibration((*(lower for _, _, lower in pooled), 1.0), tuple(total / count for total, count, _ in pooled))
+
+
+def _between(roc: Roc, index: int) -> OperatingPoint:
+    """The operating point of this index, its threshold moved half-way to the next score below: the same answers."""
+    high, low = roc.threshold[index].item(), roc.threshold[max(0, index - 1)].item()
+    threshold = low + 1e-9 * max(1.0, abs(low)) if high == torch.inf else (low + high) / 2
+    return OperatingPoint(threshold, roc.far[index].item(), roc.frr[index].item())
+
+
+def _require_scores(same: Tensor, different: Tensor) -> None:
+    if len(same) == 0 or len(different) == 0:
+        raise ValueError(f"Error rates need pairs of both kinds: there are {len(same)} same and {len(different)}.")
+    if not (same.isfinite().all() and different.isfinite().all()):
+        raise ValueError("Error rates need finite scores.")
