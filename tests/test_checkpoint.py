@@ -1,0 +1,321 @@
+"""Checkpoints: what is saved is what is loaded, and nothing else loads."""
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from siamese import checkpoint as module
+from siamese.checkpoint import (
+    CheckpointError,
+    amend_config,
+    load_checkpoint,
+    quantise_rows,
+    read_config,
+    save_checkpoint,
+)
+from siamese.network import PARAMETERS, NetworkConfig, SiameseNetwork
+from siamese.preparation import Preparation
+
+
+@pytest.fixture(scope="module")
+def network():
+    return SiameseNetwork(generator=torch.Generator().manual_seed(1)).eval()
+
+
+@pytest.fixture(scope="module")
+def images():
+    return torch.rand(2, 1, 105, 105, generator=torch.Generator().manual_seed(2))
+
+
+@pytest.fixture(scope="module")
+def saved(network, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("float32")
+    save_checkpoint(folder, network, Preparation(extent_px=70, keep_aspect=False), training={"seed": 3})
+    return folder
+
+
+@pytest.fixture(scope="module")
+def compact(network, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("int8")
+    save_checkpoint(folder, network, Preparation(), storage="int8")
+    return folder
+
+
+def linked(folder: Path, to: Path) -> Path:
+    """A folder of its own whose files may be replaced, not written into: they are links."""
+    for name in ("model.safetensors", "config.json"):
+        os.link(folder / name, to / name)
+    return to
+
+
+@pytest.fixture
+def copy(saved, tmp_path):
+    return linked(saved, tmp_path)
+
+
+@pytest.fixture
+def compact_copy(compact, tmp_path):
+    return linked(compact, tmp_path)
+
+
+def write_weights(folder: Path, tensors: dict) -> None:
+    """Other weights with a config.json that names their SHA-256."""
+    (folder / "model.safetensors").unlink()
+    save_file(tensors, folder / "model.safetensors")
+    digest = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+    write_config(folder, weights_sha256=digest)
+
+
+def write_config(folder: Path, **entries) -> None:
+    config = json.loads((folder / "config.json").read_text()) | entries
+    (folder / "config.json").unlink()
+    (folder / "config.json").write_text(json.dumps(config))
+
+
+def test_what_is_saved_is_what_is_loaded(network, images, saved):
+    loaded = load_checkpoint(saved)
+    assert torch.equal(loaded.network.embed(images), network.embed(images))
+    assert loaded.preparation == Preparation(extent_px=70, keep_aspect=False)
+    assert loaded.config["training"] == {"seed": 3}
+    assert not loaded.network.training
+    assert sum(parameter.numel() for parameter in loaded.network.parameters()) == PARAMETERS
+    assert sorted(path.name for path in saved.iterdir()) == ["config.json", "model.safetensors"]
+
+
+def test_anybody_reads_the_weights_with_safetensors_alone(network, saved):
+    tensors = load_file(saved / "model.safetensors")
+    assert {name: (tensor.dtype, tensor.shape) for name, tensor in tensors.items()} == {
+        name: (torch.float32, tensor.shape) for name, tensor in network.state_dict().items()
+    }
+    config = json.loads((saved / "config.json").read_text())
+    assert config["weights_sha256"] == hashlib.sha256((saved / "model.safetensors").read_bytes()).hexdigest()
+    assert config["network"] == {"activation": "relu"}
+
+
+def test_the_compact_storage_is_small_and_close(network, images, compact):
+    assert sum(path.stat().st_size for path in compact.iterdir()) <= 42_000_000
+    loaded = load_checkpoint(compact).network
+    assert all(tensor.dtype == torch.float32 for tensor in loaded.state_dict().values())
+    weight = network.embedding.weight
+    share = (loaded.embedding.weight - weight).norm() / weight.norm()
+    assert share < 0.01  # uniform rounding to 254 steps over +-4 standard deviations: 0.9 %
+    torch.testing.assert_close(loaded.embed(images), network.embed(images), rtol=0, atol=2e-2)
+
+
+def test_restored_numbers_are_saved_to_the_bit(images, compact, tmp_path):
+    restored = load_checkpoint(compact)
+    save_checkpoint(tmp_path, restored.network, restored.preparation)
+    assert torch.equal(load_checkpoint(tmp_path).network.embed(images), restored.network.embed(images))
+
+
+def test_rows_are_quantised_with_the_better_scale():
+    exact = torch.tensor([[1.27, -0.64, 0.01], [0.0, 0.0, 0.0]])
+    quantised, scale = quantise_rows(exact)
+    assert quantised.tolist() == [[127, -64, 1], [0, 0, 0]]
+    torch.testing.assert_close(scale[0], torch.tensor(0.01))
+    outlier = torch.cat([torch.randn(1, 5000, generator=torch.Generator().manual_seed(4)), torch.tensor([[8.0]])], 1)
+    quantised, scale = quantise_rows(outlier)
+    naive = (outlier * (127 / 8)).round() * (8 / 127)
+    assert (quantised * scale[:, None] - outlier).square().sum() < (naive - outlier).square().sum()
+
+
+def test_batch_normalisation_is_folded(images, tmp_path):
+    network = SiameseNetwork(NetworkConfig(batch_norm=True, dropout=0.2), generator=torch.Generator().manual_seed(5))
+    with torch.no_grad():
+        network.embedding_norm.running_mean.uniform_(-1, 1)
+        network.convolution_norms[2].weight.uniform_(0.5, 2)
+    network.eval()
+    save_checkpoint(tmp_path, network, Preparation())
+    loaded = load_checkpoint(tmp_path).network
+    assert not loaded.config.batch_norm
+    torch.testing.assert_close(loaded.embed(images), network.embed(images), rtol=0, atol=1e-4)
+
+
+def test_a_flipped_bit_is_noticed(copy):
+    weights = bytearray((copy / "model.safetensors").read_bytes())
+    weights[-1000] ^= 1
+    (copy / "model.safetensors").unlink()
+    (copy / "model.safetensors").write_bytes(weights)
+    with pytest.raises(CheckpointError, match="SHA-256"):
+        load_checkpoint(copy)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"head.weight": torch.zeros(2, 4096)}, r"head.weight with the shape \[2, 4096\], must be \[1, 4096\]"),
+        ({"head.weight": torch.zeros(1, 4096)}, "head.weight as float32, must be float16"),
+        ({"head.bias": torch.tensor([torch.nan]).half()}, "head.bias .*NaN or infinity"),
+        ({"head.bias": torch.tensor([torch.inf]).half()}, "head.bias .*NaN or infinity"),
+        ({"head.extra": torch.zeros(1)}, "head.extra, which the network does not have"),
+        ({"head.bias": None}, r"lacks the tensor head.bias of shape \[1\]"),
+    ],
+)
+def test_tensors_must_fit_exactly(compact_copy, change, message):
+    tensors = load_file(compact_copy / "model.safetensors") | change
+    write_weights(compact_copy, {name: tensor for name, tensor in tensors.items() if tensor is not None})
+    with pytest.raises(CheckpointError, match=message):
+        load_checkpoint(compact_copy)
+
+
+def test_half_precision_under_a_float32_config_is_refused(copy, network):
+    write_weights(copy, network.state_dict() | {"head.weight": torch.zeros(1, 4096).half()})
+    with pytest.raises(CheckpointError, match=r"head\.weight as float16, must be float32"):
+        load_checkpoint(copy)
+
+
+def test_an_int8_config_over_float_tensors_is_refused(copy):
+    write_config(copy, storage="int8")
+    with pytest.raises(CheckpointError, match=r"embedding.weight_scale of shape \[4096\]"):
+        load_checkpoint(copy)
+
+
+@pytest.mark.parametrize(
+    ("entries", "message"),
+    [
+        ({"format": "other/9"}, "format 'other/9'"),
+        ({"network": None}, "lacks the entry 'network'"),
+        ({"network": {"activation": "tanh"}}, "'tanh'.*one of relu, selu"),
+        ({"network": {"activation": "relu", "batch_norm": True}}, "'batch_norm': True.*and nothing else"),
+        ({"preparation": {"extent_px": "80"}}, "extent_px = '80', must be of type int"),
+        ({"preparation": {"extent_px": 4}}, "must lie in 8 to 105"),
+        ({"preparation": {"colour": 1}}, "colour, which this version does not know"),
+        ({"storage": "pickle"}, "storage 'pickle'"),
+        ({"weights_sha256": 7}, "lacks the SHA-256"),
+        ({"verification": {"threshold": 1.5}}, "threshold 1.5"),
+        ({"verification": {"calibration": {"share_same": [0.1, "x"]}}}, "'share_same' is not a list"),
+    ],
+)
+def test_a_config_must_be_understood(copy, entries, message):
+    write_config(copy, **entries)
+    with pytest.raises(CheckpointError, match=message):
+        load_checkpoint(copy)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"format": NaN}', "[" * 100_000, "\xff\xfe"])
+def test_a_config_that_is_no_json_object(copy, text):
+    (copy / "config.json").unlink()
+    (copy / "config.json").write_bytes(text.encode("latin-1"))
+    with pytest.raises(CheckpointError, match=r"config\.json"):
+        load_checkpoint(copy)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json"])
+def test_a_missing_file_is_named(copy, name):
+    (copy / name).unlink()
+    with pytest.raises(CheckpointError, match=f"{name} is missing"):
+        load_checkpoint(copy)
+
+
+def test_a_missing_folder_and_a_pickle(copy, tmp_path):
+    with pytest.raises(CheckpointError, match="no such folder"):
+        load_checkpoint(tmp_path / "nowhere")
+    (copy / "model.safetensors").unlink()
+    torch.save({"a": torch.zeros(1)}, copy / "model.safetensors")
+    write_config(copy, weights_sha256=hashlib.sha256((copy / "model.safetensors").read_bytes()).hexdigest())
+    with pytest.raises(CheckpointError, match="not a safetensors file"):
+        load_checkpoint(copy)
+
+
+def test_a_file_that_is_too_large_is_not_read(copy, monkeypatch):
+    monkeypatch.setattr(module, "WEIGHTS_LIMIT_BYTES", 1000)
+    with pytest.raises(CheckpointError, match="more than the 1,000"):
+        load_checkpoint(copy)
+
+
+def test_weights_that_are_not_finite_are_not_saved(network, saved, tmp_path):
+    broken = load_checkpoint(saved).network
+    with torch.no_grad():
+        broken.head.weight[0, 5] = torch.nan
+    with pytest.raises(CheckpointError, match=r"head\.weight"):
+        save_checkpoint(tmp_path / "new", broken, Preparation())
+    assert not (tmp_path / "new").exists()
+    with torch.no_grad():
+        broken.head.weight[0, 5] = 1e6
+    with pytest.raises(CheckpointError, match=r"head\.weight .*int8"):
+        save_checkpoint(tmp_path / "new", broken, Preparation(), storage="int8")
+
+
+def test_a_full_disk_leaves_the_old_checkpoint(copy, network, images, monkeypatch):
+    real = os.fsync
+
+    def full(descriptor: int) -> None:
+        """The weights still fit, config.json no longer."""
+        if os.fstat(descriptor).st_size < 10_000:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        real(descriptor)
+
+    monkeypatch.setattr(module.os, "fsync", full)
+    with pytest.raises(CheckpointError, match=r"No space left on device.*untouched"):
+        save_checkpoint(copy, network, Preparation(extent_px=90))
+    assert load_checkpoint(copy).preparation.extent_px == 70
+    assert sorted(path.name for path in copy.iterdir()) == ["config.json", "model.safetensors"]
+
+
+class PowerCut(BaseException):
+    """Not an error that code handles: the process is gone."""
+
+
+def other_network(saved) -> SiameseNetwork:
+    other = load_checkpoint(saved).network
+    with torch.no_grad():
+        other.head.bias.fill_(9.0)
+    return other
+
+
+@pytest.mark.parametrize("cut_before", ["model.safetensors", "config.json"])
+def test_a_save_that_is_cut_off_leaves_the_old_checkpoint(copy, saved, monkeypatch, cut_before):
+    real = Path.replace
+
+    def cut(self: Path, target: Path) -> Path:
+        if Path(target).name == cut_before:
+            raise PowerCut
+        return real(self, target)
+
+    other = other_network(saved)
+    for _ in range(2):  # the second finds what the first has left
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "replace", cut)
+            with pytest.raises(PowerCut):
+                save_checkpoint(copy, other, Preparation(extent_px=90))
+        loaded = load_checkpoint(copy)
+        assert loaded.preparation.extent_px == 70
+        assert loaded.network.head.bias.item() == 4.0
+    save_checkpoint(copy, other, Preparation(extent_px=90))
+    loaded = load_checkpoint(copy)
+    assert (loaded.preparation.extent_px, loaded.network.head.bias.item()) == (90, 9.0)
+    assert sorted(path.name for path in copy.iterdir()) == ["config.json", "model.safetensors"]
+
+
+def test_no_hard_links_no_matter(copy, saved, monkeypatch):
+    def no_links(*_: object) -> None:
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(module.os, "link", no_links)
+    save_checkpoint(copy, other_network(saved), Preparation())
+    assert load_checkpoint(copy).network.head.bias.item() == 9.0
+
+
+def test_figures_are_added_without_touching_the_weights(copy):
+    before = (copy / "model.safetensors").stat()
+    amend_config(copy, figures={"one_shot": []}, verification={"threshold": 0.4})
+    assert read_config(copy)["figures"] == {"one_shot": []}
+    assert load_checkpoint(copy).config["verification"] == {"threshold": 0.4}
+    assert (copy / "model.safetensors").stat().st_mtime_ns == before.st_mtime_ns
+    with pytest.raises(CheckpointError, match="storage"):
+        amend_config(copy, storage={})
+    with pytest.raises(CheckpointError, match="cannot hold"):
+        amend_config(copy, figures={"loss": float("nan")})
+
+
+def test_the_name_of_a_file_as_folder(copy):
+    shutil.copy(copy / "config.json", copy / "file")
+    with pytest.raises(CheckpointError, match="no such folder"):
+        load_checkpoint(copy / "file")
