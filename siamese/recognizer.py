@@ -1,0 +1,253 @@
+"""A network on a device, ready to answer: how alike are two images, is it genuine, which of these is it?"""
+
+import copy
+import hashlib
+import threading
+from collections import OrderedDict, deque
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from jaxtyping import Float, Float32
+from torch import Tensor, nn
+
+from siamese.images import Source, load_ink
+from siamese.network import EMBEDDING_UNITS, SiameseNetwork
+from siamese.preparation import Preparation
+from siamese.verification import Calibration
+
+if TYPE_CHECKING:
+    from siamese.hub import ResolvedModel
+
+BATCH = 64  # pictures in one pass; larger ones are no faster on a CPU
+CACHED_EMBEDDINGS = 2_048  # of 16 KiB each
+SURE = 0.75  # share of right answers below which a verdict is "unsure"
+DEFAULT_THRESHOLD = 0.5  # where a checkpoint names none: the network's own even chance
+
+Verdict = Literal["genuine", "forgery", "unsure"]
+
+
+@dataclass(frozen=True)
+class Verification:
+    """The answer to "is it by the same hand (or the same character)?"."""
+
+    score: float
+    """Similarity in [0, 1]: the sigmoid of the mean logit over all references."""
+    threshold: float
+    """The score from which on a signature counts as genuine."""
+    verdict: Verdict
+    reliability: float | None
+    """How often a score like this one is on the right side of the threshold; None where nothing was measured."""
+    similarities: tuple[float, ...]
+    """The similarity of each reference to the questioned image."""
+
+
+class Recognizer:
+    """Answers for images of any origin. May be used by several threads: those that wait share one batch."""
+
+    def __init__(
+        self,
+        network: SiameseNetwork,
+        preparation: Preparation = Preparation(),
+        threshold: float = DEFAULT_THRESHOLD,
+        calibration: Calibration | None = None,
+        origin: "ResolvedModel | None" = None,
+        device: torch.device | str = "cpu",
+        precision: torch.dtype | None = None,
+    ) -> None:
+        """`precision` of the convolutions and the 9216 x 4096 layer; by default the fastest of the device."""
+        self.device = torch.device(device)
+        self.network = network.to(self.device).eval()
+        self.preparation = preparation
+        self.threshold = threshold
+        self.calibration = calibration
+        self.origin = origin
+        self.precision = precision or fastest_precision(self.device)
+        self._tower = _tower(self.network, self.precision)
+        self._cache: OrderedDict[bytes, Float32[Tensor, "4096"]] = OrderedDict()
+        self._waiting: deque[tuple[Float[Tensor, "1 105 105"], Future]] = deque()
+        self._state = threading.Lock()  # held for moments, over the cache and what waits
+        self._at_work = threading.Lock()  # held while the device works
+
+    def load_ink(self, source: Source) -> Float[Tensor, "1 105 105"]:
+        """What the network is shown of an image; raises ImageError."""
+        return load_ink(source, self.preparation)
+
+    def embed(self, sources: Sequence[Source]) -> Float32[Tensor, "images 4096"]:
+        """Embeddings of images, on the recogniser's device; raises ImageError."""
+        if len(sources) == 0:
+            return torch.empty(0, EMBEDDING_UNITS, device=self.device)
+        return self.embed_pictures(torch.stack([self.load_ink(source) for source in sources]))
+
+    def embed_pictures(self, pictures: Float[Tensor, "images 1 105 105"]) -> Float32[Tensor, "images 4096"]:
+        """Embeddings of pictures that are prepared already (ink 1 on paper 0), each made once and remembered."""
+        pictures = pictures.detach().to("cpu", torch.float32)
+        keys = [hashlib.blake2b(picture.numpy().tobytes(), digest_size=16).digest() for picture in pictures]
+        results: dict[bytes, Float32[Tensor, "4096"]] = {}
+        new: dict[bytes, Future] = {}
+        with self._state:
+            for key, picture in zip(keys, pictures, strict=True):
+                if key in self._cache:
+                    self._cache.move_to_end(key)
+                    results[key] = self._cache[key]
+                elif key not in new:
+                    new[key] = Future()
+                    self._waiting.append((picture, new[key]))
+        while not all(future.done() for future in new.values()):
+            with self._at_work:
+                self._embed_waiting()
+        results |= {key: future.result() for key, future in new.items()}
+        with self._state:
+            self._cache.update((key, results[key]) for key in new)
+            while len(self._cache) > CACHED_EMBEDDINGS:
+                self._cache.popitem(last=False)
+        if not keys:
+            return torch.empty(0, EMBEDDING_UNITS, device=self.device)
+        return torch.stack([results[key] for key in keys])
+
+    def compare_embeddings(self, a: Float[Tensor, "n 4096"], b: Float[Tensor, "m 4096"]) -> Float[Tensor, "n m"]:
+        """Similarity in [0, 1] of each of `a` with each of `b`."""
+        with torch.inference_mode():
+            return self.network.compare_all(a, b).sigmoid()
+
+    def similarity(self, a: Source, b: Source) -> float:
+        """How alike two images are, in [0, 1]; raises ImageError."""
+        return self.classify([a], b)[0]
+
+    def classify(self, support: Sequence[Source], query: Source) -> list[float]:
+        """The similarity of `query` to each image of `support`, all in [0, 1]; raises ImageError."""
+        logits = self._logits(support, query)
+        return logits.double().sigmoid().tolist()
+
+    def verify(self, references: Sequence[Source], questioned: Source) -> Verification:
+        """Whether `questioned` is by the hand of all `references`; raises ImageError, ValueError for no reference."""
+        if len(references) == 0:
+            raise ValueError("At least one reference is needed to verify against.")
+        return self.judge(self._logits(references, questioned))
+
+    def judge(self, logits: Float[Tensor, " references"]) -> Verification:
+        """The verdict on the logits of a questioned image with each of its references."""
+        logits = logits.double()
+        score = logits.mean().sigmoid().item()
+        reliability = self.reliability(score)
+        if reliability is not None and reliability < SURE:
+            verdict = "unsure"
+        else:
+            verdict = "genuine" if score >= self.threshold else "forgery"
+        return Verification(score, self.threshold, verdict, reliability, tuple(logits.sigmoid().tolist()))
+
+    def reliability(self, similarity: float) -> float | None:
+        """How often a score like this one is on the right side of the threshold, half of all pairs being the same.
+
+        A share in [0, 1] from the checkpoint's calibration, None where it has none.
+        """
+        if self.calibration is None:
+            return None
+        share_same = self.calibration.share_same_at(similarity)
+        return share_same if similarity >= self.threshold else 1 - share_same
+
+    def explain(self, a: Source, b: Source) -> tuple[Float[Tensor, "105 105"], Float[Tensor, "105 105"]]:
+        """Which ink speaks for sameness (above 0) and which against it (below 0), in `load_ink` of `a` and of `b`.
+
+        The gradient of the logit times the ink, in float32; the largest magnitude over both is 1.
+        Raises ImageError.
+        """
+        pictures = torch.stack([self.load_ink(a), self.load_ink(b)]).to(self.device).requires_grad_()
+        with self._at_work, torch.enable_grad():
+            embeddings = self.network.embed(pictures)
+            logit = self.network.compare(embeddings[0], embeddings[1])
+            (gradient,) = torch.autograd.grad(logit, pictures)
+        maps = (gradient * pictures).detach()[:, 0].cpu()
+        maps = maps / maps.abs().max().clamp(min=1e-12)
+        return maps[0], maps[1]
+
+    def _logits(self, support: Sequence[Source], query: Source) -> Float[Tensor, " images"]:
+        embeddings = self.embed([query, *support])
+        with torch.inference_mode():
+            return self.network.compare(embeddings[:1], embeddings[1:]).cpu()
+
+    def _embed_waiting(self) -> None:
+        """One pass over what waits, whoever asked for it."""
+        with self._state:
+            batch = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
+        if not batch:
+            return
+        try:
+            with torch.inference_mode():
+                pictures = torch.stack([picture for picture, _ in batch]).to(self.device, self.precision)
+                embeddings = self._tower.embed(pictures.contiguous(memory_format=torch.channels_last)).float()
+            for (_, future), embedding in zip(batch, embeddings.unbind(), strict=True):
+                future.set_result(embedding.clone())  # of its own, so that none keeps the whole batch in memory
+        except BaseException as error:
+            for _, future in batch:
+                future.set_exception(error)
+
+
+def load_recognizer(source: str | None = None, device: torch.device | str | None = None) -> Recognizer:
+    """A recogniser with the weights of `source`: a folder, "user/name@revision", or None for the bundled ones.
+
+    `device` is a name such as "cpu" or "cuda"; by default CUDA where it is present.
+    Raises CheckpointError or HubError for weights that cannot be used, ValueError for a device that is not there.
+    """
+    from siamese.checkpoint import load_checkpoint
+    from siamese.hub import resolve_model
+
+    chosen = usable_device(device)
+    origin = resolve_model(source)
+    checkpoint = load_checkpoint(origin.folder)
+    verification = checkpoint.config.get("verification") or {}
+    measured = verification.get("calibration")
+    return Recognizer(
+        checkpoint.network,
+        checkpoint.preparation,
+        threshold=verification.get("threshold", DEFAULT_THRESHOLD),
+        calibration=Calibration(**{name: tuple(values) for name, values in measured.items()}) if measured else None,
+        origin=origin,
+        device=chosen,
+    )
+
+
+def usable_device(device: torch.device | str | None) -> torch.device:
+    """The device named, or the best there is; raises ValueError for one that this machine has not."""
+    if device is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+        torch.empty(1, device=chosen)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f"The device {str(device)!r} is not there; use 'cpu' or leave it out.") from error
+    return chosen
+
+
+def fastest_precision(device: torch.device) -> torch.dtype:
+    """bfloat16 where the hardware multiplies it: measured 5 to 9 times as fast as float32 with AMX or AVX512-BF16.
+
+    Elsewhere it is emulated and slower, so float32.
+    """
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.get_device_capability(device) >= (8, 0) else torch.float32
+    if device.type == "cpu":
+        checks = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
+        gains = any(getattr(torch.cpu, check, bool)() for check in checks)
+        return torch.bfloat16 if gains else torch.float32
+    return torch.float32
+
+
+def _tower(network: SiameseNetwork, precision: torch.dtype) -> SiameseNetwork:
+    """The network with its heavy layers in `precision` once and for all: casting at each call costs 40 ms.
+
+    What leaves the 9216 x 4096 layer is float32 again, so that the sigmoid and the comparison lose nothing.
+    """
+    if precision == torch.float32:
+        return network
+    tower = copy.deepcopy(network).requires_grad_(False)
+    tower.convolutions.to(precision, memory_format=torch.channels_last)
+    tower.embedding.to(precision)
+
+    def in_float32(_layer: nn.Module, _inputs: tuple[Tensor, ...], units: Tensor) -> Tensor:
+        return units.float()
+
+    tower.embedding.register_forward_hook(in_float32)
+    return tower
