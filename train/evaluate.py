@@ -5,13 +5,14 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float, Int64, UInt8
+from jaxtyping import Bool, Float, Float32, Int64, UInt8
 from torch import Tensor
 from tqdm import tqdm
 
 from siamese.drawings import Drawings
 from siamese.episodes import Trials, correct, trial_logits
-from siamese.network import SiameseNetwork
+from siamese.network import EMBEDDING_UNITS, SiameseNetwork
+from siamese.recognizer import fastest_precision
 from siamese.verification import calibration, most_accurate_threshold, receiver_operating_characteristic
 
 PAIRS = 10_000
@@ -36,26 +37,31 @@ def embed_drawings(
     prepared: UInt8[Tensor, "drawings 1 105 105"],
     device: torch.device | str = "cpu",
     batch_size: int = 256,
-    bfloat16: bool = True,
+    precision: torch.dtype | None = None,
     progress: bool = False,
-) -> Float[Tensor, "drawings 4096"]:
-    """Embeddings of prepared drawings (ink 255 on paper 0) as float32 on `device`.
+) -> Float32[Tensor, "drawings 4096"]:
+    """Embeddings of prepared drawings (ink 255 on paper 0), on `device`.
 
-    The network, which must be there already, is used in evaluation mode and left in the mode it was in.
+    The network, which must be there already, is used in evaluation mode and left in the mode it was in. By default
+    in the precision that is fastest there; what leaves the 9216 x 4096 layer is float32 again, as the recogniser
+    has it.
     """
     device = torch.device(device)
+    precision = precision or fastest_precision(device)
+    autocast = nullcontext() if precision == torch.float32 else torch.autocast(device.type, precision)
+    embeddings = torch.empty(len(prepared), EMBEDDING_UNITS, device=device)
     training = network.training
     network.eval()
-    embeddings = torch.empty(len(prepared), 4096, device=device)
-    precision = torch.autocast(device.type, torch.bfloat16) if bfloat16 else nullcontext()
+    hook = network.embedding.register_forward_hook(lambda _layer, _inputs, units: units.float())
     try:
-        with precision, tqdm(total=len(prepared), desc="embedding", unit="image", disable=not progress) as bar:
+        with autocast, tqdm(total=len(prepared), desc="embedding", unit="image", disable=not progress) as bar:
             for start in range(0, len(prepared), batch_size):
                 images = prepared[start : start + batch_size].to(device).float().div_(255)
                 images = images.contiguous(memory_format=torch.channels_last)
                 embeddings[start : start + batch_size] = network.embed(images)
                 bar.update(len(images))
     finally:
+        hook.remove()
         network.train(training)
     return embeddings
 

@@ -1,0 +1,243 @@
+"""Pictures of the figures, as PNG files. Matplotlib's objects are used without pyplot: nothing global is touched."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from siamese.drawings import Drawings
+from siamese.episodes import Trials
+from siamese.verification import Roc, area_under_curve, equal_error_point
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+PEOPLE = 0.955  # 20-way on Lake's runs (Lake et al., 2015)
+PAPER = 0.92  # the same (Koch et al., 2015, table 2)
+BLUE, ORANGE, GREEN, GREY = "#0072b2", "#d55e00", "#009e73", "#666666"  # told apart without red-green vision
+DPI = 120
+
+PROTOCOL_NAMES = {
+    "lake_runs": "Lake's 20 runs",
+    "within_alphabet": "within one alphabet",
+    "across_alphabets": "across alphabets",
+}
+BASELINE_NAMES = {
+    "chance": "chance",
+    "nearest_neighbour_l2": "nearest neighbour on pixels",
+    "modified_hausdorff": "modified Hausdorff distance",
+}
+
+
+class FigureError(ValueError):
+    """A figure that cannot be drawn; the message is one sentence."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One line of an ROC figure."""
+
+    name: str
+    roc: Roc
+
+
+def accuracy_over_n(report: dict, path: Path) -> None:
+    """Accuracy over the number of candidates: the network, the baselines, people and the paper.
+
+    `report` holds "one_shot" and "baselines" as `python -m train evaluate` writes them.
+    """
+    figure, axes = _new(7.2, 4.6)
+    for protocol, colour in (("within_alphabet", BLUE), ("across_alphabets", GREEN)):
+        rows = sorted((r for r in report["one_shot"] if r["protocol"] == protocol), key=lambda r: r["n_way"])
+        if rows:
+            low = [r["accuracy"] - r["interval"][0] for r in rows]
+            high = [r["interval"][1] - r["accuracy"] for r in rows]
+            n_ways, accuracy = [r["n_way"] for r in rows], [r["accuracy"] for r in rows]
+            label = f"this network, {PROTOCOL_NAMES[protocol]}"
+            axes.errorbar(n_ways, accuracy, yerr=[low, high], color=colour, marker="o", capsize=3, label=label)
+    for name, line in (("modified_hausdorff", "--"), ("nearest_neighbour_l2", "-."), ("chance", ":")):
+        rows = [r for r in report["baselines"] if r["name"] == name and r["protocol"] == "within_alphabet"]
+        rows.sort(key=lambda r: r["n_way"])
+        if rows:
+            label = BASELINE_NAMES[name] + ("" if name == "chance" else ", within one alphabet")
+            axes.plot(
+                [r["n_way"] for r in rows], [r["accuracy"] for r in rows], line, color=GREY, marker=".", label=label
+            )
+    runs = [r for r in report["one_shot"] if r["protocol"] == "lake_runs"]
+    if runs:
+        for value, marker, colour, name in (
+            (runs[0]["accuracy"], "*", BLUE, "this network"),
+            (PEOPLE, "D", ORANGE, "people"),
+            (PAPER, "s", ORANGE, "Koch et al."),
+        ):
+            label = f"{name}, {PROTOCOL_NAMES['lake_runs']}: {100 * value:.1f} %"
+            axes.plot([runs[0]["n_way"]], [value], marker, color=colour, markersize=9, label=label)
+    n_ways = sorted({r["n_way"] for r in report["one_shot"]})
+    axes.set_xticks(n_ways)
+    axes.set(xlabel="candidates to choose from (N)", ylabel="right answers", ylim=(0, 1.02))
+    _per_cent(axes.yaxis)
+    axes.legend(fontsize=8, loc="lower left")
+    axes.set_title("One-shot accuracy (bars: 95 % intervals)")
+    _save(figure, path)
+
+
+def roc_curves(curves: Sequence[Curve], path: Path) -> None:
+    """Share of same pairs accepted over the share of different pairs accepted, with area and equal error rate."""
+    figure, axes = _new(5.4, 5.2)
+    for curve, colour in zip(curves, (BLUE, GREEN, ORANGE, GREY), strict=False):
+        point = equal_error_point(curve.roc)
+        label = f"{curve.name}: AUC {area_under_curve(curve.roc):.4f}, EER {100 * point.far:.1f} %"
+        axes.plot(curve.roc.far.numpy(), (1 - curve.roc.frr).numpy(), color=colour, label=label)
+        axes.plot([point.far], [1 - point.frr], "o", color=colour)
+    axes.plot([0, 1], [1, 0], ":", color=GREY, linewidth=1)
+    axes.set(
+        xlabel="different pairs accepted (FAR)", ylabel="same pairs accepted (1 - FRR)", xlim=(-0.01, 1), ylim=(0, 1.01)
+    )
+    _per_cent(axes.xaxis)
+    _per_cent(axes.yaxis)
+    axes.legend(fontsize=8, loc="lower right", title="different pairs from")
+    axes.set_title("Verification (dots: FAR = FRR)")
+    _save(figure, path)
+
+
+def trial_rows(won: Bool[Tensor, " trials"], rows: int) -> list[int]:
+    """Trials to show: half of them lost ones, where there are as many, the others won; each kind evenly spread."""
+    lost_rows, won_rows = (~won).nonzero().flatten().tolist(), won.nonzero().flatten().tolist()
+    lost = min(len(lost_rows), max(rows // 2, rows - len(won_rows)))
+    return _spread(won_rows, min(len(won_rows), rows - lost)) + _spread(lost_rows, lost)
+
+
+def trials_picture(
+    drawings: Drawings,
+    trials: Trials,
+    similarity: Float[Tensor, "trials n_way"],
+    won: Bool[Tensor, " trials"],
+    path: Path,
+    rows: int = 8,
+) -> None:
+    """Trials one below the other: the query, then its candidates with their similarities.
+
+    The network's pick is framed, the truth is underlined; whether it was right is said in words.
+    """
+    shown = trial_rows(won, rows)
+    columns = trials.n_way + 1
+    figure, _ = _new(0.72 * columns + 0.4, 1.08 * len(shown) + 0.5, axes=False)
+    grid = figure.subplots(
+        len(shown),
+        columns,
+        squeeze=False,
+        gridspec_kw={"wspace": 0.12, "hspace": 0.55, "width_ratios": [1.0] * columns},
+    )
+    for line, trial in zip(grid, shown, strict=True):
+        label, picked = int(trials.label[trial]), int(similarity[trial].argmax())
+        colour = GREEN if bool(won[trial]) else ORANGE
+        _thumbnail(line[0], drawings.ink[trials.query[trial]])
+        line[0].set_title("right" if bool(won[trial]) else "wrong", fontsize=8, color=colour, weight="bold", pad=3)
+        line[0].set_facecolor("#eeeeee")
+        for place, axes in enumerate(line[1:]):
+            _thumbnail(axes, drawings.ink[trials.support[trial, place]])
+            value = similarity[trial, place].item()
+            text = axes.set_xlabel(f"{value:.2f}", fontsize=7, labelpad=2)
+            if place == label:
+                text.set_weight("bold")
+                axes.plot([0.1, 0.9], [-0.04, -0.04], color=GREEN, linewidth=3, transform=axes.transAxes, clip_on=False)
+            for spine in axes.spines.values():
+                spine.set(visible=True, color=colour if place == picked else "#cccccc")
+                spine.set_linewidth(2.5 if place == picked else 0.5)
+    grid[0][1].set_title(
+        "the query, then its candidates with their similarities (framed: picked, green bar: the truth)",
+        fontsize=9,
+        loc="left",
+    )
+    _save(figure, path)
+
+
+def training_curve(metrics: Path, path: Path) -> None:
+    """Loss and validation accuracy over steps, out of a run's metrics.jsonl.
+
+    Each line is a JSON object with "step" and any of "loss" and "validation_accuracy". Raises FigureError for a
+    file without such lines; a last line that was cut off is passed over.
+    """
+    losses, accuracies = read_metrics(metrics)
+    figure, axes = _new(7.2, 4.2)
+    if losses:
+        axes.plot(*zip(*losses, strict=True), color=GREY, linewidth=0.8, label="training loss")
+        if min(value for _, value in losses) > 0:
+            axes.set_yscale("log")
+    axes.set(xlabel="step", ylabel="training loss")
+    if accuracies:
+        right = axes.twinx()
+        right.plot(*zip(*accuracies, strict=True), color=BLUE, marker="o", markersize=3)
+        best = max(accuracies, key=lambda entry: entry[1])
+        right.annotate(
+            f"{100 * best[1]:.2f} %", best, color=BLUE, fontsize=8, xytext=(0, 5), textcoords="offset points"
+        )
+        right.set_ylabel("validation accuracy, 20-way", color=BLUE)
+        _per_cent(right.yaxis)
+    axes.set_title("Training")
+    _save(figure, path)
+
+
+def read_metrics(metrics: Path) -> tuple[list[tuple[int, float]], list[tuple[int, float]]]:
+    """Training losses and validation accuracies of a metrics.jsonl, each with its step; raises FigureError."""
+    try:
+        lines = metrics.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise FigureError(f"The metrics {metrics} cannot be read: {error}.") from error
+    losses, accuracies = [], []
+    for number, line in enumerate(lines, 1):
+        try:
+            entry = json.loads(line)
+        except json.JSONDecodeError as error:
+            if number == len(lines):
+                break
+            raise FigureError(f"Line {number} of {metrics} is not JSON.") from error
+        if isinstance(entry, dict) and isinstance(entry.get("step"), int):
+            for key, values in (("loss", losses), ("validation_accuracy", accuracies)):
+                if isinstance(entry.get(key), int | float):
+                    values.append((entry["step"], float(entry[key])))
+    if not losses and not accuracies:
+        raise FigureError(f"{metrics} holds no steps with a loss or a validation accuracy.")
+    return losses, accuracies
+
+
+def _spread(values: list[int], count: int) -> list[int]:
+    return [values[i * len(values) // count] for i in range(count)]
+
+
+def _thumbnail(axes: "Axes", ink: Bool[Tensor, "105 105"]) -> None:
+    axes.imshow(~ink.numpy(), cmap="gray", vmin=0, vmax=1)
+    axes.set_xticks([])
+    axes.set_yticks([])
+
+
+def _new(width_inches: float, height_inches: float, axes: bool = True) -> tuple["Figure", "Axes | None"]:
+    from matplotlib.figure import Figure  # takes half a second, which only figures should cost
+
+    figure = Figure(figsize=(width_inches, height_inches), dpi=DPI)
+    if not axes:
+        return figure, None
+    drawn = figure.add_subplot()
+    drawn.grid(alpha=0.3)
+    drawn.spines[["top", "right"]].set_visible(False)
+    return figure, drawn
+
+
+def _per_cent(axis: object) -> None:
+    from matplotlib.ticker import PercentFormatter
+
+    axis.set_major_formatter(PercentFormatter(xmax=1, decimals=None))
+
+
+def _save(figure: "Figure", path: Path) -> None:
+    """Raises FigureError where the file cannot be written."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(path, bbox_inches="tight", facecolor="white")
+    except OSError as error:
+        raise FigureError(f"The figure {path} cannot be written: {error.strerror or error}.") from error
