@@ -19,9 +19,10 @@ from siamese.network import IMAGE_SIZE_PX
 
 Points = Float[np.ndarray, "points 2"]  # x to the right, y downwards
 
+MAX_STROKES = 5
 DETAIL = 3  # lines are drawn on a raster this much finer, then thresholded
 MARGIN_PX = 3.0
-TWIN_LIKENESS = 0.86  # two characters above this look the same, see `_likeness`
+TWIN_LIKENESS = 0.9  # two characters above this look the same, see `_likeness`
 ATTEMPTS = 40  # to find a character that looks like no other of its alphabet
 BACKGROUND_SEED, EVALUATION_SEED = 1_000, 2_000
 FIRST_SYLLABLES = (
@@ -142,7 +143,9 @@ def invent_alphabet(characters: int, generator: np.random.Generator) -> Alphabet
     for _ in range(characters):
         best, best_look, least = None, None, math.inf
         for _ in range(ATTEMPTS):
-            character = _invent_character(style, generator)
+            related = chosen and generator.uniform() < style.kinship
+            base = chosen[int(generator.integers(len(chosen)))].strokes if related else ()
+            character = _invent_character(style, generator, base)
             look, legible = _look(character)
             likeness = float((looks @ look).max()) if len(looks) else 0.0
             likeness += 0.0 if legible else 1.0
@@ -165,7 +168,7 @@ def invent_hand(generator: np.random.Generator) -> Hand:
         aspect=math.exp(generator.normal(0, 0.09)),
         step_px=4 + 9 * haste,
         tremor_px=generator.uniform(0.2, 0.9),
-        looseness=0.012 + 0.03 * haste * generator.uniform(0.5, 1.3),
+        looseness=0.025 + 0.045 * haste * generator.uniform(0.5, 1.3),
         slips=generator.choice([0.0, 0.04, 0.2], p=[0.4, 0.4, 0.2]),
         pen_px=generator.uniform(3.8, 5.4),
     )
@@ -211,6 +214,7 @@ class _Style:
     size_px: float
     free: float  # share of strokes that touch no other
     dots: float  # share of characters with one or two dots
+    kinship: float  # share of characters that differ from another one by a stroke
 
 
 def _polygon(*points: tuple[float, float]) -> Points:
@@ -310,7 +314,7 @@ def _invent_style(generator: np.random.Generator) -> _Style:
     if lean:
         turns += [lean, -lean]
     mean_strokes = generator.uniform(1.8, 3.3)
-    shares = np.exp(-0.5 * ((np.arange(1, 6) - mean_strokes) / 0.9) ** 2)
+    shares = np.exp(-0.5 * ((np.arange(1, MAX_STROKES + 1) - mean_strokes) / 0.9) ** 2)
     stem = None
     if generator.uniform() < 0.35:
         shape = primitives[int(generator.choice(len(primitives), p=weights))]
@@ -327,6 +331,7 @@ def _invent_style(generator: np.random.Generator) -> _Style:
         size_px=generator.uniform(46, 78),
         free=generator.choice([0.05, 0.15, 0.3]),
         dots=generator.choice([0.0, 0.05, 0.3], p=[0.6, 0.2, 0.2]),
+        kinship=generator.uniform(0.2, 0.6),
     )
 
 
@@ -336,10 +341,15 @@ def _turned(knots: Points, turn: float, mirrored: bool) -> Points:
     return flipped @ np.array([[cos, sin], [-sin, cos]])
 
 
-def _invent_character(style: _Style, generator: np.random.Generator) -> Character:
-    count = 1 + int(generator.choice(len(style.stroke_shares), p=style.stroke_shares))
-    strokes: list[Stroke] = []
-    if style.stem is not None and generator.uniform() < 0.6:
+def _invent_character(style: _Style, generator: np.random.Generator, kin: tuple[Stroke, ...] = ()) -> Character:
+    """A character; one stroke away from `kin` where that is given."""
+    count = 1 + int(generator.choice(MAX_STROKES, p=style.stroke_shares))
+    strokes = list(kin)
+    if kin:
+        if len(kin) > 1 and (len(kin) >= MAX_STROKES or generator.uniform() < 0.5):
+            strokes.pop()  # the last one, since no other stroke is joined to it
+        count = len(strokes) + 1
+    elif style.stem is not None and generator.uniform() < 0.6:
         strokes.append(style.stem)
         count = max(2, count)
     while len(strokes) < count:
@@ -361,7 +371,7 @@ def _invent_character(style: _Style, generator: np.random.Generator) -> Characte
             strokes.append(Stroke(knots, shape.smooth, joined_to, joined_at, own_at, (0.0, 0.0)))
     if generator.uniform() < style.dots:
         for _ in range(generator.integers(1, 3)):
-            strokes.append(_apart(_DOT, False, strokes, generator))  # noqa: PERF401 - each stands beside the one before
+            strokes.append(_apart(_DOT, False, strokes, generator))
     crowding = 1 + 0.07 * (len(strokes) - 2)
     return Character(tuple(strokes), style.size_px * crowding * generator.uniform(0.85, 1.1))
 
@@ -430,8 +440,9 @@ def _compose(character: Character, looseness: float, generator: np.random.Genera
     for stroke in character.strokes:
         # a small stroke is drawn with a steadier hand
         steady = min(1.0, 0.1 + float(np.ptp(stroke.knots, axis=0).max()))
-        knots = stroke.knots * np.exp(waver(2.0, 2)) + waver(0.8 * steady, len(stroke.knots), 2)
-        knots[[0, -1]] += waver(1.2 * steady, 2, 2)
+        knots = _turned(stroke.knots * np.exp(waver(2.2, 2)), float(waver(1.6, 1)[0]), False)
+        knots += waver(0.45 * steady, len(knots), 2)
+        knots[[0, -1]] += waver(0.7 * steady, 2, 2)
         points = _curve(knots, stroke.smooth)
         if stroke.joined_to is None:
             joint = own = np.zeros(2)
