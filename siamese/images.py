@@ -21,7 +21,8 @@ MAX_JPEG_COEFFICIENTS = 48_000_000  # where libjpeg holds them all: in JPEGs of 
 MAX_JPEG_SCANS = 32
 MAX_JPEG_HEADER_BYTES = 8 << 20
 MAX_RLE_PIXELS = 1_000_000  # Pillow unpacks run lengths in Python
-MAX_BLOCKS = 20_000  # chunks, segments or extensions, each of which costs Pillow a turn in Python
+MAX_BLOCKS = 20_000  # chunks or segments, each of which costs Pillow a turn in Python
+MAX_GIF_BLOCKS = 2_000  # before the picture; Pillow copies a whole comment again for each of its blocks
 DRAFT_SIDE_PX = 1200  # a large JPEG is decoded at 1/2, 1/4 or 1/8 while its shorter side stays above this
 MIN_SIDE_PX = 8
 MAX_ASPECT = 20
@@ -54,7 +55,7 @@ class ImageError(ValueError):
     """An image that cannot be used; its text is one sentence for the person who brought it."""
 
 
-def open_image(source: Source) -> Image.Image:
+def open_image(source: Source | object) -> Image.Image:
     """A safe 8-bit grey image ("L") at its own resolution, dark ink on white, upright as EXIF says.
 
     `source` is a path, the bytes of a file, or a Pillow image. PNG, JPEG, WebP, BMP and GIF (the first frame) are
@@ -74,7 +75,7 @@ def open_image(source: Source) -> Image.Image:
         raise ImageError("The image is damaged and cannot be read; please save it again as PNG or JPEG.") from error
 
 
-def load_ink(source: Source, preparation: Preparation = Preparation()) -> Float[Tensor, "1 105 105"]:
+def load_ink(source: Source | object, preparation: Preparation = Preparation()) -> Float[Tensor, "1 105 105"]:
     """What the network is shown of an image: ink 1 on paper 0, centred and scaled as `preparation` says.
 
     Raises ImageError for what `open_image` refuses and where no ink is found.
@@ -86,7 +87,7 @@ def load_ink(source: Source, preparation: Preparation = Preparation()) -> Float[
         raise ImageError("No ink was found in the image; please bring a drawing that stands out more.") from error
 
 
-def _read(source: str | PathLike | bytes | bytearray | memoryview) -> bytes:
+def _read(source: object) -> bytes:
     """The bytes of a file, at most MAX_BYTES of them."""
     if isinstance(source, bytes | bytearray | memoryview):
         if memoryview(source).nbytes > MAX_BYTES:
@@ -105,6 +106,8 @@ def _read(source: str | PathLike | bytes | bytearray | memoryview) -> bytes:
             raise ImageError(f"The image file {str(path)!r} cannot be read.") from error
         if len(data) > MAX_BYTES:
             raise ImageError(f"The image file is larger than {MAX_BYTES >> 20} MB; please bring a smaller one.")
+    elif source is None:
+        raise ImageError("No image was given.")
     else:
         raise ImageError(f"An image is a path, bytes or a Pillow image, not {type(source).__name__}.")
     if not data:
@@ -272,13 +275,15 @@ def _check_gif(data: bytes) -> None:
         while data[place]:
             place += 1 + data[place]
             blocks += 1
-            if blocks > MAX_BLOCKS:
+            if blocks > MAX_GIF_BLOCKS:
                 raise SyntaxError("too many blocks before the picture of the GIF")
         place += 1
 
 
 def _check_webp(data: bytes) -> None:
     """The size of the canvas, which libwebp takes memory for on opening (RFC 9649)."""
+    if len(data) < 30:
+        raise SyntaxError("no picture in the WebP")
     first, body = data[12:16], data[20:30]
     if first == b"VP8X":
         width, height = (int.from_bytes(body[at : at + 3], "little") + 1 for at in (4, 7))
