@@ -24,7 +24,6 @@ DETAIL = 3  # lines are drawn on a raster this much finer, then thresholded
 MARGIN_PX = 3.0
 TWIN_LIKENESS = 0.9  # two characters above this look the same, see `_likeness`
 ATTEMPTS = 40  # to find a character that looks like no other of its alphabet
-BACKGROUND_SEED, EVALUATION_SEED = 1_000, 2_000
 FIRST_SYLLABLES = (
     "Ba",
     "Dra",
