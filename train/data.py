@@ -1,0 +1,215 @@
+"""What a source of Omniglot holds, and the table of Lake's runs: `python -m train data`."""
+
+import argparse
+import json
+import re
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Bool, UInt8
+from torch import Tensor
+
+from siamese.drawings import Drawings
+from siamese.episodes import excluded_alphabets
+from siamese.images import ImageError, open_image
+from siamese.network import IMAGE_SIZE_PX
+from siamese.omniglot import (
+    LAKE_RUNS,
+    OFFICIAL_ALPHABETS,
+    SPLITS,
+    OmniglotError,
+    Split,
+    lake_runs,
+    load_drawings,
+    pixel_hashes,
+    read_archive,
+)
+
+OFFICIAL_CHARACTERS: dict[Split, int] = {"background": 964, "evaluation": 659}
+OFFICIAL_DRAWERS = 20
+RUNS, RUN_CHARACTERS = 20, 20
+RUN_FILE = re.compile(r"(?:.*/)?run(\d\d)/(training/class\d\d\.png|test/item\d\d\.png|class_labels\.txt)")
+SHEET_CHARACTERS, SHEET_DRAWERS = 4, 3  # for each alphabet
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    task = parser.add_mutually_exclusive_group(required=True)
+    task.add_argument("--check", metavar="SOURCE", help="print what a source holds and write a sheet of samples")
+    task.add_argument(
+        "--lake-runs", metavar="ARCHIVE", type=Path, help="make the table of Lake's runs from his all_runs.zip"
+    )
+    parser.add_argument("--data", metavar="SOURCE", help="with --lake-runs: where the evaluation images are")
+    parser.add_argument(
+        "--output",
+        metavar="FILE",
+        type=Path,
+        help="where the sheet (default: omniglot-sheet.png) or the table (default: the package's own) goes",
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """The exit status: 0, or 1 with a sentence on stderr where the source or the archive cannot serve."""
+    try:
+        if arguments.lake_runs is not None:
+            table = lake_table(arguments.lake_runs, load_drawings("evaluation", arguments.data))
+            output = arguments.output or LAKE_RUNS
+            output.write_text(_table_text(table), encoding="utf-8")
+            print(f"Wrote {len(table['runs'])} runs to {output}.")
+        else:
+            _check(arguments.check, arguments.output or Path("omniglot-sheet.png"))
+    except OmniglotError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"{error.filename or 'The output'} cannot be written: {error.strerror}.", file=sys.stderr)
+        return 1
+    return 0
+
+
+def lake_table(archive: Path, evaluation: Drawings) -> dict[str, Any]:
+    """The runs of Lake's `all_runs.zip` as facts: which alphabet, characters and drawers, and hashes of the pixels.
+
+    Raises OmniglotError where a file of the runs is missing or is none of the evaluation drawings.
+    """
+    files: dict[tuple[int, str], bytes] = {}
+    for path, content in read_archive(archive, RUN_FILE).items():
+        match = RUN_FILE.fullmatch(path)
+        files[int(match[1]), match[2]] = content
+    rows = {digest: row for row, digest in enumerate(pixel_hashes(evaluation.ink))}
+    return {
+        "about": "The 20 runs of the one-shot classification task of Lake et al. (2015), found in the evaluation set.",
+        "pixels": "sha256 of the 105 x 105 bits by rows, ink 1, packed into bytes; its first 16 hexadecimal digits",
+        "runs": [_run(number, files, evaluation, rows) for number in range(1, RUNS + 1)],
+    }
+
+
+def _run(
+    number: int, files: dict[tuple[int, str], bytes], evaluation: Drawings, rows: dict[str, int]
+) -> dict[str, Any]:
+    def row(name: str) -> int:
+        digest = pixel_hashes(_ink(_file(files, number, name))[None])[0]
+        if digest not in rows:
+            raise OmniglotError(f"The image run{number:02d}/{name} is none of the evaluation drawings.")
+        return rows[digest]
+
+    # each line names a test image, then the training image of the same character
+    lines = _file(files, number, "class_labels.txt").decode("ascii", "replace").splitlines()
+    pairs = [re.findall(r"(?:test|training)/\w+\.png", line) for line in lines if line.strip()]
+    if len(pairs) != RUN_CHARACTERS or any(len(pair) != 2 for pair in pairs):
+        raise OmniglotError(f"The file run{number:02d}/class_labels.txt does not pair {RUN_CHARACTERS} images.")
+    support = [row(f"training/class{place:02d}.png") for place in range(1, RUN_CHARACTERS + 1)]
+    query = [row(test) for test, _ in pairs]
+    true = [row(training) for _, training in pairs]
+    if any(evaluation.character[q] != evaluation.character[t] for q, t in zip(query, true, strict=True)):
+        raise OmniglotError(f"In run{number:02d} a test image is paired with a training image of another character.")
+    alphabets = evaluation.alphabet[torch.tensor(support + query)].unique()
+    drawers = [evaluation.drawer[torch.tensor(part)].unique() for part in (support, query)]
+    if len(alphabets) != 1 or any(len(drawer) != 1 for drawer in drawers):
+        raise OmniglotError(f"The drawings of run{number:02d} are not by two drawers of one alphabet.")
+    first = int(evaluation.character[evaluation.alphabet == alphabets[0]].min())
+    digests = {place: digest for digest, place in rows.items()}
+
+    def facts(part: list[int]) -> list[list[int | str]]:
+        return [[int(evaluation.character[place]) - first + 1, digests[place]] for place in part]
+
+    return {
+        "alphabet": evaluation.alphabet_names[int(alphabets[0])],
+        "support_drawer": int(drawers[0]),
+        "query_drawer": int(drawers[1]),
+        "support": facts(support),
+        "query": facts(query),
+    }
+
+
+def _file(files: dict[tuple[int, str], bytes], number: int, name: str) -> bytes:
+    if (number, name) not in files:
+        raise OmniglotError(f"The archive holds no run{number:02d}/{name}; is it Lake's all_runs.zip?")
+    return files[number, name]
+
+
+def _ink(image: bytes) -> Bool[Tensor, "105 105"]:
+    try:
+        picture = open_image(image)
+    except ImageError as error:
+        raise OmniglotError(f"An image of Lake's runs cannot be used: {error}") from error
+    if picture.size != (IMAGE_SIZE_PX, IMAGE_SIZE_PX):
+        raise OmniglotError(f"An image of Lake's runs has {picture.width} x {picture.height} pixels, not 105 x 105.")
+    return torch.from_numpy(np.asarray(picture) < 128)
+
+
+def _table_text(table: dict[str, Any]) -> str:
+    """JSON with a line for each character, so that a change can be read."""
+    text = json.dumps(table, indent=1)
+    return re.sub(r"\[\s+(\d+),\s+(\"\w+\")\s+\]", r"[\1, \2]", text) + "\n"
+
+
+def _check(source: str, output: Path) -> None:
+    sheets: list[UInt8[Tensor, "rows 105 105"]] = []
+    refusals: list[OmniglotError] = []
+    for split in SPLITS:
+        start = time.perf_counter()
+        try:
+            drawings = load_drawings(split, source)
+        except OmniglotError as refusal:
+            refusals.append(refusal)
+            continue
+        print(f"{split}: {describe(split, drawings)}")
+        print(f"  read in {time.perf_counter() - start:.1f} s")
+        sheets.append(samples(drawings))
+    for refusal in refusals:
+        if sheets:
+            print(refusal)
+        else:
+            raise refusal
+    _write_sheet(torch.cat(sheets), output)
+    print(f"Samples: {output}")
+
+
+def describe(split: Split, drawings: Drawings) -> str:
+    """What a split holds, in a few lines."""
+    characters, drawn = drawings.character.unique(return_counts=True)
+    drawers = f"{drawn.min()}" if drawn.min() == drawn.max() else f"{drawn.min()} to {drawn.max()}"
+    lines = [
+        f"{len(drawings.alphabet.unique())} alphabets, {len(characters)} characters, {drawers} drawers of each, "
+        f"{len(drawings)} drawings, ink {drawings.ink.float().mean():.1%}"
+    ]
+    whole = (
+        set(drawings.alphabet_names) == set(OFFICIAL_ALPHABETS[split])
+        and len(characters) == OFFICIAL_CHARACTERS[split]
+        and len(drawings) == OFFICIAL_CHARACTERS[split] * OFFICIAL_DRAWERS
+    )
+    lines.append(f"  {'the whole of' if whole else 'not the whole of'} Omniglot's {split} set")
+    if small := excluded_alphabets(drawings, 20):
+        lines.append(f"  too few characters for 20-way trials within the alphabet: {', '.join(small)}")
+    if split == "evaluation":
+        try:
+            lines.append(f"  Lake's runs: all {len(lake_runs(drawings))} trials found")
+        except OmniglotError as refusal:
+            lines.append(f"  Lake's runs: no. {refusal}")
+    return "\n".join(lines)
+
+
+def samples(drawings: Drawings) -> Bool[Tensor, "samples 105 105"]:
+    """For each alphabet a row of 12: its first four characters by three drawers each, blank where it has fewer."""
+    rows = torch.zeros(
+        len(drawings.alphabet_names), SHEET_CHARACTERS, SHEET_DRAWERS, *drawings.ink.shape[1:], dtype=torch.bool
+    )
+    for alphabet in range(len(drawings.alphabet_names)):
+        for place, character in enumerate(
+            drawings.character[drawings.alphabet == alphabet].unique()[:SHEET_CHARACTERS]
+        ):
+            some = drawings.ink[drawings.character == character][:SHEET_DRAWERS]
+            rows[alphabet, place, : len(some)] = some
+    return rows.flatten(0, 2)
+
+
+def _write_sheet(ink: Bool[Tensor, "samples 105 105"], output: Path) -> None:
+    from torchvision.utils import make_grid, save_image
+
+    paper = 1.0 - ink[:, None].float()
+    grid = make_grid(paper, nrow=SHEET_CHARACTERS * SHEET_DRAWERS, padding=1, pad_value=0.7)
+    save_image(grid, output)
