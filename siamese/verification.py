@@ -88,9 +88,9 @@ def receiver_operating_characteristic(same: Float[Tensor, " same"], different: F
     same, different = same.double().sort().values, different.double().sort().values
     levels = torch.cat([same, different]).unique()
     thresholds = torch.cat([levels, levels.new_full((1,), torch.inf)])
-    refused_same = torch.searchsorted(same, thresholds)  # how many lie strictly below
-    refused_different = torch.searchsorted(different, thresholds)
-    return Roc(thresholds, 1 - refused_different / len(different), refused_same.double() / len(same))
+    refused = torch.searchsorted(same, thresholds)  # how many lie strictly below
+    accepted = len(different) - torch.searchsorted(different, thresholds)
+    return Roc(thresholds, accepted.double() / len(different), refused.double() / len(same))
 
 
 def area_under_curve(roc: Roc) -> float:

@@ -604,11 +604,11 @@ def table(report: dict) -> str:
         + (f", mean over {report['views'] + 1} views of each drawing" if report["views"] else "")
     ]
     if report["one_shot"]:
-        lines += ["", f"{'one-shot':34}{'N':>4}{'trials':>8}{'right':>9}   {'95 % interval':15}"]
+        lines += ["", f"{'one-shot':52}{'N':>4}{'trials':>8}{'right':>9}   {'95 % interval':15}"]
         others = iter(other["one_shot"] if other else ())
         for row in report["one_shot"]:
             text = (
-                f"{PROTOCOL_NAMES[row['protocol']]:34}{row['n_way']:>4}{row['trials']:>8}{_share(row['accuracy']):>9}"
+                f"{PROTOCOL_NAMES[row['protocol']]:52}{row['n_way']:>4}{row['trials']:>8}{_share(row['accuracy']):>9}"
             )
             text += f"   {_interval(row['interval']):15}"
             if other:
@@ -622,22 +622,22 @@ def table(report: dict) -> str:
             if row["left_out"]
         ]
     lines += [
-        f"{BASELINE_NAMES[row['name']] + ', ' + PROTOCOL_NAMES[row['protocol']]:34}"
+        f"{BASELINE_NAMES[row['name']] + ', ' + PROTOCOL_NAMES[row['protocol']]:52}"
         f"{row['n_way']:>4}{row['trials']:>8}{_share(row['accuracy']):>9}"
         for row in report["baselines"]
         if row["n_way"] == max(r["n_way"] for r in report["baselines"] if r["protocol"] == row["protocol"])
     ]
     if report["verification"]:
-        lines += ["", f"{'verification, different pairs':34}{'pairs':>12}{'right':>9}{'AUC':>9}{'EER':>9}  threshold"]
+        lines += ["", f"{'verification, different pairs':52}{'pairs':>12}{'right':>9}{'AUC':>9}{'EER':>9}  threshold"]
         lines += [
-            f"{PROTOCOL_NAMES[row['protocol']]:34}{row['pairs']:>12}{_share(row['accuracy']):>9}{row['auc']:>9.4f}"
+            f"{PROTOCOL_NAMES[row['protocol']]:52}{row['pairs']:>12}{_share(row['accuracy']):>9}{row['auc']:>9.4f}"
             f"{_share(row['eer']):>9}  {row['threshold']:.3f}"
             for row in report["verification"]
         ]
     if report["per_alphabet"]:
-        lines += ["", f"{'alphabet':34}{'N':>4}{'right':>17}"]
+        lines += ["", f"{'alphabet':52}{'N':>4}{'right':>17}"]
         lines += [
-            f"{name:34}{report['per_alphabet_n_way'][name]:>4}{_share(accuracy):>17}"
+            f"{name:52}{report['per_alphabet_n_way'][name]:>4}{_share(accuracy):>17}"
             for name, accuracy in sorted(report["per_alphabet"].items(), key=lambda entry: entry[1])
         ]
     if transfer := report.get("transfer"):

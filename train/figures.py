@@ -81,7 +81,7 @@ def accuracy_over_n(report: dict, path: Path) -> None:
     axes.set_xticks(n_ways)
     axes.set(xlabel="candidates to choose from (N)", ylabel="right answers", ylim=(0, 1.02))
     _per_cent(axes.yaxis)
-    axes.legend(fontsize=8, loc="lower left")
+    axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False)
     axes.set_title("One-shot accuracy (bars: 95 % intervals)")
     _save(figure, path)
 
@@ -125,35 +125,29 @@ def trials_picture(
     The network's pick is framed, the truth is underlined; whether it was right is said in words.
     """
     shown = trial_rows(won, rows)
-    columns = trials.n_way + 1
-    figure, _ = _new(0.72 * columns + 0.4, 1.08 * len(shown) + 0.5, axes=False)
+    columns = trials.n_way + 2  # the query, a gap, the candidates
+    figure, _ = _new(0.72 * columns + 0.4, 1.1 * len(shown) + 0.5, axes=False)
+    widths = [1.0, 0.25, *[1.0] * trials.n_way]
     grid = figure.subplots(
-        len(shown),
-        columns,
-        squeeze=False,
-        gridspec_kw={"wspace": 0.12, "hspace": 0.55, "width_ratios": [1.0] * columns},
+        len(shown), columns, squeeze=False, gridspec_kw={"wspace": 0.12, "hspace": 0.6, "width_ratios": widths}
     )
-    for line, trial in zip(grid, shown, strict=True):
+    for (asked, gap, *candidates), trial in zip(grid, shown, strict=True):
         label, picked = int(trials.label[trial]), int(similarity[trial].argmax())
         colour = GREEN if bool(won[trial]) else ORANGE
-        _thumbnail(line[0], drawings.ink[trials.query[trial]])
-        line[0].set_title("right" if bool(won[trial]) else "wrong", fontsize=8, color=colour, weight="bold", pad=3)
-        line[0].set_facecolor("#eeeeee")
-        for place, axes in enumerate(line[1:]):
+        gap.set_axis_off()
+        _thumbnail(asked, drawings.ink[trials.query[trial]])
+        asked.set_title("right" if bool(won[trial]) else "wrong", fontsize=8, color=colour, weight="bold", pad=3)
+        for place, axes in enumerate(candidates):
             _thumbnail(axes, drawings.ink[trials.support[trial, place]])
-            value = similarity[trial, place].item()
-            text = axes.set_xlabel(f"{value:.2f}", fontsize=7, labelpad=2)
+            text = axes.set_xlabel(f"{similarity[trial, place].item():.2f}", fontsize=7, labelpad=6)
             if place == label:
                 text.set_weight("bold")
-                axes.plot([0.1, 0.9], [-0.04, -0.04], color=GREEN, linewidth=3, transform=axes.transAxes, clip_on=False)
+                axes.plot([0.1, 0.9], [-0.09, -0.09], color=GREEN, linewidth=3, transform=axes.transAxes, clip_on=False)
             for spine in axes.spines.values():
-                spine.set(visible=True, color=colour if place == picked else "#cccccc")
+                spine.set_edgecolor(colour if place == picked else "#cccccc")
                 spine.set_linewidth(2.5 if place == picked else 0.5)
-    grid[0][1].set_title(
-        "the query, then its candidates with their similarities (framed: picked, green bar: the truth)",
-        fontsize=9,
-        loc="left",
-    )
+    legend = "the query, then its candidates with their similarities (frame: the network's pick; green bar: the truth)"
+    grid[0][2].set_title(legend, fontsize=9, loc="left")
     _save(figure, path)
 
 
