@@ -12,6 +12,7 @@ IMAGE_SIZE_PX = 105
 FLAT_UNITS = 9216  # 256 channels of 6 x 6, what the last convolution leaves of 105 x 105
 EMBEDDING_UNITS = 4096
 PARAMETERS = 38_951_745
+NORM_MOMENTUM = 0.02  # batches of one alphabet differ more than mixed ones; their statistics need a longer memory
 BLOCK_ELEMENTS = 1 << 26  # of a broadcast difference: 256 MiB in float32
 
 Activation = Literal["relu", "selu"]
@@ -59,8 +60,10 @@ class SiameseNetwork(nn.Module):
         self.embedding = nn.Linear(FLAT_UNITS, EMBEDDING_UNITS)
         self.head = nn.Linear(EMBEDDING_UNITS, 1)
         if config.batch_norm:
-            self.convolution_norms = nn.ModuleList(nn.BatchNorm2d(c.out_channels) for c in self.convolutions)
-            self.embedding_norm = nn.BatchNorm1d(EMBEDDING_UNITS)
+            self.convolution_norms = nn.ModuleList(
+                nn.BatchNorm2d(c.out_channels, momentum=NORM_MOMENTUM) for c in self.convolutions
+            )
+            self.embedding_norm = nn.BatchNorm1d(EMBEDDING_UNITS, momentum=NORM_MOMENTUM)
         initialise(self, initialisation, generator)
 
     def embed(self, images: Float[Tensor, "batch 1 105 105"]) -> Float[Tensor, "batch 4096"]:
@@ -121,6 +124,34 @@ class SiameseNetwork(nn.Module):
             target.weight.copy_(layer.weight * rows)
             target.bias.copy_(layer.bias * scale + shift)
         return plain.eval()
+
+    @torch.no_grad()
+    def unfolded(self, config: NetworkConfig, images: Float[Tensor, "batch 1 105 105"]) -> "SiameseNetwork":
+        """The same function with batch normalisation that does nothing yet, to go on training from a folded network.
+
+        Each norm's scale and shift are the statistics that its input has on `images`, so that what it takes away
+        it gives back. Raises ValueError where `config` has another activation.
+        """
+        if config.activation != self.config.activation:
+            raise ValueError(f"The checkpoint has {self.config.activation} units, the recipe {config.activation}.")
+        network = SiameseNetwork(config).to(self.head.weight)
+        network.load_state_dict(self.state_dict(), strict=not config.batch_norm)
+        if config.batch_norm:
+            norms = iter([*network.convolution_norms, network.embedding_norm])
+
+            def keep_statistics(_layer: nn.Module, _inputs: tuple[Tensor, ...], output: Tensor) -> None:
+                norm, channels = next(norms), output.transpose(0, 1).flatten(1)
+                norm.running_mean.copy_(channels.mean(1))
+                norm.running_var.copy_(channels.var(1))
+                norm.weight.copy_((norm.running_var + norm.eps).sqrt())
+                norm.bias.copy_(norm.running_mean)
+
+            layers = [*self.convolutions, self.embedding]
+            hooks = [layer.register_forward_hook(keep_statistics) for layer in layers]
+            self.embed(images)
+            for hook in hooks:
+                hook.remove()
+        return network
 
 
 @torch.no_grad()

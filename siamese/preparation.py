@@ -17,14 +17,15 @@ class Preparation:
     """Written into a checkpoint's config.json and read from there."""
 
     extent_px: int = 80
-    """Length to which the longer side of the ink's box is scaled, in pixels of the 105 x 105 picture."""
+    """Length to which the longer side of the ink's box is scaled, in pixels of the 105 x 105 picture; 0 leaves the
+    ink where it is in its frame, as Koch et al. (2015) did, and only fits the frame into the picture."""
 
     keep_aspect: bool = True
     """Scale both sides alike; otherwise both sides of the box are brought to `extent_px`."""
 
     def __post_init__(self) -> None:
-        if not 8 <= self.extent_px <= IMAGE_SIZE_PX:
-            raise ValueError(f"extent_px is {self.extent_px}, must lie in 8 to {IMAGE_SIZE_PX}.")
+        if self.extent_px != 0 and not 8 <= self.extent_px <= IMAGE_SIZE_PX:
+            raise ValueError(f"extent_px is {self.extent_px}, must be 0 or lie in 8 to {IMAGE_SIZE_PX}.")
 
     def as_dict(self) -> dict:
         return asdict(self)
@@ -47,9 +48,9 @@ def prepare_ink(ink: Float[Tensor, "height width"], preparation: Preparation) ->
     box = ink_box(ink)
     if box is None:
         raise ValueError("The picture holds no ink.")
-    top, left, bottom, right = box
+    top, left, bottom, right = box if preparation.extent_px else (0, 0, *ink.shape)
     height, width = bottom - top, right - left
-    extent, longer = preparation.extent_px, max(height, width)
+    extent, longer = preparation.extent_px or IMAGE_SIZE_PX, max(height, width)
     if preparation.keep_aspect:
         new_height, new_width = (max(1, round(side * extent / longer)) for side in (height, width))
     else:

@@ -157,8 +157,8 @@ def _check(source: str, output: Path) -> None:
         except OmniglotError as refusal:
             refusals.append(refusal)
             continue
-        print(f"{split}: {describe(split, drawings)}")
-        print(f"  read in {time.perf_counter() - start:.1f} s")
+        took_s = time.perf_counter() - start
+        print(f"{split}: {describe(split, drawings)}\n  read in {took_s:.1f} s")
         sheets.append(samples(drawings))
     for refusal in refusals:
         if sheets:
@@ -175,7 +175,7 @@ def describe(split: Split, drawings: Drawings) -> str:
     drawers = f"{drawn.min()}" if drawn.min() == drawn.max() else f"{drawn.min()} to {drawn.max()}"
     lines = [
         f"{len(drawings.alphabet.unique())} alphabets, {len(characters)} characters, {drawers} drawers of each, "
-        f"{len(drawings)} drawings, ink {drawings.ink.float().mean():.1%}"
+        f"{len(drawings)} drawings, ink {int(drawings.ink.count_nonzero()) / drawings.ink.numel():.1%}"
     ]
     whole = (
         set(drawings.alphabet_names) == set(OFFICIAL_ALPHABETS[split])

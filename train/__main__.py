@@ -1,0 +1,30 @@
+"""`python -m train fit | evaluate | publish | data | bundle`."""
+
+import argparse
+import sys
+from importlib import import_module
+
+COMMANDS = {
+    "fit": ("train.run", "fit the network by a recipe"),
+    "evaluate": ("train.evaluate", "measure a checkpoint: one table, one JSON report, figures"),
+    "publish": ("train.publish", "push a model, the app or the data set to the Hub"),
+    "data": ("train.data", "say what a data source holds"),
+    "bundle": ("train.bundle", "store a checkpoint compactly, as the package carries it"),
+}
+
+
+def main(words: list[str] | None = None) -> int:
+    words = sys.argv[1:] if words is None else words
+    parser = argparse.ArgumentParser(prog="python -m train", description="Train, measure and publish the network.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    chosen = words[0] if words else None
+    for name, (module, sentence) in COMMANDS.items():
+        command = commands.add_parser(name, help=sentence)
+        if name == chosen:  # the others' imports are not worth the wait
+            import_module(module).add_arguments(command)
+    arguments = parser.parse_args(words)
+    return import_module(COMMANDS[arguments.command][0]).run(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,43 @@
+"""The checkpoint that the package carries, made from a trained one: `python -m train bundle`."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from siamese.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
+from siamese.hub import BUNDLED, PRETRAINED, HubError, resolve_model
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.description = "Store a checkpoint with the 9216 x 4096 layer as int8 and the rest as float16."
+    parser.add_argument("--model", metavar="DIR_OR_REPO", required=True, help="the full-precision checkpoint")
+    parser.add_argument("--report", metavar="FILE", type=Path, help="JSON of the evaluation command, to carry along")
+    parser.add_argument("--output", metavar="DIR", type=Path, help="where it goes (default: the package's own)")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """The exit status: 0, or 1 with a sentence on standard error."""
+    try:
+        checkpoint = load_checkpoint(resolve_model(arguments.model).folder)
+        figures = json.loads(arguments.report.read_text(encoding="utf-8")) if arguments.report else None
+        output = arguments.output or PRETRAINED / BUNDLED
+        config = checkpoint.config
+        save_checkpoint(
+            output,
+            checkpoint.network,
+            checkpoint.preparation,
+            storage="int8",
+            verification=config.get("verification"),
+            training=config.get("training"),
+            figures=figures or config.get("figures"),
+        )
+    except (CheckpointError, HubError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    except (OSError, ValueError) as error:
+        print(f"The report {arguments.report} cannot be read: {error}.", file=sys.stderr)
+        return 1
+    size_bytes = sum(path.stat().st_size for path in output.iterdir() if path.is_file())
+    print(f"Stored in {output}: {size_bytes / 1e6:.1f} MB.")
+    return 0

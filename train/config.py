@@ -1,0 +1,183 @@
+"""A training run in one frozen value; recipes are TOML files of its fields."""
+
+import tomllib
+from dataclasses import asdict, dataclass, field, fields
+from importlib import resources
+from pathlib import Path
+from typing import Literal, get_args
+
+from siamese.network import Initialisation, NetworkConfig
+from siamese.preparation import Preparation
+from train.distortions import Distortions
+
+Sampling = Literal["alphabets", "pairs"]
+Optimiser = Literal["adamw", "adam", "sgd"]
+Schedule = Literal["constant", "cosine", "decay"]
+LAYERS = 6  # four convolutions, the 9216 x 4096 layer, the head
+
+# Five of the 30 background alphabets on which recipes, checkpoints and thresholds are chosen: round, angular and
+# flowing scripts and one from a cartoon. None is in the evaluation set.
+VALIDATION_ALPHABETS = (
+    "Bengali",
+    "Early_Aramaic",
+    "Futurama",
+    "Japanese_(hiragana)",
+    "Mkhedruli_(Georgian)",
+)
+
+
+class RecipeError(ValueError):
+    """A recipe that cannot be read or does not fit together; the message is one sentence for the user."""
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Everything that decides a run beside the data; checked when made."""
+
+    network: NetworkConfig = field(default_factory=lambda: NetworkConfig(batch_norm=True))
+    """Activation, batch normalisation and drop-out."""
+    initialisation: Initialisation = "modern"
+    """How the weights are drawn where no earlier checkpoint is given."""
+    preparation: Preparation = Preparation()
+    """How ink is brought to one centre and extent; travels with the checkpoint."""
+    distortions: Distortions = Distortions()
+    """Ranges of the random distortions of each drawing."""
+    seed: int = 0
+    """Decides the initial weights and everything that is sampled."""
+
+    hold_out: tuple[str, ...] = VALIDATION_ALPHABETS
+    """Alphabets kept from training, for validation; empty trains on all of the background set."""
+    train_drawers: int = 20
+    """Only drawers up to this number are trained on; below 20, the others are those of validation."""
+    validate_every: int = 500
+    """Steps from one validation to the next."""
+    validation_trials: int = 2000
+    """20-way trials within the held-out alphabets at each validation."""
+    patience: int = 0
+    """Validations without a new best after which the run ends and returns the best; 0 returns the last."""
+
+    sampling: Sampling = "alphabets"
+    """"alphabets": characters x drawers of few alphabets, all against all; "pairs": a fixed list of pairs."""
+    characters: int = 32
+    """Characters in a batch of alphabets, pairs in a batch of pairs."""
+    drawers: int = 2
+    """Drawings of each character in a batch of alphabets, each by another drawer."""
+    views: int = 4
+    """How many of the square's eight views count as alphabets of their own: 1 none, 4 turned, 8 mirrored too."""
+    pairs: int = 30_000
+    """Length of the list of pairs; half are of one character."""
+    copies: int = 0
+    """Distorted copies of each pair in the list, beside the pair as drawn."""
+
+    steps: int = 6000
+    """Optimiser steps of the whole run."""
+    optimiser: Optimiser = "adamw"
+    """AdamW (decay decoupled), Adam or SGD with momentum (both: decay as an L2 penalty)."""
+    learning_rate: float = 1e-3
+    """At its height."""
+    layer_rates: tuple[float, ...] = ()
+    """Factors on the learning rate of the six layers; empty means 1 for each."""
+    warmup_steps: int = 200
+    """Steps in which the learning rate rises from 0."""
+    schedule: Schedule = "cosine"
+    """"cosine" falls to 0 at the last step; "decay" is multiplied by `decay` every `decay_every` steps."""
+    decay: float = 0.99
+    """Factor of the schedule "decay"."""
+    decay_every: int = 1000
+    """Steps from one factor to the next."""
+    momentum: tuple[float, float, int] = (0.5, 0.9, 1)
+    """Of SGD: it rises in a line from the first to the second within this many decays, then stays."""
+    weight_decay: float = 1e-4
+    """On weights, not on biases or normalisation."""
+    distance_head: bool = True
+    """Keep the head from rewarding a difference."""
+
+    pair_loss: float = 1.0
+    """Weight of the cross-entropy of pairs; over all pairs of a batch of alphabets same and different count alike."""
+    label_smoothing: float = 0.0
+    """Of the cross-entropy of pairs."""
+    n_way_loss: float = 1.0
+    """Weight of the N-way cross-entropy on the same logits."""
+    contrastive_loss: float = 0.0
+    """Weight of the contrastive loss on the learned distance."""
+    triplet_loss: float = 0.0
+    """Weight of the batch-hard triplet loss on the learned distance."""
+    margin: float = 4.0
+    """Of the contrastive and the triplet loss, in units of the logit."""
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "characters", "validate_every", "validation_trials", "pairs", "decay_every"):
+            if getattr(self, name) < 1:
+                raise RecipeError(f"{name} is {getattr(self, name)}, must be at least 1.")
+        for name in ("copies", "patience", "warmup_steps", "weight_decay", "margin", "label_smoothing"):
+            if getattr(self, name) < 0:
+                raise RecipeError(f"{name} is {getattr(self, name)}, must not be negative.")
+        for name, kind in (("sampling", Sampling), ("optimiser", Optimiser), ("schedule", Schedule)):
+            if getattr(self, name) not in get_args(kind):
+                raise RecipeError(f"{name} is {getattr(self, name)!r}, must be one of {', '.join(get_args(kind))}.")
+        if self.sampling == "alphabets" and self.drawers < 2:
+            raise RecipeError(f"drawers is {self.drawers}, must be at least 2: one drawing is no pair.")
+        if self.views not in (1, 4, 8):
+            raise RecipeError(f"views is {self.views}, must be 1, 4 or 8.")
+        if not self.learning_rate > 0:
+            raise RecipeError(f"learning_rate is {self.learning_rate}, must be above 0.")
+        if self.layer_rates and len(self.layer_rates) != LAYERS:
+            raise RecipeError(f"layer_rates has {len(self.layer_rates)} factors, the network has {LAYERS} layers.")
+        if not 2 <= self.train_drawers <= 20:
+            raise RecipeError(f"train_drawers is {self.train_drawers}, must lie in 2 to 20.")
+        if self.train_drawers == 19 and self.hold_out:
+            raise RecipeError("train_drawers is 19, which leaves one drawer to validation; it needs two.")
+        batch_losses = self.n_way_loss, self.contrastive_loss, self.triplet_loss
+        if min(self.pair_loss, *batch_losses) < 0 or max(self.pair_loss, *batch_losses) == 0:
+            raise RecipeError("The weights of the losses must not be negative, and one must be above 0.")
+        if self.sampling == "pairs" and (max(batch_losses) > 0 or self.pair_loss == 0):
+            raise RecipeError("A list of pairs is trained by pair_loss alone; set the other losses to 0.")
+        if self.patience and not self.hold_out:
+            raise RecipeError("patience needs alphabets in hold_out to validate on.")
+
+    def as_dict(self) -> dict:
+        return asdict(self)
+
+
+PARTS = {"network": NetworkConfig, "preparation": Preparation, "distortions": Distortions}
+SEQUENCES = ("hold_out", "layer_rates", "momentum")
+
+
+def config_from(table: dict) -> TrainConfig:
+    """A config from the tables of a recipe; raises RecipeError for a field that does not exist or does not fit."""
+    values = dict(table)
+    try:
+        for name, part in PARTS.items():
+            values[name] = part(**known(values.get(name, {}), part, name))
+        values |= {name: tuple(values[name]) for name in SEQUENCES if name in values}
+        return TrainConfig(**known(values, TrainConfig, "the recipe"))
+    except (TypeError, ValueError) as error:
+        raise error if isinstance(error, RecipeError) else RecipeError(f"The recipe does not fit: {error}") from error
+
+
+def known(values: dict, kind: type, where: str) -> dict:
+    names = {entry.name for entry in fields(kind)}
+    unknown = sorted(set(values) - names)
+    if unknown:
+        raise RecipeError(f"{where} has no field {', '.join(unknown)}; there are {', '.join(sorted(names))}.")
+    return values
+
+
+def recipe_names() -> list[str]:
+    files = (Path(entry.name) for entry in resources.files("train.recipes").iterdir())
+    return sorted(file.stem for file in files if file.suffix == ".toml")
+
+
+def load_recipe(name: str) -> TrainConfig:
+    """A recipe by the name of a file in `train/recipes`, or by the path of a TOML file."""
+    path = Path(name)
+    try:
+        if path.suffix == ".toml":
+            text = path.read_text(encoding="utf-8")
+        elif name in recipe_names():
+            text = (resources.files("train.recipes") / f"{name}.toml").read_text(encoding="utf-8")
+        else:
+            raise RecipeError(f"No recipe is called {name!r}; there are {', '.join(recipe_names())}.")
+        return config_from(tomllib.loads(text))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise RecipeError(f"The recipe {name} cannot be read: {error}.") from error

@@ -1,0 +1,291 @@
+"""The training loop, and what it is made of."""
+
+import ctypes
+import math
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+from torch.nn import functional as F
+from tqdm import tqdm
+
+from siamese.drawings import Drawings
+from siamese.episodes import Trials, sample_trials
+from siamese.network import SiameseNetwork
+from siamese.recognizer import fastest_precision
+from train.batches import AlphabetSampler, Batch, PairBatch, PairList, alphabet_sampler, pair_list, step_generator
+from train.config import TrainConfig
+from train.distortions import distort, distort_copies, turn
+from train.evaluate import embed_drawings, one_shot_accuracy
+from train.losses import balanced_cross_entropy, contrastive, n_way_cross_entropy, sameness, triplet
+from train.state import append_metrics, best_weights, has_state, restore_state, save_best, save_state
+
+VALIDATION_SEED = 20151  # one set of trials for every recipe and seed, so that runs can be compared trial by trial
+SAVE_EVERY_S = 45
+
+
+class TrainingError(RuntimeError):
+    """A run that cannot go on; the message is one sentence for the user."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended."""
+
+    steps: int
+    finished: bool
+    """False where it was stopped by a signal or by the clock; `resume` goes on."""
+    images: int
+    """Drawings embedded, counted with repetition."""
+    validation_accuracy: float | None
+    """20-way within the held-out alphabets, of the weights that were returned."""
+
+
+def fit(
+    network: SiameseNetwork,
+    drawings: Drawings,
+    config: TrainConfig,
+    output: Path,
+    device: torch.device,
+    resume: bool = False,
+    max_minutes: float = math.inf,
+) -> Outcome:
+    """Train `network` in place until `config.steps`, `max_minutes` or a signal; the state stays in `output`.
+
+    Raises TrainingError where the loss is no number: before the optimiser's step, so the state saved last is sound.
+    """
+    reuse_large_buffers()
+    training, validation = split(drawings, config)
+    prepared = training.prepared(config.preparation).to(device)
+    sampler = make_sampler(training, config)
+    network.to(device, memory_format=torch.channels_last).train()
+    optimizer = make_optimizer(network, config)
+    step, best = restore_state(output, network, optimizer, config) if resume and has_state(output) else (0, (0.0, 0))
+    images_a_step = config.characters * (config.drawers if config.sampling == "alphabets" else 2)
+    accuracy, began = None, time.monotonic()
+    saved = began
+    with tqdm(total=config.steps, initial=step, unit="step", desc="training") as bar, stop_request() as stop:
+        while step < config.steps and not stop and time.monotonic() - began < 60 * max_minutes:
+            loss = step_loss(network, prepared, sampler, config, step)
+            if not bool(loss.isfinite()):
+                raise TrainingError(f"The loss of step {step} is {loss.item()}; try a lower learning_rate.")
+            take_step(network, optimizer, loss, config, step)
+            step += 1
+            bar.update()
+            bar.set_postfix(
+                loss=f"{loss.item():.3f}",
+                images_s=f"{images_a_step * (bar.format_dict['rate'] or 0):.0f}",
+                refresh=False,
+            )
+            line = {"step": step, "loss": loss.item(), "images": step * images_a_step}
+            line["learning_rate"] = learning_rate(config, step - 1)
+            if validation and (step % config.validate_every == 0 or step == config.steps):
+                line["validation_accuracy"] = accuracy = validation.accuracy(network, device)
+                bar.write(f"step {step}: 20-way within held-out alphabets {accuracy:.2%}, best before {best[0]:.2%}")
+                if accuracy > best[0]:
+                    best = (accuracy, step)
+                    if config.patience:
+                        save_best(output, network)
+            append_metrics(output, line | {"seconds": round(time.monotonic() - began, 2)})
+            if time.monotonic() - saved > SAVE_EVERY_S:
+                save_state(output, network, optimizer, config, step, best)
+                saved = time.monotonic()
+            if out_of_patience(config, step, best):
+                break
+    save_state(output, network, optimizer, config, step, best)
+    finished = step == config.steps or out_of_patience(config, step, best)
+    if config.patience and finished:
+        network.load_state_dict(best_weights(output))
+        accuracy = best[0]
+    network.eval()
+    return Outcome(step, finished, step * images_a_step, accuracy)
+
+
+def out_of_patience(config: TrainConfig, step: int, best: tuple[float, int]) -> bool:
+    return bool(config.patience) and step - best[1] >= config.patience * config.validate_every
+
+
+def take_step(
+    network: SiameseNetwork, optimizer: torch.optim.Optimizer, loss: Float[Tensor, ""], config: TrainConfig, step: int
+) -> None:
+    optimizer.zero_grad()
+    loss.backward()
+    for group in optimizer.param_groups:
+        group["lr"] = learning_rate(config, step) * group["rate"]
+        if config.optimiser == "sgd":
+            group["momentum"] = momentum(config, step)
+    optimizer.step()
+    if config.distance_head:
+        network.keep_head_a_distance()
+
+
+def step_loss(
+    network: SiameseNetwork,
+    prepared: UInt8[Tensor, "drawings 1 105 105"],
+    sampler: AlphabetSampler | PairList,
+    config: TrainConfig,
+    step: int,
+) -> Float[Tensor, ""]:
+    """The loss of the step with this number: a function of the weights, the seed and the step alone."""
+    if isinstance(sampler, PairList):
+        return pair_batch_loss(network, prepared, sampler.sample(config.characters, step), config)
+    generator = step_generator(config.seed, step)
+    batch = sampler.sample(config.characters, config.drawers, config.views, generator)
+    images = turn(pictures(prepared, batch.rows), batch.view.to(prepared.device))
+    if config.distortions.any:
+        images = distort(images, config.distortions, generator)
+    return batch_loss(network, images, batch, config)
+
+
+def pictures(prepared: UInt8[Tensor, "drawings 1 105 105"], rows: Tensor) -> Float[Tensor, "batch 1 105 105"]:
+    return prepared[rows.to(prepared.device)].float() / 255
+
+
+def embed(network: SiameseNetwork, images: Float[Tensor, "batch 1 105 105"]) -> Float[Tensor, "batch 4096"]:
+    precision = fastest_precision(images.device)
+    with torch.autocast(images.device.type, torch.bfloat16, enabled=precision == torch.bfloat16):
+        return network.embed(images.contiguous(memory_format=torch.channels_last)).float()
+
+
+def batch_loss(
+    network: SiameseNetwork, images: Float[Tensor, "batch 1 105 105"], batch: Batch, config: TrainConfig
+) -> Float[Tensor, ""]:
+    """Every image embedded once and compared with every other."""
+    embeddings = embed(network, images)
+    logits = network.compare_all(embeddings, embeddings)
+    same, different = sameness(batch.character.to(images.device))
+    distance = network.head.bias - logits
+    loss = logits.new_zeros(())
+    if config.pair_loss:
+        loss = loss + config.pair_loss * balanced_cross_entropy(logits, same, different, config.label_smoothing)
+    if config.n_way_loss:
+        loss = loss + config.n_way_loss * n_way_cross_entropy(logits, same, different)
+    if config.contrastive_loss:
+        loss = loss + config.contrastive_loss * contrastive(distance, same, different, config.margin)
+    if config.triplet_loss:
+        loss = loss + config.triplet_loss * triplet(distance, same, different, config.margin)
+    return loss
+
+
+def pair_batch_loss(
+    network: SiameseNetwork, prepared: UInt8[Tensor, "drawings 1 105 105"], batch: PairBatch, config: TrainConfig
+) -> Float[Tensor, ""]:
+    """Binary cross-entropy of pairs, two embeddings for each: equation 2 of Koch et al."""
+    images = pictures(prepared, torch.cat([batch.first, batch.second]))
+    if config.distortions.any:
+        sides = torch.cat([batch.copy * 2, batch.copy * 2 + (batch.copy > 0)])  # each side is bent in its own way
+        images = distort_copies(images, config.distortions, sides, config.seed)
+    a, b = embed(network, images).chunk(2)
+    target = batch.same.to(a).clamp(config.label_smoothing, 1 - config.label_smoothing)
+    return F.binary_cross_entropy_with_logits(network.compare(a, b), target) * config.pair_loss
+
+
+def make_sampler(training: Drawings, config: TrainConfig) -> AlphabetSampler | PairList:
+    if config.sampling == "pairs":
+        return pair_list(training, config.pairs, config.copies, config.seed)
+    return alphabet_sampler(training)
+
+
+def make_optimizer(network: SiameseNetwork, config: TrainConfig) -> torch.optim.Optimizer:
+    """Weight decay on the matrices and kernels only; each of the six layers at its own rate."""
+    rates = config.layer_rates or (1.0,) * (len(network.convolutions) + 2)
+    layers: list[list[torch.nn.Module]] = [
+        [layer] for layer in [*network.convolutions, network.embedding, network.head]
+    ]
+    if network.config.batch_norm:
+        for layer, norm in zip(layers, [*network.convolution_norms, network.embedding_norm], strict=False):
+            layer.append(norm)
+    groups = []
+    for rate, modules in zip(rates, layers, strict=True):
+        parameters = [p for module in modules for p in module.parameters()]
+        for decays, decay in ((True, config.weight_decay), (False, 0.0)):
+            members = [p for p in parameters if (p.ndim > 1) == decays]
+            groups.append({"params": members, "weight_decay": decay, "rate": rate})
+    if config.optimiser == "sgd":
+        return torch.optim.SGD(groups, lr=config.learning_rate, momentum=config.momentum[0])
+    kind = torch.optim.AdamW if config.optimiser == "adamw" else torch.optim.Adam
+    return kind(groups, lr=config.learning_rate, fused=True)
+
+
+def learning_rate(config: TrainConfig, step: int) -> float:
+    """Of the step with this number, counted from 0: a linear rise, then the schedule."""
+    if step < config.warmup_steps:
+        return config.learning_rate * (step + 1) / config.warmup_steps
+    if config.schedule == "decay":
+        return config.learning_rate * config.decay ** (step // config.decay_every)
+    if config.schedule == "constant":
+        return config.learning_rate
+    done = (step - config.warmup_steps) / max(1, config.steps - config.warmup_steps)
+    return config.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
+
+
+def momentum(config: TrainConfig, step: int) -> float:
+    """Section 3.2 of Koch et al.: from 0.5 in a line up to each layer's own."""
+    low, high, decays = config.momentum
+    return low + (high - low) * min(1.0, step / config.decay_every / decays)
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Held-out alphabets and the trials on them."""
+
+    drawings: Drawings
+    prepared: UInt8[Tensor, "drawings 1 105 105"]
+    trials: Trials
+
+    def accuracy(self, network: SiameseNetwork, device: torch.device) -> float:
+        embeddings = embed_drawings(network, self.prepared, device)
+        return one_shot_accuracy(network, embeddings, self.trials)[0]
+
+
+def split(drawings: Drawings, config: TrainConfig) -> tuple[Drawings, Validation | None]:
+    """Training drawings, and the held-out ones with their trials.
+
+    Raises ValueError for an alphabet that the drawings do not hold, EpisodeError where the held-out ones are too few.
+    """
+    kept = drawings.of_alphabets(set(drawings.alphabet_names) - set(config.hold_out))
+    training = kept.take(kept.drawer <= config.train_drawers)
+    if not config.hold_out:
+        return training, None
+    held = drawings.of_alphabets(set(config.hold_out))
+    if config.train_drawers < 20:
+        held = held.take(held.drawer > config.train_drawers)
+    generator = torch.Generator().manual_seed(VALIDATION_SEED)
+    trials = sample_trials(held, 20, config.validation_trials, generator, within_alphabet=True)
+    return training, Validation(held, held.prepared(config.preparation), trials)
+
+
+@contextmanager
+def stop_request() -> Iterator[list[int]]:
+    """A list that fills when the process is asked to stop, so that a run ends between two steps."""
+    asked: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield asked  # only the main thread may take signals
+        return
+    before = {s: signal.signal(s, lambda number, _frame: asked.append(number)) for s in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def reuse_large_buffers() -> None:
+    """Have glibc keep freed blocks instead of returning them to the kernel.
+
+    Every activation of a step is larger than its threshold for mapping a block apart, so each step would touch
+    hundreds of MB of fresh pages: 63 images/s without this, 156 with it, on two cores.
+    """
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "mallopt"):
+        mmap_max, trim_threshold, top_pad = -4, -1, -2  # malloc.h
+        libc.mallopt(mmap_max, 0)
+        libc.mallopt(trim_threshold, -1)
+        libc.mallopt(top_pad, 1 << 28)

@@ -1,0 +1,177 @@
+"""A training run from the command line: `python -m train fit`."""
+
+import argparse
+import math
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from siamese.checkpoint import CheckpointError, load_checkpoint, read_config, save_checkpoint
+from siamese.drawings import Drawings
+from siamese.episodes import EpisodeError
+from siamese.hub import HubError, resolve_model
+from siamese.network import SiameseNetwork
+from siamese.omniglot import OmniglotError, load_drawings
+from siamese.recognizer import usable_device
+from train.batches import step_generator
+from train.config import RecipeError, TrainConfig, load_recipe, recipe_names
+from train.evaluate import calibrate, embed_drawings
+from train.fit import Outcome, TrainingError, fit, split
+from train.state import METRICS, StateError, has_state
+
+MODEL = "model"  # folder of the checkpoint inside a run's folder
+CALIBRATION_SEED = 20152
+UNFOLD_IMAGES = 256
+REFUSALS = (
+    CheckpointError,
+    EpisodeError,
+    HubError,
+    OmniglotError,
+    RecipeError,
+    StateError,
+    TrainingError,
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Fit the network; a run's folder holds its state, metrics.jsonl and, in model/, its checkpoint."
+    )
+    add = parser.add_argument
+    add("--recipe", default="modern", help=f"one of {', '.join(recipe_names())}, or a TOML file (default: modern)")
+    add("--data", metavar="SOURCE", help="folder, Hub id or 'invented' (default: $OMNIGLOT_DATA, else the archives)")
+    add("--output", metavar="DIR", type=Path, required=True, help="the run's folder")
+    add("--init", metavar="CHECKPOINT", help="begin with these weights: a folder or user/name@revision")
+    add("--resume", action="store_true", help="go on with the run in --output, exactly where it was saved")
+    add("--steps", type=int, help="another length than the recipe's")
+    add("--learning-rate", type=float, help="another height than the recipe's")
+    add("--max-minutes", type=float, default=math.inf, help="stop after so long; --resume goes on")
+    add("--seed", type=int, help="another seed than the recipe's")
+    add("--all-alphabets", action="store_true", help="hold none out: the final run, when all is chosen")
+    add(
+        "--calibration-from",
+        metavar="CHECKPOINT",
+        help="with --all-alphabets: the held-out run whose threshold and calibration the checkpoint carries",
+    )
+    add("--device", help="cpu or cuda (default: cuda where present)")
+    add("--push-to-hub", metavar="USER/NAME", help="publish the checkpoint at the end")
+    add("--private", action="store_true", help="with --push-to-hub: a repository that only you can see")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Train, write the checkpoint; 0, or 1 after one sentence on standard error, 130 when stopped before the end."""
+    try:
+        config = config_of(arguments)
+        device = usable_device(arguments.device)
+        drawings = load_drawings("background", arguments.data)
+        if not set(config.hold_out) <= set(drawings.alphabet_names):
+            config = replace(config, hold_out=drawings.alphabet_names[-len(config.hold_out) :])
+            print(f"The data has other alphabets than Omniglot; held out: {', '.join(config.hold_out)}.")
+        output = prepare_output(arguments)
+        network = begin(config, drawings, arguments.init)
+        outcome = fit(network, drawings, config, output, device, arguments.resume, arguments.max_minutes)
+        verification = verification_of(arguments, config, network, drawings, device)
+        training = provenance(arguments, config, outcome, drawings)
+        save_checkpoint(output / MODEL, network, config.preparation, verification=verification, training=training)
+    except (*REFUSALS, ValueError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"{error.filename or 'The run'} cannot be written: {error.strerror or error}.", file=sys.stderr)
+        return 1
+    if not outcome.finished:
+        print(f"Stopped after step {outcome.steps} of {config.steps}; go on with the same command and --resume.")
+        return 130
+    print(f"The checkpoint is in {output / MODEL}.")
+    return push(arguments, output / MODEL)
+
+
+def config_of(arguments: argparse.Namespace) -> TrainConfig:
+    config = load_recipe(arguments.recipe)
+    given = {"steps": arguments.steps, "seed": arguments.seed, "learning_rate": arguments.learning_rate}
+    changes = {name: value for name, value in given.items() if value is not None}
+    if arguments.all_alphabets:
+        changes |= {"hold_out": (), "patience": 0}
+    elif arguments.calibration_from:
+        raise RecipeError("--calibration-from goes with --all-alphabets; a held-out run calibrates itself.")
+    return replace(config, **changes)
+
+
+def prepare_output(arguments: argparse.Namespace) -> Path:
+    """The run's folder; raises StateError rather than mix two runs in one."""
+    output = arguments.output
+    if arguments.resume and not has_state(output):
+        raise StateError(f"There is nothing to resume in {output}; leave out --resume to begin.")
+    if not arguments.resume and (has_state(output) or (output / METRICS).exists()):
+        raise StateError(f"{output} holds a run already; go on with --resume or choose another --output.")
+    output.mkdir(parents=True, exist_ok=True)
+    return output
+
+
+def begin(config: TrainConfig, drawings: Drawings, init: str | None) -> SiameseNetwork:
+    """The network to start from: drawn, or an earlier one with batch normalisation put back."""
+    if init is None:
+        return SiameseNetwork(config.network, config.initialisation, torch.Generator().manual_seed(config.seed))
+    checkpoint = load_checkpoint(resolve_model(init).folder)
+    if checkpoint.preparation != config.preparation:
+        raise RecipeError(
+            f"The weights of {init} were trained on {checkpoint.preparation}, the recipe has {config.preparation}; "
+            "use a recipe with the same preparation."
+        )
+    rows = torch.randperm(len(drawings), generator=step_generator(config.seed, -1))[:UNFOLD_IMAGES]
+    images = drawings.take(rows).prepared(config.preparation).float() / 255
+    return checkpoint.network.unfolded(config.network, images)
+
+
+def verification_of(
+    arguments: argparse.Namespace,
+    config: TrainConfig,
+    network: SiameseNetwork,
+    drawings: Drawings,
+    device: torch.device,
+) -> dict | None:
+    """Threshold and calibration, from alphabets that these weights, or those of the held-out run, never saw."""
+    if arguments.calibration_from:
+        folder = resolve_model(arguments.calibration_from).folder
+        verification = read_config(folder).get("verification")
+        if verification is None:
+            raise CheckpointError(
+                f"{arguments.calibration_from} was not calibrated; give the run that held out alphabets."
+            )
+        return verification | {"from_held_out_run": True}
+    validation = split(drawings, config)[1]
+    if validation is None:
+        return None
+    embeddings = embed_drawings(network, validation.prepared, device)
+    generator = torch.Generator().manual_seed(CALIBRATION_SEED)
+    return calibrate(network, embeddings, validation.drawings, generator)
+
+
+def provenance(arguments: argparse.Namespace, config: TrainConfig, outcome: Outcome, drawings: Drawings) -> dict:
+    """What config.json says of the training."""
+    return {
+        "recipe": Path(arguments.recipe).stem,
+        "config": config.as_dict(),
+        "steps": outcome.steps,
+        "images": outcome.images,
+        "alphabets": sorted(set(drawings.alphabet_names) - set(config.hold_out)),
+        "held_out_alphabets": list(config.hold_out),
+        "validation_accuracy": outcome.validation_accuracy,
+        "began_with": None if arguments.init is None else origin(arguments.init),
+    }
+
+
+def origin(source: str) -> dict:
+    """What an earlier checkpoint says of itself, so that the images of all stages can be added up."""
+    training = read_config(resolve_model(source).folder).get("training") or {}
+    return {key: training.get(key) for key in ("recipe", "steps", "images", "held_out_alphabets", "began_with")}
+
+
+def push(arguments: argparse.Namespace, model: Path) -> int:
+    if arguments.push_to_hub is None:
+        return 0
+    from train.publish import push_model
+
+    return 0 if push_model(model, arguments.push_to_hub, private=arguments.private) else 1

@@ -1,0 +1,128 @@
+"""What a run needs to go on exactly: weights, optimiser, step. What is sampled depends on the seed and the step."""
+
+import json
+import os
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save
+from torch import Tensor
+
+from siamese.network import SiameseNetwork
+from train.config import TrainConfig
+
+STATE = "state.safetensors"
+BEST = "best.safetensors"
+METRICS = "metrics.jsonl"
+
+
+class StateError(ValueError):
+    """A run that cannot be resumed; the message is one sentence for the user."""
+
+
+def has_state(folder: Path) -> bool:
+    return (folder / STATE).is_file()
+
+
+def save_state(
+    folder: Path,
+    network: SiameseNetwork,
+    optimizer: torch.optim.Optimizer,
+    config: TrainConfig,
+    step: int,
+    best: tuple[float, int],
+) -> None:
+    """Replace the state in `folder` at once; `best` is the best validation accuracy and its step.
+
+    Raises StateError where the disk does not take it; the state saved before stays.
+    """
+    tensors = {f"network.{name}": value for name, value in network.state_dict().items()}
+    for index, entry in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{index}.{name}": value for name, value in entry.items()}
+    metadata = {"step": str(step), "best": json.dumps(best), "config": json.dumps(config.as_dict())}
+    write_tensors(folder / STATE, tensors, metadata)
+
+
+def save_best(folder: Path, network: SiameseNetwork) -> None:
+    """Keep these weights apart from the state, as those that validated best so far."""
+    write_tensors(folder / BEST, network.state_dict(), {})
+
+
+def best_weights(folder: Path) -> dict[str, Tensor]:
+    return load_file(folder / BEST)
+
+
+def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
+    """To a temporary file in the same folder, flushed, renamed."""
+    temporary = path.with_name(f"{path.name}.part")
+    try:
+        data = save({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, metadata)
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise StateError(
+            f"{path} cannot be written: {error.strerror or error}; the one before it is still there."
+        ) from error
+
+
+def restore_state(folder: Path, network: SiameseNetwork, optimizer: torch.optim.Optimizer, config: TrainConfig) -> int:
+    """Load the state saved in `folder` and return its step; metrics of later steps are cut off.
+
+    Raises StateError where there is none, where it is broken, or where it belongs to another config.
+    """
+    path = folder / STATE
+    if not path.is_file():
+        raise StateError(f"There is nothing to resume in {folder}; leave out --resume to begin.")
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata()
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise StateError(f"{path} cannot be read: {error}.") from error
+    if json.loads(metadata["config"]) != json.loads(json.dumps(config.as_dict())):
+        raise StateError(
+            f"{folder} holds a run of another recipe; resume with the same one or choose another --output."
+        )
+    network.load_state_dict(part(tensors, "network."))
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, value in part(tensors, "optimizer.").items():
+        index, key = name.split(".", 1)
+        state.setdefault(int(index), {})[key] = value
+    optimizer.load_state_dict(optimizer.state_dict() | {"state": state})
+    step = int(metadata["step"])
+    keep_metrics_until(folder, step)
+    accuracy, best_step = json.loads(metadata["best"])
+    return step, (accuracy, best_step)
+
+
+def part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+
+
+def append_metrics(folder: Path, line: dict) -> None:
+    with (folder / METRICS).open("a", encoding="utf-8") as file:
+        file.write(json.dumps(line) + "\n")
+
+
+def keep_metrics_until(folder: Path, step: int) -> None:
+    path = folder / METRICS
+    if not path.is_file():
+        return
+    lines = path.read_text(encoding="utf-8").splitlines()
+    kept = [line for line in lines if is_at_most(line, step)]
+    temporary = folder / f"{METRICS}.part"
+    temporary.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
+    temporary.replace(path)
+
+
+def is_at_most(line: str, step: int) -> bool:
+    """A line that a kill cut short counts as later."""
+    try:
+        return json.loads(line)["step"] <= step
+    except json.JSONDecodeError:
+        return False
