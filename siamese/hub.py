@@ -25,7 +25,7 @@ from siamese.checkpoint import (
 
 PRETRAINED = Path(__file__).parent / "pretrained"
 BUNDLED = "omniglot"
-REPOSITORY = re.compile(r"(?P<repo_id>[\w.-]+/[\w.-]+)(@(?P<revision>[\w./-]+))?")
+REPOSITORY = re.compile(r"(?P<repo_id>\w[\w.-]*/\w[\w.-]*)(@(?P<revision>[\w./-]+))?")
 COMMIT = re.compile(r"[0-9a-f]{40}")
 LEFTOVER_AGE_S = 3600  # a partial download that old belongs to nobody any more
 
@@ -62,8 +62,8 @@ class Patience:
     """For a whole download, however well it goes on."""
 
 
-SOME = Patience(answer_s=3, silence_s=10, download_s=60)  # other weights could answer
-MUCH = Patience(answer_s=10, silence_s=60, download_s=3600)  # nothing else could
+SOME = Patience(answer_s=3.0, silence_s=10.0, download_s=60.0)  # other weights could answer
+MUCH = Patience(answer_s=10.0, silence_s=60.0, download_s=3600.0)  # nothing else could
 
 
 def resolve_model(
@@ -317,7 +317,7 @@ class Progress:
         self.moved_at = time.monotonic()
         self.abandoned = False
 
-    def advance(self, count_bytes: float) -> None:
+    def advance(self, count_bytes: float | int) -> None:
         """A connection that breaks again and again at the same place brings bytes but no progress."""
         self.received_bytes += count_bytes
         if self.received_bytes > self.most_bytes:
@@ -331,7 +331,7 @@ def progress_bar(progress: Progress) -> type:
     from huggingface_hub.utils import tqdm
 
     class Bar(tqdm):
-        def update(self, n: float | None = 1) -> bool | None:
+        def update(self, n: float | int | None = 1) -> bool | None:
             progress.advance(n or 0)
             return super().update(n)
 

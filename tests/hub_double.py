@@ -77,6 +77,8 @@ class Fault:
     """Of the body, then the connection is closed."""
     stall_after_bytes: int | None = None
     """Of the body, then nothing more comes."""
+    once: bool = False
+    """Only the first such request."""
 
 
 class HubDouble:
@@ -125,7 +127,8 @@ class HubDouble:
         try:
             yield
         finally:
-            self.faults.remove(fault)
+            if fault in self.faults:
+                self.faults.remove(fault)
 
     def put(self, repo_id: str, files: dict[str, bytes], kind: str = "models", branch: str = "main", **options) -> str:
         """A commit without a client; returns its digest."""
@@ -150,11 +153,16 @@ class FaultyApp:
             await self.app(scope, receive, send)
             return
         line = f"{scope['method']} {scope['path']}"
+        if scope["path"] == "/api/agent-harnesses":  # the client asks that once a day, for itself
+            await Response(status_code=404)(scope, receive, send)
+            return
         self.hub.requests.append(line)
         fault = next((fault for fault in self.hub.faults if re.search(fault.pattern, line)), None)
         if fault is None:
             await self.app(scope, receive, send)
             return
+        if fault.once:
+            self.hub.faults.remove(fault)
         await self.wait(fault.delay_s)
         if fault.status is not None:
             await JSONResponse({"error": "injected"}, fault.status, dict(fault.headers))(scope, receive, send)

@@ -8,7 +8,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
@@ -23,9 +22,12 @@ from siamese.hub import HubError, Patience, parse_source, push_files, resolve_mo
 from siamese.network import SiameseNetwork
 from siamese.preparation import Preparation
 
+# the client's own way to send raw bytes
+pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=<...>' to upload:DeprecationWarning")
+
 REPO = "user/one-look"
 FILES = ("config.json", "model.safetensors")
-START_S = 5.0  # what a start may take once the trouble is noticed
+START_S = 10.0  # of a busy machine; the client's own retries would take 23 s and more
 
 
 @pytest.fixture(scope="module")
@@ -71,8 +73,8 @@ def cache(tmp_path, monkeypatch) -> Path:
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "token"))
     monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
-    monkeypatch.setattr(module, "SOME", Patience(answer_s=1, silence_s=1.5, download_s=20))
-    monkeypatch.setattr(module, "MUCH", Patience(answer_s=1, silence_s=1.5, download_s=20))
+    monkeypatch.setattr(module, "SOME", Patience(answer_s=1.0, silence_s=2.5, download_s=20.0))
+    monkeypatch.setattr(module, "MUCH", Patience(answer_s=1.0, silence_s=2.5, download_s=20.0))
     return tmp_path / "cache"
 
 
@@ -254,7 +256,7 @@ def test_offline_on_purpose(cached, at_hub, monkeypatch):
     assert model.revision == cached
     assert "HF_HUB_OFFLINE is set" in model.note
     assert resolve_model(REPO, strict=True).revision == cached
-    with pytest.raises(HubError, match="HF_HUB_OFFLINE is set. The cache does not hold it"):
+    with pytest.raises(HubError, match=r"HF_HUB_OFFLINE is set\. The cache does not hold it"):
         resolve_model("user/other")
     with pytest.raises(HubError, match="HF_HUB_OFFLINE"):
         resolve_model(f"{REPO}@v9", strict=True)
@@ -265,7 +267,7 @@ def test_offline_on_purpose(cached, at_hub, monkeypatch):
 def test_from_the_cache_alone(cached, at_hub):
     model = resolve_model(REPO, local_files_only=True)
     assert (model.revision, model.note) == (cached, None)
-    with pytest.raises(HubError, match="cache alone. The cache does not hold it"):
+    with pytest.raises(HubError, match=r"cache alone\. The cache does not hold it"):
         resolve_model("user/other", local_files_only=True)
     assert at_hub.requests == []
 
@@ -316,11 +318,9 @@ def test_absurdly_large_weights_are_not_fetched(at_hub, weights, monkeypatch):
 
 def test_a_connection_that_is_cut_once_is_taken_up_again(at_hub, weights):
     at_hub.put(REPO, weights["new"])
-    cut = at_hub.fault("GET /cdn", cut_after_bytes=20_000_000)
-    with cut:
-        threading.Timer(0.8, lambda: at_hub.faults.clear()).start()
-        at_hub.faults.append(at_hub.faults[0])
+    with at_hub.fault("GET /cdn", cut_after_bytes=20_000_000, once=True):
         assert seed_of(resolve_model(REPO)) == 1
+    assert sum(line.startswith("GET /cdn") for line in at_hub.requests) == 2
 
 
 @pytest.mark.parametrize("fault", [{"cut_after_bytes": 15_000_000}, {"cut_after_bytes": 0}, {"stall_after_bytes": 5}])
@@ -334,7 +334,7 @@ def test_a_download_that_never_ends(cached, at_hub, fault):
 
 
 def test_a_download_that_is_slow_serves_the_next_start(cached, at_hub, monkeypatch):
-    monkeypatch.setattr(module, "SOME", Patience(answer_s=1, silence_s=5, download_s=0.3))
+    monkeypatch.setattr(module, "SOME", Patience(answer_s=1.0, silence_s=5.0, download_s=0.3))
     with at_hub.fault("GET /cdn", delay_s=0.8):
         model = resolve_model(REPO)
         assert (model.revision, "still being downloaded" in model.note) == (cached, True)
@@ -432,7 +432,7 @@ def test_a_push_that_fails_says_why(at_hub, monkeypatch, fault, message):
 
 def test_a_push_to_somebody_else(at_hub, monkeypatch):
     monkeypatch.setenv("HF_TOKEN", OWNER_TOKEN)
-    with pytest.raises(HubError, match="does not permit it|no such repository"):
+    with pytest.raises(HubError, match=r"does not permit it|no such repository"):
         push_files("other/one-look", {"a.txt": b"a"}, message="m")
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises(HubError, match="HF_HUB_OFFLINE is set"):
@@ -452,7 +452,7 @@ print(model.name, model.revision, model.note, sep="|")
 
 
 def test_the_environment_alone_decides(at_hub, weights, tmp_path):
-    """Another process, nothing patched: HF_ENDPOINT, HF_HOME, HF_TOKEN and MODEL_ID as an owner of a Space sets them."""
+    """Another process, nothing patched: the variables as the owner of a Space sets them."""
     digest = at_hub.put(REPO, weights["new"], private=True)
     environment = os.environ | {
         "HF_ENDPOINT": at_hub.url,
