@@ -40,7 +40,7 @@ PROTOCOLS = ("within_alphabet", "across_alphabets")
 PAIRS = 10_000
 PAIRS_AT_ONCE = 2_048  # a gathered block of 2 x 32 MiB stays small beside the embeddings
 BASELINE_TRIALS = 1_000  # a Hausdorff distance costs a millisecond, a trial of them twenty
-VIEW_RANGES = Distortions(rotation_deg=5, shear=0.08, log_scale=0.08, shift_px=2)
+VIEW_RANGES = Distortions(rotation_deg=5.0, shear=0.08, log_scale=0.08, shift_px=2.0)
 NOTES_SHOWN = 10
 
 
