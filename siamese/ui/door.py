@@ -1,0 +1,139 @@
+"""What comes from a visitor: checked here, refused with one sentence, never trusted further in."""
+
+import base64
+import binascii
+import functools
+import logging
+import math
+import re
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from jaxtyping import Float
+from PIL import Image
+from torch import Tensor
+
+from siamese.images import ImageError, open_image
+from siamese.ink import find_ink
+
+MAX_PICTURE_BYTES = 8 << 20  # of one data URL, decoded; the page scales photographs down before it sends them
+MAX_WAITING = 48  # calls from pages that may be under way at one moment
+DATA_URL = re.compile(r"data:[\w.+-]{1,40}/[\w.+-]{1,60};base64,")
+CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f\u202a-\u202e\u2066-\u2069]")
+
+log = logging.getLogger("one_look")
+
+
+class Refusal(ValueError):
+    """Something asked for that cannot be done; its text is one sentence for the visitor."""
+
+
+class Turnstile:
+    """Lets a bounded number of calls in; the next one is refused at once instead of waiting without end."""
+
+    def __init__(self, places: int) -> None:
+        self._places = threading.BoundedSemaphore(places)
+
+    @contextmanager
+    def enter(self) -> Iterator[None]:
+        """Raises Refusal where every place is taken."""
+        if not self._places.acquire(blocking=False):
+            raise Refusal("Too many people are playing at this moment; please try again in a few seconds.")
+        try:
+            yield
+        finally:
+            self._places.release()
+
+
+_turnstile = Turnstile(MAX_WAITING)
+
+
+def for_page(answer: Callable[[dict], dict]) -> Callable[[dict], dict]:
+    """A function that the page may call: takes one JSON object; what it refuses comes back as {"error": sentence}.
+
+    Anything unforeseen is logged without what the visitor sent and answered with a sentence that tells nothing.
+    """
+
+    @functools.wraps(answer)
+    def guarded(payload: object = None) -> dict:
+        try:
+            if payload is not None and not isinstance(payload, dict):
+                raise Refusal("The page sent something that this app does not understand.")
+            with _turnstile.enter():
+                return answer(payload or {})
+        except (Refusal, ImageError) as refusal:
+            return {"error": str(refusal)}
+        except Exception:
+            log.exception("%s failed", answer.__name__)
+            return {"error": "Something went wrong on the server; please try again."}
+
+    guarded.__annotations__ = {}  # Gradio looks for annotations of its own kinds; there are none
+    del guarded.__wrapped__
+    return guarded
+
+
+def decoded(url: object, what: str, limit_bytes: int = MAX_PICTURE_BYTES) -> bytes:
+    """The bytes of a data URL; raises Refusal for anything else and for more than `limit_bytes`."""
+    if url is None or url == "":
+        raise Refusal(f"{what} is missing; please draw or upload it first.")
+    if not isinstance(url, str):
+        raise Refusal(f"{what} is not a picture.")
+    if len(url) > limit_bytes * 4 // 3 + 200:
+        raise Refusal(f"{what} is larger than {limit_bytes >> 20} MB; please bring a smaller file.")
+    head = DATA_URL.match(url)
+    if head is None:
+        raise Refusal(f"{what} is not a picture.")
+    try:
+        return base64.b64decode(url[head.end() :], validate=True)
+    except binascii.Error as error:
+        raise Refusal(f"{what} arrived damaged; please try again.") from error
+
+
+def picture(url: object, what: str) -> Image.Image:
+    """A safe grey image out of a data URL; raises Refusal with a sentence that names which picture is meant."""
+    try:
+        return open_image(decoded(url, what))
+    except ImageError as error:
+        raise Refusal(f"{what}: {error}") from error
+
+
+def pictures(urls: object, what: str, least: int, most: int) -> list[Image.Image]:
+    """`least` to `most` safe grey images out of a list of data URLs; raises Refusal."""
+    if not isinstance(urls, list) or not least <= len(urls) <= most:
+        raise Refusal(f"Please bring {least} to {most} pictures of {what}.")
+    return [picture(url, f"{what.capitalize()} {number}") for number, url in enumerate(urls, 1)]
+
+
+def ink_of(grey: Image.Image, what: str) -> Float[Tensor, "height width"]:
+    """The ink of a safe grey image; raises Refusal where there is none."""
+    ink = find_ink(grey)
+    if not bool((ink >= 0.25).any()):
+        raise Refusal(f"{what}: no ink was found; please bring a drawing that stands out more.")
+    return ink
+
+
+def choice(value: object, choices: Sequence, what: str):
+    """The value where it is one of the choices (1.0 for 1 is fine, True is not); raises Refusal."""
+    for one in choices:
+        if not isinstance(value, bool) and isinstance(value, int | float | str) and value == one:
+            return one
+    raise Refusal(f"{what} must be one of {', '.join(map(str, choices))}.")
+
+
+def whole_number(value: object, least: int, most: int, what: str) -> int:
+    """A whole number in [least, most]; raises Refusal."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if not is_number or int(value) != value or not least <= value <= most:
+        raise Refusal(f"{what} must be a whole number from {least} to {most}.")
+    return int(value)
+
+
+def name(value: object, what: str, most: int = 60) -> str:
+    """Printable text of 1 to `most` characters, white space and control characters tidied; raises Refusal."""
+    if not isinstance(value, str):
+        raise Refusal(f"{what} must be text.")
+    tidy = " ".join(CONTROL_CHARACTERS.sub(" ", value[: most * 4]).split())
+    if not tidy:
+        raise Refusal(f"{what} is empty; please give a name.")
+    return tidy[:most].strip()

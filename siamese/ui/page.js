@@ -1,0 +1,373 @@
+// What all tabs share. Runs once, in the document's head, before any tab is built.
+(() => {
+  "use strict";
+  const oneLook = (window.oneLook = {});
+  const PICTURE_SIDE_PX = 1600; // a larger upload is scaled down before it is sent
+  const RAW_BYTES = 1_500_000; // a smaller file is sent as it is
+  const UNREADABLE_BYTES = 6_000_000; // what this browser cannot open goes to the server, which says what is wrong
+  const SHEET_PX = 420;
+  const PEN_PX = 11;
+
+  oneLook.Refusal = class extends Error {};
+
+  // One call to the server; a refusal becomes an exception whose text is a sentence for the visitor.
+  oneLook.ask = async (server, name, payload = {}) => {
+    let answer;
+    try {
+      answer = await server[name](payload);
+    } catch {
+      throw new oneLook.Refusal("The server did not answer. Please try again in a moment.");
+    }
+    if (!answer || typeof answer !== "object") throw new oneLook.Refusal("The server could not take this. Please try again.");
+    if (answer.error) throw new oneLook.Refusal(answer.error);
+    return answer;
+  };
+
+  oneLook.make = (tag, attributes = {}, ...children) => {
+    const node = document.createElement(tag);
+    for (const [name, value] of Object.entries(attributes)) {
+      if (value === null || value === undefined || value === false) continue;
+      if (name === "text") node.textContent = value;
+      else if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
+      else node.setAttribute(name, value === true ? "" : value);
+    }
+    node.append(...children);
+    return node;
+  };
+  const make = oneLook.make;
+
+  oneLook.percent = (share, digits = 0) => {
+    // 99.97 per cent is not "100 %": a score never claims more than it has
+    const value = share * 100;
+    if (value > 99 && value < 100) return `${Math.floor(value * 10) / 10}\u00a0%`;
+    if (value > 0 && value < 1) return `${Math.ceil(value * 10) / 10}\u00a0%`;
+    return `${value.toFixed(digits)}\u00a0%`;
+  };
+
+  oneLook.say = (element, sentence, isError = false) => {
+    const line = element.querySelector("[data-say]");
+    line.textContent = sentence;
+    line.classList.toggle("refusal", isError);
+    line.setAttribute("role", isError ? "alert" : "status");
+  };
+
+  oneLook.guard = (element, action) => async (...given) => {
+    try {
+      return await action(...given);
+    } catch (error) {
+      if (!(error instanceof oneLook.Refusal)) console.error(error);
+      oneLook.say(element, error instanceof oneLook.Refusal ? error.message : "Something went wrong on this page.", true);
+    }
+  };
+
+  const loadImage = (url) =>
+    new Promise((resolve, reject) => {
+      const image = new Image();
+      image.onload = () => resolve(image);
+      image.onerror = () => reject(new oneLook.Refusal("This browser cannot show the picture."));
+      image.src = url;
+    });
+  oneLook.loadImage = loadImage;
+
+  // A drawing as smooth ink without paper, large and centred on its tile; the theme decides both colours.
+  oneLook.drawInk = async (canvas, url, side = 315) => {
+    const image = await loadImage(url);
+    const small = make("canvas", { width: image.width, height: image.height });
+    const look = small.getContext("2d", { willReadFrequently: true });
+    look.drawImage(image, 0, 0);
+    const seen = look.getImageData(0, 0, image.width, image.height).data;
+    let [left, top, right, bottom] = [image.width, image.height, 0, 0];
+    for (let i = 0; i < image.width * image.height; i++) {
+      if (seen[4 * i] > 127) continue;
+      const [x, y] = [i % image.width, Math.floor(i / image.width)];
+      [left, right, top, bottom] = [Math.min(left, x), Math.max(right, x), Math.min(top, y), Math.max(bottom, y)];
+    }
+    if (right < left) [left, top, right, bottom] = [0, 0, image.width, image.height];
+    const extent = Math.max(right - left + 1, bottom - top + 1, image.width * 0.58); // a small character stays smaller
+    const scale = (side * 0.8) / extent;
+    canvas.width = canvas.height = side;
+    const pen = canvas.getContext("2d", { willReadFrequently: true });
+    pen.fillStyle = "white";
+    pen.fillRect(0, 0, side, side);
+    pen.imageSmoothingQuality = "high";
+    if ("filter" in pen) pen.filter = `blur(${scale / 2.2}px)`;
+    pen.drawImage(image, side / 2 - (scale * (left + right + 1)) / 2, side / 2 - (scale * (top + bottom + 1)) / 2, scale * image.width, scale * image.height);
+    if ("filter" in pen) pen.filter = "none";
+    const pixels = pen.getImageData(0, 0, side, side);
+    for (let i = 0; i < pixels.data.length; i += 4) {
+      const ink = 255 - pixels.data[i];
+      pixels.data[i] = pixels.data[i + 1] = pixels.data[i + 2] = 0;
+      pixels.data[i + 3] = Math.max(0, Math.min(255, (ink - 118) * 3.4 + 128)); // a steeper edge
+    }
+    pen.putImageData(pixels, 0, 0);
+  };
+
+  oneLook.ink = (url, label, side) => {
+    const canvas = make("canvas", { class: "ink", role: "img", "aria-label": label });
+    oneLook.drawInk(canvas, url, side).catch(() => canvas.setAttribute("aria-label", `${label} (cannot be shown)`));
+    return canvas;
+  };
+
+  // What the network sees, pixel for pixel.
+  oneLook.seen = (url, label) => make("img", { class: "seen", src: url, alt: label, width: 105, height: 105 });
+
+  // A score on a labelled scale from 0 to 100 % with the threshold marked.
+  oneLook.scale = (score, threshold, left = "different", right = "the same") => {
+    const at = (share) => `${(share * 100).toFixed(2)}%`;
+    const track = make("div", { class: "scale-track" });
+    const fill = make("div", { class: "scale-fill" });
+    const mark = make("div", { class: "scale-mark", style: `left:${at(threshold)}` }, make("span", { text: `threshold ${oneLook.percent(threshold)}` }));
+    if (threshold > 0.6) mark.classList.add("from-right");
+    const bead = make("div", { class: "scale-bead", style: `left:${at(score)}` });
+    track.append(fill, mark, bead);
+    requestAnimationFrame(() => (fill.style.width = at(score)));
+    const label = `Similarity ${oneLook.percent(score)} on a scale from 0 to 100 per cent; the threshold is ${oneLook.percent(threshold)}.`;
+    return make("div", { class: "scale", role: "img", "aria-label": label }, track,
+      make("div", { class: "scale-ends" }, make("span", { text: `0 % ${left}` }), make("span", { text: "50 %" }), make("span", { text: `100 % ${right}` })));
+  };
+
+  const readAsUrl = (blob) =>
+    new Promise((resolve, reject) => {
+      const reader = new FileReader();
+      reader.onload = () => resolve(reader.result);
+      reader.onerror = () => reject(new oneLook.Refusal("The file could not be read."));
+      reader.readAsDataURL(blob);
+    });
+  oneLook.readAsUrl = readAsUrl;
+
+  // A file as a data URL: as it is when small, scaled down when large, untouched when only the server can judge it.
+  oneLook.fileToUrl = async (file) => {
+    let bitmap = null;
+    try {
+      bitmap = await createImageBitmap(file);
+    } catch {
+      if (file.size > UNREADABLE_BYTES) throw new oneLook.Refusal(`${file.name} is not a picture that can be opened here; use PNG, JPEG, WebP, BMP or GIF.`);
+      return readAsUrl(file);
+    }
+    if (file.size <= RAW_BYTES && Math.max(bitmap.width, bitmap.height) <= PICTURE_SIDE_PX) return readAsUrl(file);
+    const scale = Math.min(1, PICTURE_SIDE_PX / Math.max(bitmap.width, bitmap.height));
+    const canvas = make("canvas");
+    canvas.width = Math.max(1, Math.round(bitmap.width * scale));
+    canvas.height = Math.max(1, Math.round(bitmap.height * scale));
+    const pen = canvas.getContext("2d");
+    pen.fillStyle = "white";
+    pen.fillRect(0, 0, canvas.width, canvas.height);
+    pen.imageSmoothingQuality = "high";
+    pen.drawImage(bitmap, 0, 0, canvas.width, canvas.height);
+    return canvas.toDataURL("image/jpeg", 0.93);
+  };
+
+  const pads = []; // every pad of the page, for pictures that are pasted without a pad in focus
+
+  // A sheet to draw on that also takes files, the clipboard and the camera. `options`: label, name, hint, onChange,
+  // wide (a signature's shape), drawOnly. Returns {node, value(), clear(), show(url), setEnabled()}.
+  oneLook.pad = (options) => {
+    const width = options.wide ? Math.round(SHEET_PX * 1.9) : SHEET_PX;
+    const canvas = make("canvas", { width, height: SHEET_PX, "aria-hidden": "true" });
+    const pen = canvas.getContext("2d");
+    const picture = make("img", { class: "pad-picture", alt: "", hidden: true });
+    const video = make("video", { class: "pad-video", hidden: true, muted: true, playsinline: true });
+    const hint = make("p", { class: "pad-hint", text: options.hint || "Draw here, or drop a picture" });
+    const sheet = make("div", {
+      class: options.wide ? "pad-sheet wide" : "pad-sheet", tabindex: 0, role: "group",
+      "aria-label": `${options.label}: a sheet to draw on. Paste a picture here, or use the buttons below.`,
+    }, canvas, picture, video, hint);
+    const input = make("input", { type: "file", accept: "image/*", class: "visually-hidden", "aria-label": `${options.label}: choose a picture file`, name: options.name });
+    const upload = make("label", { class: "tool" }, input, make("span", { text: "Upload" }));
+    const camera = make("button", { type: "button", class: "tool", text: "Camera", "aria-label": `${options.label}: use the camera` });
+    const undo = make("button", { type: "button", class: "tool", text: "Undo", disabled: true, "aria-label": `${options.label}: take back the last stroke` });
+    const clear = make("button", { type: "button", class: "tool", text: "Clear", disabled: true, "aria-label": `${options.label}: clear` });
+    const tools = make("div", { class: "pad-tools" }, ...(options.drawOnly ? [] : [upload, camera]), undo, clear);
+    const node = make("div", { class: "pad" }, make("h3", { class: "pad-label", text: options.label }), sheet, tools);
+
+    let strokes = [];
+    let stroke = null;
+    let file = null; // data URL of a picture that was uploaded, pasted or photographed
+    let stream = null;
+    let timer = 0;
+
+    const changed = (delay = 0) => {
+      undo.disabled = strokes.length === 0;
+      clear.disabled = !file && strokes.length === 0 && !stream;
+      hint.hidden = !clear.disabled;
+      clearTimeout(timer);
+      timer = setTimeout(() => options.onChange && options.onChange(pad.value()), delay);
+    };
+
+    const repaint = () => {
+      pen.clearRect(0, 0, canvas.width, canvas.height);
+      pen.lineWidth = PEN_PX;
+      pen.lineCap = pen.lineJoin = "round";
+      pen.strokeStyle = pen.fillStyle = "black";
+      for (const points of strokes) {
+        pen.beginPath();
+        pen.moveTo(...points[0]);
+        if (points.length === 1) pen.lineTo(points[0][0] + 0.1, points[0][1]);
+        for (let i = 1; i < points.length; i++) {
+          const [x, y] = points[i];
+          const [px, py] = points[i - 1];
+          pen.quadraticCurveTo(px, py, (px + x) / 2, (py + y) / 2);
+        }
+        pen.lineTo(...points[points.length - 1]);
+        pen.stroke();
+      }
+    };
+
+    const place = (event) => {
+      const box = canvas.getBoundingClientRect();
+      return [((event.clientX - box.left) * canvas.width) / box.width, ((event.clientY - box.top) * canvas.height) / box.height];
+    };
+    canvas.addEventListener("pointerdown", (event) => {
+      if (file || stream || event.button !== 0) return;
+      event.preventDefault();
+      sheet.focus({ preventScroll: true });
+      canvas.setPointerCapture(event.pointerId);
+      clearTimeout(timer);
+      stroke = [place(event)];
+      strokes.push(stroke);
+      hint.hidden = true;
+      repaint();
+    });
+    canvas.addEventListener("pointermove", (event) => {
+      if (!stroke) return;
+      for (const one of event.getCoalescedEvents?.() ?? [event]) stroke.push(place(one));
+      repaint();
+      if (options.onInk) options.onInk();
+    });
+    const lift = () => {
+      if (!stroke) return;
+      stroke = null;
+      changed(options.drawOnly ? 120 : 700); // a character has several strokes; do not answer between them
+    };
+    canvas.addEventListener("pointerup", lift);
+    canvas.addEventListener("pointercancel", lift);
+
+    const stopCamera = () => {
+      if (stream) stream.getTracks().forEach((track) => track.stop());
+      stream = null;
+      video.hidden = true;
+      camera.textContent = "Camera";
+    };
+
+    const show = (url) => {
+      stopCamera();
+      strokes = [];
+      repaint();
+      file = url;
+      picture.hidden = false;
+      picture.onerror = () => { picture.hidden = true; hint.hidden = false; hint.textContent = "A file that cannot be shown"; };
+      picture.src = url;
+      changed();
+    };
+
+    const take = async (blob) => {
+      try {
+        show(await oneLook.fileToUrl(blob));
+      } catch (error) {
+        options.onRefusal && options.onRefusal(error.message);
+      }
+    };
+
+    input.addEventListener("change", () => {
+      if (input.files.length) take(input.files[0]);
+      input.value = "";
+    });
+    sheet.addEventListener("dragover", (event) => { event.preventDefault(); sheet.classList.add("over"); });
+    sheet.addEventListener("dragleave", () => sheet.classList.remove("over"));
+    sheet.addEventListener("drop", (event) => {
+      event.preventDefault();
+      sheet.classList.remove("over");
+      if (!options.drawOnly && event.dataTransfer.files.length) take(event.dataTransfer.files[0]);
+    });
+    camera.addEventListener("click", async () => {
+      if (stream) {
+        const shot = make("canvas");
+        shot.width = video.videoWidth;
+        shot.height = video.videoHeight;
+        shot.getContext("2d").drawImage(video, 0, 0);
+        return show(shot.toDataURL("image/jpeg", 0.93));
+      }
+      try {
+        stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" } });
+      } catch {
+        return options.onRefusal && options.onRefusal("No camera can be used here; upload a picture instead.");
+      }
+      pad.clear(false);
+      video.srcObject = stream;
+      video.hidden = false;
+      hint.hidden = true;
+      clear.disabled = false;
+      camera.textContent = "Take picture";
+      await video.play();
+    });
+    undo.addEventListener("click", () => { strokes.pop(); repaint(); changed(); });
+    clear.addEventListener("click", () => { stopCamera(); pad.clear(); sheet.focus({ preventScroll: true }); });
+
+    const pad = {
+      node, sheet, take, show,
+      value: () => {
+        if (file) return file;
+        if (!strokes.length) return null;
+        const flat = make("canvas");
+        flat.width = canvas.width;
+        flat.height = canvas.height;
+        const paper = flat.getContext("2d");
+        paper.fillStyle = "white";
+        paper.fillRect(0, 0, flat.width, flat.height);
+        paper.drawImage(canvas, 0, 0);
+        return flat.toDataURL("image/png");
+      },
+      strokes: () => strokes.length,
+      clear: (notify = true) => {
+        strokes = [];
+        file = null;
+        picture.hidden = true;
+        picture.removeAttribute("src");
+        hint.textContent = options.hint || "Draw here, or drop a picture";
+        repaint();
+        if (notify) changed();
+      },
+    };
+    if (!options.drawOnly) pads.push(pad);
+    return pad;
+  };
+
+  document.addEventListener("paste", (event) => {
+    const image = [...(event.clipboardData?.files ?? [])].find((file) => file.type.startsWith("image/"));
+    if (!image) return;
+    const visible = pads.filter((pad) => pad.node.isConnected && pad.node.offsetParent !== null);
+    const target = visible.find((pad) => pad.node.contains(document.activeElement)) ?? visible.find((pad) => !pad.value());
+    if (target) { event.preventDefault(); target.take(image); }
+  });
+
+  // What this browser remembers. Never sent anywhere, never trusted.
+  const MEMORY_KEY = "one-look/1";
+  oneLook.remember = (change) => {
+    let memory = {};
+    try {
+      memory = JSON.parse(localStorage.getItem(MEMORY_KEY)) || {};
+    } catch { /* private mode, or somebody else's text */ }
+    if (change) {
+      change(memory);
+      try {
+        localStorage.setItem(MEMORY_KEY, JSON.stringify(memory));
+      } catch { /* nothing is remembered then */ }
+    }
+    return memory;
+  };
+
+  oneLook.copy = async (text) => {
+    try {
+      await navigator.clipboard.writeText(text);
+    } catch {
+      const area = make("textarea", { class: "visually-hidden" });
+      area.value = text;
+      document.body.append(area);
+      area.select();
+      document.execCommand("copy");
+      area.remove();
+    }
+  };
+
+  oneLook.openTab = (id) => document.getElementById(`${id}-button`)?.click();
+})();
