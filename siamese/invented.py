@@ -17,11 +17,11 @@ from torch import Tensor
 from siamese.drawings import Drawings
 from siamese.network import IMAGE_SIZE_PX
 
-Points = Float[np.ndarray, "points 2"]  # x to the right, y downwards
+Points = Float[np.ndarray, "_ 2"]  # x to the right, y downwards; lists hold paths of different lengths
 
 MAX_STROKES = 5
 DETAIL = 3  # lines are drawn on a raster this much finer, then thresholded
-MARGIN_PX = 3.0
+MARGIN_PX = 4.0  # between the pen's middle and the edge
 TWIN_LIKENESS = 0.9  # two characters above this look the same, see `_likeness`
 ATTEMPTS = 40  # to find a character that looks like no other of its alphabet
 FIRST_SYLLABLES = (
@@ -216,7 +216,7 @@ class _Style:
     kinship: float  # share of characters that differ from another one by a stroke
 
 
-def _polygon(*points: tuple[float, float]) -> Points:
+def _polygon(*points: tuple[float | int, float | int]) -> Points:
     return np.array(points, dtype=np.float64)
 
 
@@ -318,7 +318,12 @@ def _invent_style(generator: np.random.Generator) -> _Style:
     if generator.uniform() < 0.35:
         shape = primitives[int(generator.choice(len(primitives), p=weights))]
         stem = Stroke(
-            _turned(shape.knots * shape.size, float(generator.choice(turns)), False), shape.smooth, None, 0, 0, (0, 0)
+            _turned(shape.knots * shape.size, float(generator.choice(turns)), False),
+            shape.smooth,
+            None,
+            0.0,
+            0.0,
+            (0.0, 0.0),
         )
     return _Style(
         primitives=tuple(primitives),
@@ -474,10 +479,10 @@ def _inside(paths: list[Points]) -> list[Points]:
     """Shrunk and moved where the drawing would leave the picture."""
     points = np.concatenate(paths)
     low, high = points.min(0), points.max(0)
-    room = IMAGE_SIZE_PX - 1 - 2 * MARGIN_PX
+    room = IMAGE_SIZE_PX - 2 * MARGIN_PX
     shrink = min(1.0, room / max(1e-6, float((high - low).max())))
     low, high = low * shrink, high * shrink
-    limit = IMAGE_SIZE_PX - 1 - MARGIN_PX
+    limit = IMAGE_SIZE_PX - MARGIN_PX
     shift = np.clip(0.0, MARGIN_PX - low, limit - high)
     return [path * shrink + shift for path in paths]
 

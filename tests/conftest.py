@@ -1,0 +1,23 @@
+"""What several test files share."""
+
+import os
+import shutil
+import tempfile
+
+import pytest
+
+# Set before anything imports the Hub's library, which reads it once: no test reads or fills the user's own cache.
+os.environ["HF_HOME"] = tempfile.mkdtemp(prefix="one-look-tests-")
+os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+
+
+def pytest_unconfigure() -> None:
+    shutil.rmtree(os.environ["HF_HOME"], ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def drawings():
+    """Three invented alphabets of six characters, four drawers: 72 rows by alphabet, character, drawer."""
+    from siamese.invented import invented_drawings
+
+    return invented_drawings(alphabets=3, characters=6, drawers=4, seed=7)

@@ -1,0 +1,51 @@
+import pytest
+import torch
+
+from siamese.drawings import pack_bits, unpack_bits
+from siamese.preparation import Preparation, ink_box
+
+
+def test_take_keeps_the_rows_asked_for_in_their_order(drawings):
+    taken = drawings.take(torch.tensor([30, 2]))
+    assert len(taken) == 2
+    assert torch.equal(taken.ink, torch.stack([drawings.ink[30], drawings.ink[2]]))
+    assert taken.alphabet.tolist() == [1, 0]
+    assert taken.character.tolist() == [7, 0]
+    assert taken.drawer.tolist() == [3, 3]
+    assert taken.alphabet_names == drawings.alphabet_names
+
+
+def test_of_alphabets_keeps_whole_alphabets_and_their_index(drawings):
+    first, _, last = drawings.alphabet_names
+    some = drawings.of_alphabets({first, last})
+    assert len(some) == 48
+    assert some.alphabet.unique().tolist() == [0, 2]
+    assert torch.equal(some.ink[24:], drawings.ink[48:])
+
+
+def test_an_alphabet_that_is_not_here_is_named(drawings):
+    with pytest.raises(ValueError, match="No alphabet is called Klingon"):
+        drawings.of_alphabets({"Klingon", drawings.alphabet_names[0]})
+
+
+def test_packed_bits_come_back(drawings):
+    packed = pack_bits(drawings.ink)
+    assert packed.shape == (72, 1379)  # 105 x 105 bits in bytes, the last one filled up
+    assert torch.equal(unpack_bits(packed, 105), drawings.ink)
+
+
+def test_the_first_pixel_is_the_highest_bit():
+    ink = torch.zeros(1, 105, 105, dtype=torch.bool)
+    ink[0, 0, 0] = ink[0, 0, 7] = True
+    assert pack_bits(ink)[0, :2].tolist() == [0b10000001, 0]
+
+
+def test_prepared_drawings_have_one_extent_and_one_middle(drawings):
+    pictures = drawings.take(torch.arange(0, 72, 6)).prepared(Preparation(extent_px=60))
+    assert pictures.shape == (12, 1, 105, 105)
+    assert pictures.dtype == torch.uint8
+    for picture in pictures:
+        top, left, bottom, right = ink_box(picture[0] / 255)
+        assert 58 <= max(bottom - top, right - left) <= 60
+        assert abs(top + bottom - 105) <= 3
+        assert abs(left + right - 105) <= 3
