@@ -8,6 +8,7 @@ import errno
 import os
 import queue
 import re
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -16,12 +17,18 @@ from pathlib import Path
 from typing import TypeVar
 
 from siamese.checkpoint import (
+    CARD_FILE,
     CONFIG_FILE,
     WEIGHTS_FILE,
     WEIGHTS_LIMIT_BYTES,
     CheckpointError,
     load_checkpoint,
+    read_config,
+    save_checkpoint,
 )
+from siamese.model_card import model_card
+from siamese.network import SiameseNetwork
+from siamese.preparation import Preparation
 
 PRETRAINED = Path(__file__).parent / "pretrained"
 BUNDLED = "omniglot"
@@ -452,10 +459,12 @@ def push_files(
     token: str | bool | None = None,
     revision: str | None = None,
     space_sdk: str | None = None,
+    space_variables: Mapping[str, str] | None = None,
 ) -> str:
     """Create the repository and the branch `revision` where they do not exist and push `files` in one commit.
 
-    `files` are paths in the repository and what goes there. Returns the commit's address; raises HubError.
+    `files` are paths in the repository and what goes there; `space_variables` are set before, so that the app
+    starts with them. Returns the commit's address; raises HubError.
     """
     from huggingface_hub import CommitOperationAdd, HfApi
 
@@ -467,6 +476,8 @@ def push_files(
         api.create_repo(repo_id, repo_type=repo_type, private=private, exist_ok=True, space_sdk=space_sdk)
         if revision not in (None, "main"):
             api.create_branch(repo_id, branch=revision, repo_type=repo_type, exist_ok=True)
+        for name, value in (space_variables or {}).items():
+            api.add_space_variable(repo_id, name, value)
         commit = api.create_commit(
             repo_id, operations, commit_message=message, repo_type=repo_type, revision=revision or "main"
         )
@@ -474,3 +485,36 @@ def push_files(
         why = reason(error, Request(repo_id, revision or "main", token, None), MUCH)
         raise HubError(f"{repo_id} was not published: {why}.") from error
     return commit.commit_url
+
+
+# What SiameseNetwork's methods of the ecosystem's names do
+
+
+def load_network(source: str | os.PathLike, **options: str | os.PathLike | bool | None) -> SiameseNetwork:
+    """`SiameseNetwork.from_pretrained`; options as in `resolve_model`."""
+    return load_checkpoint(resolve_model(source, strict=True, **options).folder).network
+
+
+def save_network(
+    network: SiameseNetwork, folder: str | os.PathLike, preparation: Preparation | None, name: str | None = None
+) -> None:
+    """`SiameseNetwork.save_pretrained`; the card speaks of the repository `name`, by default of the folder's name."""
+    folder = Path(folder)
+    save_checkpoint(folder, network, preparation or Preparation())
+    (folder / CARD_FILE).write_text(model_card(name or folder.name, read_config(folder)), encoding="utf-8")
+
+
+def push_network(
+    network: SiameseNetwork,
+    repo_id: str,
+    preparation: Preparation | None,
+    commit_message: str,
+    private: bool | None,
+    token: str | bool | None,
+    branch: str | None,
+) -> str:
+    """`SiameseNetwork.push_to_hub`."""
+    with tempfile.TemporaryDirectory(prefix="one-look-") as folder:
+        save_network(network, folder, preparation, repo_id)
+        files = {name: Path(folder) / name for name in (WEIGHTS_FILE, CONFIG_FILE, CARD_FILE)}
+        return push_files(repo_id, files, message=commit_message, private=private, token=token, revision=branch)

@@ -1,12 +1,16 @@
 """The convolutional Siamese network of Koch, Zemel and Salakhutdinov (2015), section 3.1 and figure 4."""
 
+import os
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+if TYPE_CHECKING:
+    import siamese.preparation
 
 IMAGE_SIZE_PX = 105
 FLAT_UNITS = 9216  # 256 channels of 6 x 6, what the last convolution leaves of 105 x 105
@@ -152,6 +156,53 @@ class SiameseNetwork(nn.Module):
             for hook in hooks:
                 hook.remove()
         return network
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        pretrained_model_name_or_path: str | os.PathLike,
+        *,
+        revision: str | None = None,
+        token: str | bool | None = None,
+        cache_dir: str | os.PathLike | None = None,
+        local_files_only: bool = False,
+        force_download: bool = False,
+    ) -> "SiameseNetwork":
+        """The network of a folder, or of "user/name" on the Hub: safetensors only, exact, and no other in its place.
+
+        Without a connection the cached copy of the revision asked for serves. Raises HubError or CheckpointError.
+        """
+        from siamese.hub import load_network
+
+        options = {"cache_dir": cache_dir, "local_files_only": local_files_only, "force_download": force_download}
+        return load_network(pretrained_model_name_or_path, revision=revision, token=token, **options)
+
+    def save_pretrained(
+        self, save_directory: str | os.PathLike, preparation: "siamese.preparation.Preparation | None" = None
+    ) -> None:
+        """Write model.safetensors, config.json and a card; see `siamese.checkpoint.save_checkpoint`.
+
+        `preparation` is how the network was trained to see ink, by default `Preparation()`.
+        """
+        from siamese.hub import save_network
+
+        save_network(self, save_directory, preparation)
+
+    def push_to_hub(
+        self,
+        repo_id: str,
+        *,
+        preparation: "siamese.preparation.Preparation | None" = None,
+        commit_message: str = "Push the network",
+        private: bool | None = None,
+        token: str | bool | None = None,
+        branch: str | None = None,
+    ) -> str:
+        """Publish what `save_pretrained` writes in one commit and return its address; raises HubError."""
+        from siamese.hub import push_network
+
+        options = {"commit_message": commit_message, "private": private, "token": token, "branch": branch}
+        return push_network(self, repo_id, preparation, **options)
 
 
 @torch.no_grad()

@@ -46,6 +46,7 @@ class Repository:
     private: bool = False
     gated: bool = False
     sdk: str | None = None
+    variables: dict[str, str] = field(default_factory=dict)
     commits: dict[str, dict[str, Stored]] = field(default_factory=dict)
     titles: list[str] = field(default_factory=list)
     branches: dict[str, str] = field(default_factory=dict)
@@ -266,6 +267,12 @@ def make_app(hub: HubDouble) -> FastAPI:
             return JSONResponse({"error": "Reference already exists"}, 409)
         found.branches[branch] = found.branches["main"]
         return Response(status_code=201)
+
+    @app.post("/api/spaces/{owner}/{name}/variables")
+    async def set_variable(request: Request, owner: str, name: str) -> dict:
+        found, variable = writable(request, "spaces", f"{owner}/{name}"), await request.json()
+        found.variables[variable["key"]] = variable["value"]
+        return {key: {"value": value} for key, value in found.variables.items()}
 
     @app.post("/api/{kind}/{owner}/{name}/preupload/{revision}")
     async def preupload(request: Request, kind: str, owner: str, name: str, revision: str) -> dict:

@@ -1,0 +1,332 @@
+"""A model, the app or the data set on the Hub, each in one commit: `python -m train publish`."""
+
+import argparse
+import json
+import re
+import shutil
+import sys
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from siamese.checkpoint import CARD_FILE, CONFIG_FILE, WEIGHTS_FILE, CheckpointError, load_checkpoint, save_checkpoint
+from siamese.hub import HubError, parse_source, push_files
+from siamese.model_card import PICTURES, front_matter, model_card
+from siamese.omniglot import OmniglotError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import datasets
+
+ROOT = Path(__file__).parents[1]
+METRICS = "metrics.jsonl"
+SPACE_FILES = ("app.py", "requirements.txt", "LICENSE", "siamese/**/*")
+HARDWARE = "cpu-basic"
+
+
+class PublishError(ValueError):
+    """Something that cannot be published; the message is one sentence."""
+
+
+REFUSALS = (CheckpointError, HubError, OmniglotError, PublishError)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.description = "Push a model, the app (--space) or the data set (--data) to the Hub, in one commit."
+    add = parser.add_argument
+    add("--model", metavar="DIR", help="the checkpoint to publish; with --space: user/name@revision that it shows")
+    add("--data", metavar="SOURCE", help="publish Omniglot from this source: folder, Hub id or 'invented'")
+    add("--repo-id", metavar="USER/NAME", help="where the model or the data set goes")
+    add("--space", metavar="USER/NAME", help="publish the app there")
+    add("--private", action="store_true", help="a new repository that only you can see")
+    add("--revision", metavar="BRANCH", help="push to this branch (default: main)")
+    add("--report", metavar="FILE", type=Path, help="JSON of the evaluation command (default: what config.json holds)")
+    add("--figures", metavar="DIR", type=Path, help="the evaluation's PNG files (default: figures/ in the checkpoint)")
+    add("--dataset", metavar="USER/NAME", help="the data set's Hub id, for the card or the Space's header")
+    add("--hardware", default=HARDWARE, help=f"that the Space asks for (default: {HARDWARE})")
+    add("--dry-run", metavar="FOLDER", type=Path, help="write what would be pushed into this folder instead")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Publish or write the folder; 0, or 1 after one sentence on standard error."""
+    try:
+        with staging(arguments.dry_run) as folder:
+            if arguments.space:
+                repo_id, kind = arguments.space, "space"
+                stage_space(folder, arguments.model, arguments.dataset, arguments.hardware)
+            elif arguments.data:
+                repo_id, kind = needed(arguments.repo_id), "dataset"
+                stage_dataset(folder, arguments.data, repo_id)
+            elif arguments.model:
+                repo_id, kind = needed(arguments.repo_id), "model"
+                stage_model(folder, arguments.model, repo_id, arguments.report, arguments.figures, arguments.dataset)
+            else:
+                raise PublishError("Say what to publish: --model DIR, --data SOURCE or --space USER/NAME.")
+            if arguments.dry_run:
+                print(f"{arguments.dry_run} holds what would be pushed to {repo_id}.")
+                return 0
+            variables = {"MODEL_ID": arguments.model} if kind == "space" and arguments.model else None
+            address = push_folder(folder, repo_id, kind, arguments.private or None, arguments.revision, variables)
+    except REFUSALS as error:
+        print(error, file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"{error.filename or 'The folder'} cannot be written: {error.strerror or error}.", file=sys.stderr)
+        return 1
+    print(f"Published: {address}")
+    return 0
+
+
+def push_model(
+    folder: Path,
+    repo_id: str,
+    private: bool = False,
+    revision: str | None = None,
+    report: Path | None = None,
+    figures: Path | None = None,
+) -> bool:
+    """Publish a checkpoint from a training run: whether it went well, said in a sentence; never raises.
+
+    Only reads `folder`, so that a push that fails loses nothing.
+    """
+    try:
+        with staging(None) as staged:
+            stage_model(staged, folder, repo_id, report, figures)
+            address = push_folder(staged, repo_id, "model", private or None, revision)
+    except Exception as error:  # a training run must not end by what the Hub, the network or the disk does
+        print(f"{error} The checkpoint is safe in {folder}.", file=sys.stderr)
+        return False
+    print(f"Published: {address}")
+    return True
+
+
+def needed(repo_id: str | None) -> str:
+    if not repo_id:
+        raise PublishError("Say where it goes: --repo-id USER/NAME.")
+    return repo_id
+
+
+@contextmanager
+def staging(dry_run: Path | None) -> "Iterator[Path]":
+    """The folder in which a repository is put together: the one asked for, or one that vanishes."""
+    if dry_run is None:
+        with tempfile.TemporaryDirectory(prefix="one-look-") as folder:
+            yield Path(folder)
+        return
+    if dry_run.exists() and (not dry_run.is_dir() or any(dry_run.iterdir())):
+        raise PublishError(f"{dry_run} is not an empty folder; name another for --dry-run.")
+    dry_run.mkdir(parents=True, exist_ok=True)
+    yield dry_run
+
+
+def push_folder(
+    folder: Path,
+    repo_id: str,
+    kind: str,
+    private: bool | None,
+    revision: str | None,
+    variables: dict[str, str] | None = None,
+) -> str:
+    files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
+    message = f"Publish the {'app' if kind == 'space' else 'data set' if kind == 'dataset' else 'model'}"
+    return push_files(
+        repo_id,
+        files,
+        message=message,
+        repo_type=kind,
+        private=private,
+        revision=revision,
+        space_sdk="gradio" if kind == "space" else None,
+        space_variables=variables,
+    )
+
+
+# A model
+
+
+def stage_model(
+    folder: Path,
+    model: Path | str,
+    repo_id: str,
+    report: Path | None = None,
+    figures: Path | None = None,
+    dataset: str | None = None,
+) -> None:
+    """Float32 weights whatever the storage was, config.json with the figures, card and pictures."""
+    parse_source(repo_id)
+    model = Path(model)
+    checkpoint = load_checkpoint(model)
+    config = checkpoint.config
+    results = read_report(report) if report else config.get("figures")
+    save_checkpoint(
+        folder,
+        checkpoint.network,
+        checkpoint.preparation,
+        verification=config.get("verification"),
+        training=config.get("training"),
+        figures=results,
+    )
+    collect_pictures(folder, model, figures, results)
+    pictures = [path.relative_to(folder).as_posix() for path in (folder / "figures").glob("*.png")]
+    staged = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
+    (folder / CARD_FILE).write_text(model_card(repo_id, staged, pictures, dataset), encoding="utf-8")
+
+
+def read_report(path: Path) -> dict:
+    """What the evaluation command wrote; raises PublishError."""
+    try:
+        report = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise PublishError(f"The report {path} cannot be read: {error}.") from error
+    if not isinstance(report, dict) or not isinstance(report.get("one_shot"), list):
+        raise PublishError(f"{path} is no report of the evaluation command.")
+    return report
+
+
+def collect_pictures(folder: Path, model: Path, figures: Path | None, report: dict | None) -> None:
+    """The pictures that the card shows; those that can be drawn from numbers are, where they are missing."""
+    source = figures or model / "figures"
+    target = folder / "figures"
+    found = [source / Path(name).name for name in PICTURES if (source / Path(name).name).is_file()]
+    if figures and not found:
+        raise PublishError(f"{figures} holds none of the evaluation's pictures.")
+    metrics = next((place for place in (model / METRICS, model.parent / METRICS) if place.is_file()), None)
+    if found or report or metrics:
+        target.mkdir(parents=True, exist_ok=True)
+    for path in found:
+        shutil.copyfile(path, target / path.name)
+    from train.figures import FigureError, accuracy_over_n, training_curve
+
+    drawn = {"accuracy_over_n.png": (accuracy_over_n, report), "training.png": (training_curve, metrics)}
+    for name, (draw, numbers) in drawn.items():
+        if numbers and not (target / name).exists():
+            try:
+                draw(numbers, target / name)
+            except (FigureError, KeyError, ValueError) as error:
+                print(f"{name} is left out: {error}", file=sys.stderr)
+
+
+# The app
+
+
+def stage_space(folder: Path, model: str | None, dataset: str | None, hardware: str) -> None:
+    """The app with a README whose header names the model, the data set and the hardware."""
+    if not (ROOT / "app.py").is_file():
+        raise PublishError("The app is not here: run this command in a clone of the project.")
+    for pattern in SPACE_FILES:
+        for path in ROOT.glob(pattern):
+            if path.is_file() and "__pycache__" not in path.parts:
+                copy_below(path, folder)
+    readme = ROOT / CARD_FILE
+    body = without_front_matter(readme.read_text(encoding="utf-8")) if readme.is_file() else "# One Look\n"
+    for link in re.findall(r"!\[[^\]]*\]\(([^)\s]+)\)", body):
+        if (ROOT / link).is_file():
+            copy_below(ROOT / link, folder)
+    header = front_matter(space_metadata(model, dataset, hardware))
+    (folder / CARD_FILE).write_text(f"{header}\n\n{body.lstrip()}", encoding="utf-8")
+
+
+def copy_below(path: Path, folder: Path) -> None:
+    target = folder / path.relative_to(ROOT)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(path, target)
+
+
+def without_front_matter(text: str) -> str:
+    return re.sub(r"\A---\n.*?\n---\n", "", text, count=1, flags=re.DOTALL)
+
+
+def space_metadata(model: str | None, dataset: str | None, hardware: str) -> dict:
+    """What a Space's README says in its header; `model` is "user/name" or "user/name@revision"."""
+    import gradio
+
+    metadata = {
+        "title": "One Look",
+        "emoji": "👁️",
+        "colorFrom": "indigo",
+        "colorTo": "gray",
+        "sdk": "gradio",
+        "sdk_version": gradio.__version__,
+        "python_version": "3.11",
+        "app_file": "app.py",
+        "license": "mit",
+        "short_description": "Recognises a character it has seen once",
+        "suggested_hardware": hardware,
+        "tags": ["one-shot-learning", "siamese-network", "omniglot"],
+        "datasets": [dataset or "omniglot"],
+    }
+    if model:
+        repo_id, revision = parse_source(model)
+        files = f"{repo_id} {CONFIG_FILE},{WEIGHTS_FILE}"
+        metadata |= {"models": [repo_id], "preload_from_hub": [f"{files} {revision}" if revision else files]}
+    return metadata
+
+
+# The data set
+
+
+def stage_dataset(folder: Path, source: str, repo_id: str) -> None:
+    """Both splits as parquet with the images embedded, and a card."""
+    parse_source(repo_id)
+    from siamese.omniglot import load_omniglot
+
+    splits = load_omniglot(source)
+    (folder / "data").mkdir(parents=True, exist_ok=True)
+    for name, split in splits.items():
+        split.to_parquet(str(folder / data_file(name)))
+    (folder / CARD_FILE).write_text(dataset_card(repo_id, splits), encoding="utf-8")
+
+
+def data_file(split: str) -> str:
+    return f"data/{split}-00000-of-00001.parquet"
+
+
+def dataset_card(repo_id: str, splits: "datasets.DatasetDict") -> str:
+    metadata = {
+        "license": "mit",
+        "pretty_name": "Omniglot",
+        "task_categories": ["image-classification"],
+        "tags": ["omniglot", "one-shot-learning", "few-shot-learning", "handwriting"],
+        "size_categories": ["10K<n<100K" if sum(map(len, splits.values())) >= 10_000 else "n<10K"],
+        "configs": [
+            {"config_name": "default", "data_files": [{"split": name, "path": data_file(name)} for name in splits]}
+        ],
+    }
+    rows = []
+    for name, split in splits.items():
+        alphabets = set(split["alphabet"])
+        characters = set(zip(split["alphabet"], split["character"], strict=True))
+        drawers = len(set(split["drawer"]))
+        rows.append(f"| {name} | {len(alphabets)} | {len(characters):,} | {drawers} | {len(split):,} |")
+    return "\n".join(
+        [
+            front_matter(metadata),
+            "",
+            "# Omniglot",
+            "",
+            "Handwritten characters of many alphabets, each drawn once by each of twenty people: the data set of Lake,",
+            "Salakhutdinov and Tenenbaum (2015), with its own split into background and evaluation alphabets.",
+            "",
+            "| split | alphabets | characters | drawers | drawings |",
+            "| --- | --- | --- | --- | --- |",
+            *rows,
+            "",
+            "- `image`: PNG, dark ink on white, 105 x 105",
+            "- `alphabet`: a class label with the alphabet's name",
+            "- `character`: the character's number within its alphabet, from 1",
+            "- `drawer`: who drew it, from 1; the same number in two alphabets need not be the same person",
+            "",
+            "```python",
+            "from datasets import load_dataset",
+            f'omniglot = load_dataset("{repo_id}")',
+            "```",
+            "",
+            "Train on the background alphabets only; the evaluation alphabets are for one look.",
+            "",
+            "Source: B. M. Lake, R. Salakhutdinov, J. B. Tenenbaum: Human-level concept learning through probabilistic",
+            "program induction. Science 350, 2015; <https://github.com/brendenlake/omniglot>, MIT licence.",
+            "",
+        ]
+    )
