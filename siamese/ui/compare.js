@@ -15,6 +15,7 @@ const pads = ["First picture", "Second picture"].map((label, index) => {
 const verdicts = { same: "The same", different: "Different", unsure: "Too close to call" };
 
 const compare = guard(element, async () => {
+  if (pads.some((one) => one.isDrawing())) return; // the end of the stroke asks again
   const [a, b] = pads.map((one) => one.value());
   const turn = ++latest; // an older answer that arrives late is dropped
   if (!a || !b) {
@@ -34,7 +35,7 @@ const compare = guard(element, async () => {
   if (turn !== latest) return;
   say(element, "");
   answer.hidden = false;
-  answer.dataset.verdict = result.verdict;
+  answer.dataset.kind = result.verdict;
   verdictLine.textContent = verdicts[result.verdict];
   element.querySelector("[data-score]").textContent = `${percent(result.similarity)} similar`;
   element.querySelector("[data-scale]").replaceChildren(scale(result.similarity, result.threshold));

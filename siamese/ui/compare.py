@@ -22,7 +22,6 @@ MARKUP = """
   <header class="lead"><h2 id="compare-title">Are these two the same character?</h2>
   <p>Draw, upload, paste or photograph one on each side. The answer comes by itself.</p></header>
   <div class="two"><div data-pad></div><div data-pad></div></div>
-  <div class="examples"><h3>Or load an example</h3><div class="example-row" data-examples></div></div>
   <div class="say-row"><p class="say" data-say role="status" aria-live="polite"></p>
   <button type="button" class="plain" data-swap>Clear both</button></div>
   <div class="answer" data-answer hidden>
@@ -34,6 +33,7 @@ MARKUP = """
     <p class="legend" data-legend hidden><span class="swatch for"></span> this ink speaks for “the same”
     <span class="swatch against"></span> this ink speaks against it</p></div>
   </div>
+  <div class="examples"><h3>Or load an example</h3><div class="example-row" data-examples></div></div>
 </section>
 """
 

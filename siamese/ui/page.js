@@ -162,8 +162,7 @@
   // A sheet to draw on that also takes files, the clipboard and the camera. `options`: label, name, hint, onChange,
   // wide (a signature's shape), drawOnly. Returns {node, value(), clear(), show(url), setEnabled()}.
   oneLook.pad = (options) => {
-    const width = options.wide ? Math.round(SHEET_PX * 1.9) : SHEET_PX;
-    const canvas = make("canvas", { width, height: SHEET_PX, "aria-hidden": "true" });
+    const canvas = make("canvas", { width: SHEET_PX, height: SHEET_PX, "aria-hidden": "true" });
     const pen = canvas.getContext("2d");
     const picture = make("img", { class: "pad-picture", alt: "", hidden: true });
     const video = make("video", { class: "pad-video", hidden: true, muted: true, playsinline: true });
@@ -172,7 +171,7 @@
       class: options.wide ? "pad-sheet wide" : "pad-sheet", tabindex: 0, role: "group",
       "aria-label": `${options.label}: a sheet to draw on. Paste a picture here, or use the buttons below.`,
     }, canvas, picture, video, hint);
-    const input = make("input", { type: "file", accept: "image/*", class: "visually-hidden", "aria-label": `${options.label}: choose a picture file`, name: options.name });
+    const input = make("input", { type: "file", accept: "image/*", multiple: Boolean(options.onMany), class: "visually-hidden", "aria-label": `${options.label}: choose a picture file`, name: options.name });
     const upload = make("label", { class: "tool" }, input, make("span", { text: "Upload" }));
     const camera = make("button", { type: "button", class: "tool", text: "Camera", "aria-label": `${options.label}: use the camera` });
     const undo = make("button", { type: "button", class: "tool", text: "Undo", disabled: true, "aria-label": `${options.label}: take back the last stroke` });
@@ -223,6 +222,7 @@
       sheet.focus({ preventScroll: true });
       canvas.setPointerCapture(event.pointerId);
       clearTimeout(timer);
+      if (!strokes.length) canvas.width = Math.round((SHEET_PX * canvas.clientWidth) / canvas.clientHeight); // the sheet's shape
       stroke = [place(event)];
       strokes.push(stroke);
       hint.hidden = true;
@@ -268,16 +268,31 @@
       }
     };
 
+    const takeAll = async (files) => {
+      if (files.length > 1 && options.onMany) {
+        for (const one of files) {
+          try {
+            await options.onMany(await oneLook.fileToUrl(one), one);
+          } catch (error) {
+            options.onRefusal && options.onRefusal(error.message);
+          }
+        }
+      } else if (files.length) {
+        options.onFile && options.onFile(files[0]);
+        await take(files[0]);
+      }
+    };
     input.addEventListener("change", () => {
-      if (input.files.length) take(input.files[0]);
+      const files = [...input.files];
       input.value = "";
+      takeAll(files);
     });
     sheet.addEventListener("dragover", (event) => { event.preventDefault(); sheet.classList.add("over"); });
     sheet.addEventListener("dragleave", () => sheet.classList.remove("over"));
     sheet.addEventListener("drop", (event) => {
       event.preventDefault();
       sheet.classList.remove("over");
-      if (!options.drawOnly && event.dataTransfer.files.length) take(event.dataTransfer.files[0]);
+      if (!options.drawOnly) takeAll([...event.dataTransfer.files]);
     });
     camera.addEventListener("click", async () => {
       if (stream) {
@@ -317,7 +332,7 @@
         paper.drawImage(canvas, 0, 0);
         return flat.toDataURL("image/png");
       },
-      strokes: () => strokes.length,
+      isDrawing: () => stroke !== null,
       clear: (notify = true) => {
         strokes = [];
         file = null;

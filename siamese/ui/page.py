@@ -14,7 +14,7 @@ from starlette.middleware import Middleware
 
 from siamese.drawings import Drawings
 from siamese.recognizer import Recognizer
-from siamese.ui import challenge, compare
+from siamese.ui import about, challenge, compare, own_classes, programs, verify
 from siamese.ui.limits import BodyLimit
 from siamese.ui.scripts import script
 
@@ -79,6 +79,13 @@ def build_demo(
                 challenge.build(table)
             with gr.Tab("Compare", id="compare", elem_id="compare"):
                 compare.build(recognizer)
+            with gr.Tab("Verify a signature", id="verify", elem_id="verify"):
+                verify.build(recognizer)
+            with gr.Tab("Your own classes", id="own", elem_id="own"):
+                own_classes.build(recognizer)
+            with gr.Tab("About", id="about", elem_id="about"):
+                about.build(recognizer)
+        programs.build(recognizer, table)
     demo.queue(max_size=WAITING_CALLS, default_concurrency_limit=CALLS_AT_ONCE)
     return demo
 

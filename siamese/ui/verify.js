@@ -8,7 +8,7 @@ let latest = 0;
 
 const refuse = (sentence) => say(element, sentence, true);
 const referencePad = pad({ label: "Reference", name: "reference", wide: true, hint: "Sign here, or drop a picture", onRefusal: refuse,
-  onChange: (value) => { part("add").disabled = !value; verify(); } });
+  onMany: (url) => add(url), onChange: (value) => { part("add").disabled = !value; verify(); } });
 const questionedPad = pad({ label: "Questioned", name: "questioned", wide: true, hint: "The one in question", onRefusal: refuse, onChange: () => verify() });
 part("reference").replaceWith(referencePad.node);
 part("questioned").replaceWith(questionedPad.node);
@@ -32,6 +32,7 @@ const showReferences = () => {
 };
 
 const verify = guard(element, async () => {
+  if (referencePad.isDrawing() || questionedPad.isDrawing()) return; // the end of the stroke asks again
   const questioned = questionedPad.value();
   const pending = referencePad.value(); // one on the sheet counts as well: nobody should have to press "Add" for one
   const brought = [...references.map((one) => one.file), ...(pending && references.length < MOST ? [pending] : [])];
@@ -53,7 +54,7 @@ const verify = guard(element, async () => {
   if (turn !== latest) return;
   say(element, "");
   part("answer").hidden = false;
-  part("answer").dataset.verdict = result.verdict;
+  part("answer").dataset.kind = result.verdict;
   part("verdict").textContent = verdicts[result.verdict];
   const count = brought.length === 1 ? "one reference" : `${brought.length} references`;
   part("score").textContent = `${percent(result.score)} similar to ${count}`;

@@ -1,0 +1,248 @@
+"""The tab "About": what it is, what it scores, where it ends, how to call it. Figures come from the checkpoint."""
+
+from html import escape
+from typing import Any
+
+import gradio as gr
+
+from siamese.checkpoint import CheckpointError, read_config
+from siamese.network import PARAMETERS
+from siamese.recognizer import Recognizer
+
+# Errors of others are facts of their papers. Lake et al., Science 350 (2015), figure 6A: people 4.5 %, Bayesian program
+# learning 3.3 %. Koch et al. (2015), table 2: convolutional Siamese net 92.0. Modified Hausdorff: Lake's demo, 38.8 %.
+OTHERS = (("Bayesian program learning, 2015", 0.967), ("people", 0.955), ("Koch et al., 2015", 0.920))
+PROTOCOLS = {
+    "lake_runs": "Lake's 20 runs, within one alphabet",
+    "within_alphabet": "random trials within one alphabet",
+    "across_alphabets": "random trials across alphabets",
+}
+BASELINES = {
+    "chance": "chance",
+    "nearest_neighbour_l2": "nearest neighbour on pixels",
+    "modified_hausdorff": "modified Hausdorff distance",
+}
+LAYERS = (
+    ("picture", "1 × 105 × 105", 105, 8),
+    ("10×10 conv, pool", "64 × 48 × 48", 64, 14),
+    ("7×7 conv, pool", "128 × 21 × 21", 44, 22),
+    ("4×4 conv, pool", "128 × 9 × 9", 30, 22),
+    ("4×4 conv", "256 × 6 × 6", 24, 34),
+    ("sigmoid units", "4096", 96, 7),
+)
+
+
+def percent(share: float, digits: int = 1) -> str:
+    return f"{share * 100:.{digits}f}\u00a0%"
+
+
+def one_shot_table(report: dict[str, Any]) -> str:
+    """Rows of every protocol at its largest number of candidates, with those of others on the same task."""
+    rows = []
+    for protocol, words in PROTOCOLS.items():
+        entries = [one for one in report.get("one_shot", []) if one.get("protocol") == protocol]
+        if entries:
+            one = max(entries, key=lambda entry: entry["n_way"])
+            interval = " to ".join(percent(bound) for bound in one["interval"])
+            rows.append(
+                f'<tr class="ours"><th scope="row">this network</th><td>{words}</td><td class="number">{one["n_way"]}</td>'
+                f'<td class="number">{percent(one["accuracy"], 2)}</td><td class="number">{interval}</td>'
+                f'<td class="number">{one["trials"]:,}</td></tr>'
+            )
+        if protocol == "lake_runs":
+            rows += [
+                f'<tr><th scope="row">{words}</th><td>Lake\'s 20 runs, as published</td><td class="number">20</td>'
+                f'<td class="number">{percent(share)}</td><td></td><td></td></tr>'
+                for words, share in OTHERS
+            ]
+        baselines = [one for one in report.get("baselines", []) if one.get("protocol") == protocol]
+        largest = max((one["n_way"] for one in baselines), default=0)
+        rows += [
+            f'<tr><th scope="row">{escape(BASELINES.get(one["name"], one["name"]))}</th><td>{words}</td>'
+            f'<td class="number">{one["n_way"]}</td><td class="number">{percent(one["accuracy"])}</td><td></td>'
+            f'<td class="number">{one.get("trials") or ""}</td></tr>'
+            for one in baselines
+            if one["n_way"] == largest
+        ]
+    head = "".join(f'<th scope="col">{one}</th>' for one in ("who", "task", "candidates", "accuracy", "95 %", "trials"))
+    return f'<div class="scroll" tabindex="0" role="region" aria-label="One-shot accuracy"><table><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
+
+
+def verification_list(report: dict[str, Any]) -> str:
+    items = [
+        f"<li>{escape(PROTOCOLS.get(one['protocol'], one['protocol']))}: accuracy {percent(one['accuracy'])}, area under "
+        f"the curve {one['auc']:.3f}, equal error rate {percent(one['eer'])}, on {one['pairs']:,} balanced pairs</li>"
+        for one in report.get("verification", [])
+    ]
+    return f"<p>Same or different, with the threshold chosen on validation:</p><ul>{''.join(items)}</ul>" if items else ""
+
+
+def accuracy_plot(report: dict[str, Any]) -> str:
+    """Accuracy over the number of candidates as a drawing that takes the page's colours; empty without figures."""
+    lines = []
+    lowest = 0.0
+    width, height, left, bottom, top = 760, 320, 52, 44, 16
+
+    def x(n_way: float) -> float:
+        return left + (n_way - 2) / 18 * (width - left - 150)
+
+    def y(share: float) -> float:
+        return top + (1 - (share - lowest) / (1 - lowest)) * (height - top - bottom)
+
+    drawn = []
+    for protocol, style in (("within_alphabet", ""), ("across_alphabets", 'stroke-dasharray="7 5"')):
+        rows = sorted(
+            (one for one in report.get("one_shot", []) if one.get("protocol") == protocol), key=lambda one: one["n_way"]
+        )
+        if rows:
+            drawn.append((protocol, style, [(one["n_way"], one["accuracy"]) for one in rows]))
+    if not drawn:
+        return ""
+    for share in (0, 0.25, 0.5, 0.75, 1):
+        lines.append(
+            f'<line x1="{left}" x2="{x(20):.0f}" y1="{y(share):.1f}" y2="{y(share):.1f}" stroke="var(--line)"/>'
+            f'<text x="{left - 8}" y="{y(share) + 4:.1f}" text-anchor="end">{share * 100:.0f}\u00a0%</text>'
+        )
+    lines += [
+        f'<text x="{x(n):.1f}" y="{height - bottom + 20}" text-anchor="middle">{n}</text>' for n in (2, 5, 10, 15, 20)
+    ]
+    chance = " ".join(f"{x(n / 4):.1f},{y(4 / n):.1f}" for n in range(8, 81))
+    lines.append(f'<polyline points="{chance}" fill="none" stroke="var(--soft)" stroke-width="1.5"/>')
+    lines.append(f'<text x="{x(20) + 10:.0f}" y="{y(0.05) + 4:.1f}">chance</text>')
+    for (protocol, style, points), shift in zip(drawn, (16, -4), strict=False):
+        path = " ".join(f"{x(n):.1f},{y(share):.1f}" for n, share in points)
+        lines.append(f'<polyline points="{path}" fill="none" stroke="var(--ink)" stroke-width="2.5" {style}/>')
+        lines += [f'<circle cx="{x(n):.1f}" cy="{y(share):.1f}" r="4" fill="var(--ink)"/>' for n, share in points]
+        words = "within an alphabet" if protocol == "within_alphabet" else "across alphabets"
+        lines.append(f'<text x="{x(20) + 10:.0f}" y="{y(points[-1][1]) + shift + 22:.1f}">{words}</text>')
+    lines.append(f'<path d="M{x(20) - 5:.0f} {y(0.955):.1f} h10 M{x(20):.0f} {y(0.955) - 5:.1f} v10" stroke="var(--seal)" stroke-width="3"/>')
+    lines.append(f'<text x="{x(20) + 10:.0f}" y="{y(0.955) - 8:.1f}" fill="var(--seal)">people, 95.5\u00a0%</text>')
+    lines.append(f'<text x="{x(11):.0f}" y="{height - 6}" text-anchor="middle">candidates to choose from</text>')
+    return (
+        f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="Accuracy over the number of candidates, with people '
+        f'at 95.5 per cent for 20" font-size="13" fill="var(--soft)">{"".join(lines)}</svg>'
+    )
+
+
+def architecture() -> str:
+    """The tower drawn with the shape behind each layer, and what becomes of two of them."""
+    blocks, at = [], 34
+    for words, shape, side, depth in LAYERS:
+        top = 84 - side / 2
+        blocks += [
+            f'<rect x="{at + 4 * step}" y="{top - 2 * step}" width="{max(side * 0.42, 9):.0f}" height="{side}" rx="2" '
+            'fill="var(--sheet)" stroke="var(--ink)" stroke-width="1.2"/>'
+            for step in range(min(4, max(1, depth // 7)), -1, -1)
+        ]
+        middle = at + 26
+        blocks.append(f'<text x="{middle}" y="158" text-anchor="middle">{words}</text>')
+        blocks.append(f'<text x="{middle}" y="176" text-anchor="middle" fill="var(--soft)">{shape}</text>')
+        at += 124
+    return (
+        '<svg viewBox="0 0 860 236" role="img" aria-label="Four convolutions, then 4096 sigmoid units; two such towers '
+        'with shared weights are compared by a weighted sum of absolute differences" font-size="12.5" fill="var(--ink)">'
+        + "".join(blocks)
+        + '<path d="M14 196 H846" stroke="var(--line)"/><text x="14" y="222">similarity = σ( b + Σ wᵢ · |aᵢ − bᵢ| ), '
+        "the two pictures having gone through the same tower</text>"
+        '<rect x="770" y="60" width="74" height="44" rx="7" fill="var(--seal)"/>'
+        '<text x="807" y="87" text-anchor="middle" fill="var(--seal-ink)" font-weight="600">|a − b|</text></svg>'
+    )
+
+
+def limits() -> str:
+    return """<section><h2>Where it ends</h2><ul>
+<li>It learned from pen strokes of 30 alphabets. It knows nothing of faces, photographs or scenes.</li>
+<li>A similarity is no proof of identity, and a verdict on a signature is a comparison of shapes, not an expert's opinion.</li>
+<li>Turned or mirrored characters count as different ones; very fine or very large detail is lost at 105 × 105.</li>
+<li>Pictures are judged in memory. The page keeps your scores in your own browser and nothing else anywhere.</li></ul></section>"""
+
+
+def how_to_call() -> str:
+    python = """from gradio_client import Client, handle_file
+
+client = Client("http://127.0.0.1:7860")
+print(client.predict(handle_file("a.png"), handle_file("b.png"), api_name="/compare"))
+dealt = client.predict(n_way=20, data="invented", link="", api_name="/new_challenge")
+print(client.predict(dealt["challenge_id"], 3, api_name="/answer_challenge"))"""
+    javascript = """import { Client, handle_file } from "@gradio/client";
+
+const client = await Client.connect("http://127.0.0.1:7860");
+const answer = await client.predict("/compare", { first: handle_file("a.png"), second: handle_file("b.png") });
+console.log(answer.data[0].similarity, answer.data[0].verdict);"""
+    library = """from siamese import load_recognizer
+
+recognizer = load_recognizer()
+print(recognizer.similarity("a.png", "b.png"))
+print(recognizer.classify(["alpha.png", "beta.png"], "query.png"))"""
+    blocks = [
+        f'<h3>{words}</h3><pre tabindex="0" aria-label="{words}"><code>{escape(code)}</code></pre>'
+        for words, code in (("From Python, over the network", python), ("From JavaScript", javascript), ("As a library", library))
+    ]
+    return (
+        "<section><h2>Call it</h2><p>Five endpoints, <code>/compare</code>, <code>/verify</code>, <code>/classify</code>, "
+        "<code>/new_challenge</code> and <code>/answer_challenge</code>, with JSON out; “Use via API” at the foot of the "
+        f"page describes each.</p>{''.join(blocks)}</section>"
+    )
+
+
+def model_section(recognizer: Recognizer, config: dict[str, Any]) -> str:
+    origin = recognizer.origin
+    rows = [("Parameters", f"{PARAMETERS:,}")]
+    if origin is not None:
+        rows += [("Weights", origin.name), ("Revision", origin.revision or "none: a local folder or the bundled weights")]
+        if origin.note:
+            rows.append(("Note", origin.note))
+    if config.get("weights_sha256"):
+        rows.append(("SHA-256", config["weights_sha256"]))
+    rows.append(("Stored as", str(config.get("storage", "in memory"))))
+    rows.append(("Threshold", f"{recognizer.threshold:.3f}"))
+    verification = config.get("verification") or {}
+    if verification.get("measured_on"):
+        rows.append(("Threshold and calibration from", str(verification["measured_on"])))
+    training = config.get("training")
+    for key, value in (training if isinstance(training, dict) else {}).items():
+        if isinstance(value, str | int | float) and not isinstance(value, bool):
+            rows.append((f"Training: {key.replace('_', ' ')}", f"{value:,}" if isinstance(value, int) else str(value)))
+    body = "".join(f'<tr><th scope="row">{escape(key)}</th><td style="overflow-wrap:anywhere">{escape(value)}</td></tr>' for key, value in rows)
+    return f'<section><h2>The model that answers here</h2><div class="scroll" tabindex="0" role="region" aria-label="The model"><table><tbody>{body}</tbody></table></div></section>'
+
+
+def config_of(recognizer: Recognizer) -> dict[str, Any]:
+    """The config.json behind a recogniser; empty where there is none to read."""
+    if recognizer.origin is None:
+        return {}
+    try:
+        return read_config(recognizer.origin.folder)
+    except CheckpointError:
+        return {}
+
+
+def markup(recognizer: Recognizer) -> str:
+    config = config_of(recognizer)
+    report = config.get("figures") if isinstance(config.get("figures"), dict) else {}
+    figures = (
+        f"<section><h2>What it scores</h2><p>Every figure with its task: “20 candidates” within one alphabet is far harder "
+        f"than across alphabets. Accuracy is the share of trials in which the true candidate alone scored highest.</p>"
+        f"{one_shot_table(report)}{accuracy_plot(report)}{verification_list(report)}</section>"
+        if report.get("one_shot")
+        else "<section><h2>What it scores</h2><p>These weights carry no evaluation; "
+        "<code>python -m train evaluate</code> measures them.</p></section>"
+    )
+    return f"""<section class="panel about-panel" aria-label="About"><div class="about">
+<section><h2>What this is</h2>
+<p>A person who sees a new character once knows it again, whoever writes it. This is the convolutional Siamese network of
+Koch, Zemel and Salakhutdinov, “Siamese Neural Networks for One-shot Image Recognition” (2015), which learns the same from
+Omniglot (Lake, Salakhutdinov and Tenenbaum, “Human-level concept learning through probabilistic program induction”,
+Science 350, 2015): 50 alphabets, 1,623 characters, each drawn by 20 people. It learns on 30 alphabets to say whether two
+drawings show the same character, and is asked about characters of the 20 others.</p></section>
+{figures}
+<section><h2>How it is built</h2><div class="scroll" tabindex="0" role="region" aria-label="Architecture">{architecture()}</div></section>
+{model_section(recognizer, config)}
+{limits()}
+{how_to_call()}
+</div></section>"""
+
+
+def build(recognizer: Recognizer) -> None:
+    """Put the tab's contents into the open Gradio context."""
+    gr.HTML(markup(recognizer), apply_default_css=False, js_on_load=None, elem_classes="tab")
