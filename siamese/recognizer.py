@@ -166,7 +166,7 @@ class Recognizer:
     def _logits(self, support: Sequence[Source], query: Source) -> Float[Tensor, " images"]:
         embeddings = self.embed([query, *support])
         with torch.inference_mode():
-            return self.network.compare(embeddings[:1], embeddings[1:]).cpu()
+            return self.network.compare(embeddings[1:], embeddings[:1].expand_as(embeddings[1:])).cpu()
 
     def _embed_waiting(self) -> None:
         """One pass over what waits, whoever asked for it."""

@@ -1,0 +1,139 @@
+"""`python -m siamese`: answers for people and as JSON, one sentence for bad input."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from hostile import drawing
+
+from siamese.__main__ import main
+from siamese.checkpoint import save_checkpoint
+from siamese.network import SiameseNetwork
+from siamese.preparation import Preparation
+
+ROOT = Path(__file__).parents[1]
+CALIBRATION = {"similarity_edges": [0.0, 0.5, 1.0], "share_same": [0.1, 0.9]}
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory) -> str:
+    folder = tmp_path_factory.mktemp("model")
+    network = SiameseNetwork(generator=torch.Generator().manual_seed(0))
+    verification = {"threshold": 0.5, "calibration": CALIBRATION, "measured_on": "nothing"}
+    save_checkpoint(folder, network, Preparation(), storage="int8", verification=verification)
+    return str(folder)
+
+
+@pytest.fixture
+def files(tmp_path) -> dict[str, str]:
+    """Three classes in a folder, and a query that is the second of them in another size."""
+    support = tmp_path / "support"
+    support.mkdir()
+    upright = drawing("L", (120, 120))
+    for name, image in {"a": upright.rotate(90), "b": upright, "c": upright.rotate(180)}.items():
+        image.save(support / f"{name}.png")
+    drawing("RGB", (300, 300)).save(tmp_path / "query.jpg")
+    (tmp_path / "text.png").write_text("not an image")
+    return {"support": str(support), "query": str(tmp_path / "query.jpg"), "text": str(tmp_path / "text.png")} | {
+        name: str(support / f"{name}.png") for name in "abc"
+    }
+
+
+def answer_of(capsys: pytest.CaptureFixture, *arguments: str) -> dict:
+    assert main([*arguments, "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_compare(capsys, model, files):
+    alike = answer_of(capsys, "compare", files["b"], files["b"], "--model", model)
+    other = answer_of(capsys, "compare", files["a"], files["b"], "--model", model)
+    assert alike["similarity"] == pytest.approx(0.982014, abs=1e-6)  # sigmoid(4), the head's bias: no difference at all
+    assert other["similarity"] < alike["similarity"]
+    assert alike["same"] is True
+    assert alike["reliability"] == 0.9
+    assert alike["threshold"] == 0.5
+    assert alike["model"] == {"name": model, "revision": None}
+
+
+def test_verify(capsys, model, files):
+    answer = answer_of(capsys, "verify", files["a"], files["b"], files["query"], "--model", model)
+    assert set(answer["similarities"]) == {files["a"], files["b"]}
+    assert answer["verdict"] in {"genuine", "forgery", "unsure"}
+    assert min(answer["similarities"].values()) <= answer["score"] <= max(answer["similarities"].values())
+
+
+def test_classify_names_the_file_that_is_most_alike(capsys, model, files):
+    answer = answer_of(capsys, "classify", files["support"], files["query"], "--model", model)
+    assert answer["answer"] == "b.png"
+    assert list(answer["similarities"]) == sorted(
+        answer["similarities"], key=lambda name: -answer["similarities"][name]
+    )
+
+
+def test_sentences_for_people(capsys, model, files):
+    assert main(["compare", files["b"], files["b"], "--model", model]) == 0
+    assert capsys.readouterr().out == (
+        "Similarity 0.982, threshold 0.500: the same.\n"
+        "Of scores like this one 90% are on the right side, where half of all pairs are the same.\n"
+    )
+    assert main(["classify", files["support"], files["query"], "--model", model]) == 0
+    assert capsys.readouterr().out.splitlines()[0].endswith("  b.png")
+    assert main(["verify", files["b"], files["b"], "--model", model]) == 0
+    assert capsys.readouterr().out.startswith("Score 0.982, threshold 0.500: genuine.\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["compare", "a", "missing.png"], "no image file at 'missing.png'"),
+        (["compare", "a", "text"], "text.png: The file is not a PNG"),
+        (["classify", "missing", "a"], "no folder of support images at 'missing'"),
+        (["classify", "empty", "a"], "holds no image"),
+        (["compare", "a", "b", "--model", "missing/folder/deep"], "missing/folder/deep"),
+        (["compare", "a", "b", "--device", "abacus"], "'abacus' is not there"),
+    ],
+)
+def test_bad_input_gets_one_sentence_and_a_status(capsys, model, files, tmp_path, monkeypatch, arguments, reason):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    (tmp_path / "empty").mkdir()
+    known = files | {"empty": str(tmp_path / "empty")}
+    model_option = [] if "--model" in arguments else ["--model", model]
+    assert main([*(known.get(word, word) for word in arguments), *model_option]) == 1
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert reason in shown.err
+    assert shown.err.count("\n") == 1
+    assert shown.err.endswith(".\n")
+
+
+def test_too_few_images_are_a_wrong_command_line(capsys):
+    for arguments in ([], ["verify", "one.png"], ["compare", "one.png"], ["classify", "folder"]):
+        with pytest.raises(SystemExit) as ended:
+            main(arguments)
+        assert ended.value.code == 2
+
+
+def test_it_runs_as_a_module():
+    answer = subprocess.run(
+        [sys.executable, "-m", "siamese", "compare", "no.png", "no.png"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert (answer.returncode, answer.stdout) == (1, "")
+    assert answer.stderr == "There is no image file at 'no.png'.\n"
+
+
+def test_importing_the_package_alone_does_not_load_torch():
+    code = (
+        "import siamese, sys; assert 'torch' not in sys.modules; siamese.load_recognizer; assert 'torch' in sys.modules"
+    )
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+
+
+def test_every_exported_name_exists():
+    import siamese
+
+    assert all(getattr(siamese, name) is not None for name in siamese.__all__)
+    with pytest.raises(AttributeError, match="no_such_name"):
+        siamese.no_such_name  # noqa: B018
