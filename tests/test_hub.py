@@ -471,6 +471,6 @@ def test_the_environment_alone_decides(at_hub, weights, tmp_path):
         "HF_HUB_DISABLE_XET": "1",
         "PYTHONPATH": str(Path(module.__file__).parents[1]),
     }
-    run = subprocess.run([sys.executable, "-c", SCRIPT], env=environment, capture_output=True, text=True, timeout=120)
+    run = subprocess.run([sys.executable, "-c", SCRIPT], env=environment, capture_output=True, text=True, timeout=400)
     assert run.stdout.strip() == f"{REPO}|{digest}|None", run.stderr
     assert (tmp_path / "home" / "hub" / "models--user--one-look" / "snapshots" / digest).is_dir()

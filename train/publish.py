@@ -7,6 +7,7 @@ import shutil
 import sys
 import tempfile
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -213,6 +214,7 @@ def collect_pictures(folder: Path, model: Path, figures: Path | None, report: di
 
 def stage_space(folder: Path, model: str | None, dataset: str | None, hardware: str) -> None:
     """The app with a README whose header names the model, the data set and the hardware."""
+    header = front_matter(space_metadata(model, dataset, hardware))
     if not (ROOT / "app.py").is_file():
         raise PublishError("The app is not here: run this command in a clone of the project.")
     for pattern in SPACE_FILES:
@@ -224,7 +226,6 @@ def stage_space(folder: Path, model: str | None, dataset: str | None, hardware: 
     for link in re.findall(r"!\[[^\]]*\]\(([^)\s]+)\)", body):
         if (ROOT / link).is_file():
             copy_below(ROOT / link, folder)
-    header = front_matter(space_metadata(model, dataset, hardware))
     (folder / CARD_FILE).write_text(f"{header}\n\n{body.lstrip()}", encoding="utf-8")
 
 
@@ -240,15 +241,13 @@ def without_front_matter(text: str) -> str:
 
 def space_metadata(model: str | None, dataset: str | None, hardware: str) -> dict:
     """What a Space's README says in its header; `model` is "user/name" or "user/name@revision"."""
-    import gradio
-
     metadata = {
         "title": "One Look",
         "emoji": "👁️",
         "colorFrom": "indigo",
         "colorTo": "gray",
         "sdk": "gradio",
-        "sdk_version": gradio.__version__,
+        "sdk_version": version("gradio"),
         "python_version": "3.11",
         "app_file": "app.py",
         "license": "mit",
