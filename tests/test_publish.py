@@ -351,7 +351,8 @@ for found in (splits, copy, ours):
     row = found["evaluation"][3]
     name = found["evaluation"].features["alphabet"].int2str(row["alphabet"])
     image = row["image"]
-    print(found["background"].num_rows, name, row["character"], row["drawer"], image.size, image.getpixel((3, 7)), end=";")
+    print(found["background"].num_rows, name, row["character"], row["drawer"], end=" ")
+    print(image.size, image.getpixel((3, 7)), end=";")
 """
 
 
