@@ -3,8 +3,9 @@
 import os
 
 from siamese.recognizer import load_recognizer
-from siamese.ui.page import build_demo, launch_settings
+from siamese.ui.page import EvaluationSet, build_demo, launch_settings
 
 if __name__ == "__main__":
-    demo = build_demo(load_recognizer(os.environ.get("MODEL_ID")), secret=os.environ.get("CHALLENGE_SECRET"))
+    recognizer = load_recognizer()  # of MODEL_ID, or what can stand in for it
+    demo = build_demo(recognizer, EvaluationSet(), os.environ.get("CHALLENGE_SECRET"))
     demo.launch(**launch_settings())

@@ -26,7 +26,7 @@ from siamese.preparation import Preparation
 from train.__main__ import main
 from train.config import TrainConfig
 from train.fit import fit
-from train.publish import push_model, space_metadata, without_front_matter
+from train.publish import push_model, space_metadata, split_front_matter
 
 # the client's own way to send raw bytes
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=<...>' to upload:DeprecationWarning")
@@ -295,11 +295,9 @@ def test_a_space_names_what_it_shows():
     assert metadata["datasets"] == ["user/omniglot"]
     assert metadata["suggested_hardware"] == "zero-a10g"
     assert metadata["preload_from_hub"] == [f"{REPO} config.json,model.safetensors v2"]
-    assert metadata["sdk"] == "gradio"
-    assert metadata["app_file"] == "app.py"
     assert "preload_from_hub" not in space_metadata(None, None, "cpu-basic")
-    assert without_front_matter("---\na: 1\n---\n# One\n\n---\n") == "# One\n\n---\n"
-    assert without_front_matter("# One\n") == "# One\n"
+    assert split_front_matter("---\na: 1\n---\n# One\n\n---\n") == ({"a": 1}, "# One\n\n---\n")
+    assert split_front_matter("# One\n") == ({}, "# One\n")
 
 
 def test_the_app_as_a_space(hub, tmp_path, monkeypatch):
@@ -307,7 +305,7 @@ def test_the_app_as_a_space(hub, tmp_path, monkeypatch):
     contents = {
         "app.py": "app",
         "requirements.txt": "torch",
-        "README.md": "---\ntitle: old\n---\n# One Look\n\n![page](siamese/ui/page.png)\n",
+        "README.md": "---\ntitle: One\nsuggested_hardware: old\n---\n# One Look\n\n![page](siamese/ui/page.png)\n",
         "siamese/__init__.py": "",
         "siamese/ui/style.css": "css",
         "siamese/ui/page.png": "png",
@@ -326,7 +324,7 @@ def test_the_app_as_a_space(hub, tmp_path, monkeypatch):
     files = space.files("main")[1]
     assert set(files) - {".gitattributes"} == set(contents) - {"siamese/__pycache__/x.pyc", "train/__init__.py"}
     readme = files["README.md"].content.decode()
-    assert header(readme)["models"] == [REPO]
+    assert header(readme) == {"title": "One"} | space_metadata(f"{REPO}@v1", None, "cpu-basic")
     assert readme.endswith("# One Look\n\n![page](siamese/ui/page.png)\n")
     (project / "app.py").unlink()
     assert main(["publish", "--space", "user/space"]) == 1

@@ -7,7 +7,6 @@ import shutil
 import sys
 import tempfile
 from contextlib import contextmanager
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -213,16 +212,15 @@ def collect_pictures(folder: Path, model: Path, figures: Path | None, report: di
 
 
 def stage_space(folder: Path, model: str | None, dataset: str | None, hardware: str) -> None:
-    """The app with a README whose header names the model, the data set and the hardware."""
-    header = front_matter(space_metadata(model, dataset, hardware))
-    if not (ROOT / "app.py").is_file():
+    """The app, and the project's README whose header also names the model, the data set and the hardware."""
+    if not all((ROOT / name).is_file() for name in ("app.py", CARD_FILE)):
         raise PublishError("The app is not here: run this command in a clone of the project.")
+    own, body = split_front_matter((ROOT / CARD_FILE).read_text(encoding="utf-8"))
+    header = front_matter(own | space_metadata(model, dataset, hardware))
     for pattern in SPACE_FILES:
         for path in ROOT.glob(pattern):
             if path.is_file() and "__pycache__" not in path.parts:
                 copy_below(path, folder)
-    readme = ROOT / CARD_FILE
-    body = without_front_matter(readme.read_text(encoding="utf-8")) if readme.is_file() else "# One Look\n"
     for link in re.findall(r"!\[[^\]]*\]\(([^)\s]+)\)", body):
         if (ROOT / link).is_file():
             copy_below(ROOT / link, folder)
@@ -235,27 +233,19 @@ def copy_below(path: Path, folder: Path) -> None:
     shutil.copyfile(path, target)
 
 
-def without_front_matter(text: str) -> str:
-    return re.sub(r"\A---\n.*?\n---\n", "", text, count=1, flags=re.DOTALL)
+def split_front_matter(text: str) -> tuple[dict, str]:
+    """The header of a README, empty where there is none, and what stands below it."""
+    import yaml
+
+    match = re.match(r"---\n(.*?\n)---\n", text, re.DOTALL)
+    if match is None:
+        return {}, text
+    return yaml.safe_load(match[1]) or {}, text[match.end() :]
 
 
 def space_metadata(model: str | None, dataset: str | None, hardware: str) -> dict:
-    """What a Space's README says in its header; `model` is "user/name" or "user/name@revision"."""
-    metadata = {
-        "title": "One Look",
-        "emoji": "👁️",
-        "colorFrom": "indigo",
-        "colorTo": "gray",
-        "sdk": "gradio",
-        "sdk_version": version("gradio"),
-        "python_version": "3.11",
-        "app_file": "app.py",
-        "license": "mit",
-        "short_description": "Recognises a character it has seen once",
-        "suggested_hardware": hardware,
-        "tags": ["one-shot-learning", "siamese-network", "omniglot"],
-        "datasets": [dataset or "omniglot"],
-    }
+    """What the header of a Space says of one place; `model` is "user/name" or "user/name@revision"."""
+    metadata = {"datasets": [dataset or "omniglot"], "suggested_hardware": hardware}
     if model:
         repo_id, revision = parse_source(model)
         files = f"{repo_id} {CONFIG_FILE},{WEIGHTS_FILE}"
