@@ -282,7 +282,7 @@ def test_a_changed_archive_is_read_again(folder, drawings):
 
 
 @pytest.mark.parametrize("damage", ["cut short", "emptied", "a bit turned", "another file"])
-def test_a_damaged_cache_is_made_anew(folder, drawings, damage):
+def test_a_damaged_cache_is_made_anew(folder, drawings, damage, monkeypatch):
     load_drawings("evaluation", str(folder))
     (cache,) = (folder / "cache").iterdir()
     whole = cache.read_bytes()
@@ -292,7 +292,8 @@ def test_a_damaged_cache_is_made_anew(folder, drawings, damage):
         {"cut short": whole[:-100], "emptied": b"", "a bit turned": bytes(turned), "another file": b"PK" * 999}[damage]
     )
     assert_same(load_drawings("evaluation", str(folder)), drawings)
-    assert cache.read_bytes() == whole
+    monkeypatch.setattr(omniglot, "read_archive", None)
+    assert_same(load_drawings("evaluation", str(folder)), drawings)
 
 
 def test_a_cache_folder_that_cannot_be_written_costs_only_time(folder, drawings, monkeypatch):
@@ -557,7 +558,7 @@ def test_a_pixel_that_differs_is_noticed(two_runs, drawings):
     ink = drawings.ink.clone()
     ink[31, 50, 50] ^= True
     other = Drawings(ink, drawings.alphabet, drawings.character, drawings.drawer, drawings.alphabet_names)
-    with pytest.raises(OmniglotError, match=r"but 1 of their drawings .* the first: Abc, character 2, drawer 4"):
+    with pytest.raises(OmniglotError, match=r"but 1 of their drawings .*the first: Abc, character 2, drawer 4"):
         lake_runs(other)
 
 

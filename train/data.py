@@ -110,6 +110,8 @@ def _run(
     drawers = [evaluation.drawer[torch.tensor(part)].unique() for part in (support, query)]
     if len(alphabets) != 1 or any(len(drawer) != 1 for drawer in drawers):
         raise OmniglotError(f"The drawings of run{number:02d} are not by two drawers of one alphabet.")
+    if drawers[0] == drawers[1]:
+        raise OmniglotError(f"Supports and queries of run{number:02d} are by one and the same drawer.")
     first = int(evaluation.character[evaluation.alphabet == alphabets[0]].min())
     digests = {place: digest for digest, place in rows.items()}
 
