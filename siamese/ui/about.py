@@ -23,17 +23,22 @@ BASELINES = {
     "modified_hausdorff": "modified Hausdorff distance",
 }
 LAYERS = (
-    ("picture", "1 × 105 × 105", 105, 8),
-    ("10×10 conv, pool", "64 × 48 × 48", 64, 14),
-    ("7×7 conv, pool", "128 × 21 × 21", 44, 22),
-    ("4×4 conv, pool", "128 × 9 × 9", 30, 22),
-    ("4×4 conv", "256 × 6 × 6", 24, 34),
+    ("picture", "1 \u00d7 105 \u00d7 105", 105, 8),
+    ("10\u00d710 conv, pool", "64 \u00d7 48 \u00d7 48", 64, 14),
+    ("7\u00d77 conv, pool", "128 \u00d7 21 \u00d7 21", 44, 22),
+    ("4\u00d74 conv, pool", "128 \u00d7 9 \u00d7 9", 30, 22),
+    ("4\u00d74 conv", "256 \u00d7 6 \u00d7 6", 24, 34),
     ("sigmoid units", "4096", 96, 7),
 )
 
 
 def percent(share: float, digits: int = 1) -> str:
     return f"{share * 100:.{digits}f}\u00a0%"
+
+
+def scrolling(label: str, content: str) -> str:
+    """A part that may be wider than a phone; it can be reached and scrolled by keyboard."""
+    return f'<div class="scroll" tabindex="0" role="region" aria-label="{label}">{content}</div>'
 
 
 def one_shot_table(report: dict[str, Any]) -> str:
@@ -45,7 +50,8 @@ def one_shot_table(report: dict[str, Any]) -> str:
             one = max(entries, key=lambda entry: entry["n_way"])
             interval = " to ".join(percent(bound) for bound in one["interval"])
             rows.append(
-                f'<tr class="ours"><th scope="row">this network</th><td>{words}</td><td class="number">{one["n_way"]}</td>'
+                f'<tr class="ours"><th scope="row">this network</th><td>{words}</td>'
+                f'<td class="number">{one["n_way"]}</td>'
                 f'<td class="number">{percent(one["accuracy"], 2)}</td><td class="number">{interval}</td>'
                 f'<td class="number">{one["trials"]:,}</td></tr>'
             )
@@ -65,21 +71,25 @@ def one_shot_table(report: dict[str, Any]) -> str:
             if one["n_way"] == largest
         ]
     head = "".join(f'<th scope="col">{one}</th>' for one in ("who", "task", "candidates", "accuracy", "95 %", "trials"))
-    return f'<div class="scroll" tabindex="0" role="region" aria-label="One-shot accuracy"><table><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
+    return scrolling(
+        "One-shot accuracy", f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+    )
 
 
 def verification_list(report: dict[str, Any]) -> str:
     items = [
-        f"<li>{escape(PROTOCOLS.get(one['protocol'], one['protocol']))}: accuracy {percent(one['accuracy'])}, area under "
-        f"the curve {one['auc']:.3f}, equal error rate {percent(one['eer'])}, on {one['pairs']:,} balanced pairs</li>"
+        f"<li>{escape(PROTOCOLS.get(one['protocol'], one['protocol']))}: accuracy {percent(one['accuracy'])}, "
+        f"area under the curve {one['auc']:.3f}, equal error rate {percent(one['eer'])}, "
+        f"on {one['pairs']:,} balanced pairs</li>"
         for one in report.get("verification", [])
     ]
-    return f"<p>Same or different, with the threshold chosen on validation:</p><ul>{''.join(items)}</ul>" if items else ""
+    return (
+        f"<p>Same or different, with the threshold chosen on validation:</p><ul>{''.join(items)}</ul>" if items else ""
+    )
 
 
 def accuracy_plot(report: dict[str, Any]) -> str:
     """Accuracy over the number of candidates as a drawing that takes the page's colours; empty without figures."""
-    lines = []
     lowest = 0.0
     width, height, left, bottom, top = 760, 320, 52, 44, 16
 
@@ -98,11 +108,11 @@ def accuracy_plot(report: dict[str, Any]) -> str:
             drawn.append((protocol, style, [(one["n_way"], one["accuracy"]) for one in rows]))
     if not drawn:
         return ""
-    for share in (0, 0.25, 0.5, 0.75, 1):
-        lines.append(
-            f'<line x1="{left}" x2="{x(20):.0f}" y1="{y(share):.1f}" y2="{y(share):.1f}" stroke="var(--line)"/>'
-            f'<text x="{left - 8}" y="{y(share) + 4:.1f}" text-anchor="end">{share * 100:.0f}\u00a0%</text>'
-        )
+    lines = [
+        f'<line x1="{left}" x2="{x(20):.0f}" y1="{y(share):.1f}" y2="{y(share):.1f}" stroke="var(--line)"/>'
+        f'<text x="{left - 8}" y="{y(share) + 4:.1f}" text-anchor="end">{share * 100:.0f}\u00a0%</text>'
+        for share in (0, 0.25, 0.5, 0.75, 1)
+    ]
     lines += [
         f'<text x="{x(n):.1f}" y="{height - bottom + 20}" text-anchor="middle">{n}</text>' for n in (2, 5, 10, 15, 20)
     ]
@@ -115,12 +125,14 @@ def accuracy_plot(report: dict[str, Any]) -> str:
         lines += [f'<circle cx="{x(n):.1f}" cy="{y(share):.1f}" r="4" fill="var(--ink)"/>' for n, share in points]
         words = "within an alphabet" if protocol == "within_alphabet" else "across alphabets"
         lines.append(f'<text x="{x(20) + 10:.0f}" y="{y(points[-1][1]) + shift + 22:.1f}">{words}</text>')
-    lines.append(f'<path d="M{x(20) - 5:.0f} {y(0.955):.1f} h10 M{x(20):.0f} {y(0.955) - 5:.1f} v10" stroke="var(--seal)" stroke-width="3"/>')
+    cross = f"M{x(20) - 5:.0f} {y(0.955):.1f} h10 M{x(20):.0f} {y(0.955) - 5:.1f} v10"
+    lines.append(f'<path d="{cross}" stroke="var(--seal)" stroke-width="3"/>')
     lines.append(f'<text x="{x(20) + 10:.0f}" y="{y(0.955) - 8:.1f}" fill="var(--seal)">people, 95.5\u00a0%</text>')
     lines.append(f'<text x="{x(11):.0f}" y="{height - 6}" text-anchor="middle">candidates to choose from</text>')
     return (
-        f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="Accuracy over the number of candidates, with people '
-        f'at 95.5 per cent for 20" font-size="13" fill="var(--soft)">{"".join(lines)}</svg>'
+        f'<svg viewBox="0 0 {width} {height}" role="img" font-size="13" fill="var(--soft)" '
+        'aria-label="Accuracy over the number of candidates, with people at 95.5 per cent for 20">'
+        f"{''.join(lines)}</svg>"
     )
 
 
@@ -139,22 +151,23 @@ def architecture() -> str:
         blocks.append(f'<text x="{middle}" y="176" text-anchor="middle" fill="var(--soft)">{shape}</text>')
         at += 124
     return (
-        '<svg viewBox="0 0 860 236" role="img" aria-label="Four convolutions, then 4096 sigmoid units; two such towers '
-        'with shared weights are compared by a weighted sum of absolute differences" font-size="12.5" fill="var(--ink)">'
-        + "".join(blocks)
-        + '<path d="M14 196 H846" stroke="var(--line)"/><text x="14" y="222">similarity = σ( b + Σ wᵢ · |aᵢ − bᵢ| ), '
+        '<svg viewBox="0 0 860 236" role="img" font-size="12.5" fill="var(--ink)" aria-label="Four convolutions, then '
+        "4096 sigmoid units; two such towers with shared weights are compared by a weighted sum of absolute "
+        'differences">' + "".join(blocks) + '<path d="M14 196 H846" stroke="var(--line)"/>'
+        '<text x="14" y="222">similarity = \u03c3( b + Σ wᵢ · |aᵢ \u2212 bᵢ| ), '
         "the two pictures having gone through the same tower</text>"
         '<rect x="770" y="60" width="74" height="44" rx="7" fill="var(--seal)"/>'
-        '<text x="807" y="87" text-anchor="middle" fill="var(--seal-ink)" font-weight="600">|a − b|</text></svg>'
+        '<text x="807" y="87" text-anchor="middle" fill="var(--seal-ink)" font-weight="600">|a \u2212 b|</text></svg>'
     )
 
 
 def limits() -> str:
     return """<section><h2>Where it ends</h2><ul>
 <li>It learned from pen strokes of 30 alphabets. It knows nothing of faces, photographs or scenes.</li>
-<li>A similarity is no proof of identity, and a verdict on a signature is a comparison of shapes, not an expert's opinion.</li>
-<li>Turned or mirrored characters count as different ones; very fine or very large detail is lost at 105 × 105.</li>
-<li>Pictures are judged in memory. The page keeps your scores in your own browser and nothing else anywhere.</li></ul></section>"""
+<li>A similarity is no proof of identity; a verdict on a signature compares shapes and is no expert's opinion.</li>
+<li>Turned or mirrored characters count as different ones; fine detail is lost at 105 \u00d7 105.</li>
+<li>Pictures are judged in memory. The page keeps your scores in your own browser and nothing else anywhere.</li>
+</ul></section>"""
 
 
 def how_to_call() -> str:
@@ -176,11 +189,16 @@ print(recognizer.similarity("a.png", "b.png"))
 print(recognizer.classify(["alpha.png", "beta.png"], "query.png"))"""
     blocks = [
         f'<h3>{words}</h3><pre tabindex="0" aria-label="{words}"><code>{escape(code)}</code></pre>'
-        for words, code in (("From Python, over the network", python), ("From JavaScript", javascript), ("As a library", library))
+        for words, code in (
+            ("From Python, over the network", python),
+            ("From JavaScript", javascript),
+            ("As a library", library),
+        )
     ]
     return (
-        "<section><h2>Call it</h2><p>Five endpoints, <code>/compare</code>, <code>/verify</code>, <code>/classify</code>, "
-        "<code>/new_challenge</code> and <code>/answer_challenge</code>, with JSON out; “Use via API” at the foot of the "
+        "<section><h2>Call it</h2><p>Five endpoints, <code>/compare</code>, <code>/verify</code>, "
+        "<code>/classify</code>, <code>/new_challenge</code> and <code>/answer_challenge</code>, with JSON out; “Use via "
+        "API” at the foot of the "
         f"page describes each.</p>{''.join(blocks)}</section>"
     )
 
@@ -189,7 +207,10 @@ def model_section(recognizer: Recognizer, config: dict[str, Any]) -> str:
     origin = recognizer.origin
     rows = [("Parameters", f"{PARAMETERS:,}")]
     if origin is not None:
-        rows += [("Weights", origin.name), ("Revision", origin.revision or "none: a local folder or the bundled weights")]
+        rows += [
+            ("Weights", origin.name),
+            ("Revision", origin.revision or "none: a local folder or the bundled weights"),
+        ]
         if origin.note:
             rows.append(("Note", origin.note))
     if config.get("weights_sha256"):
@@ -203,8 +224,12 @@ def model_section(recognizer: Recognizer, config: dict[str, Any]) -> str:
     for key, value in (training if isinstance(training, dict) else {}).items():
         if isinstance(value, str | int | float) and not isinstance(value, bool):
             rows.append((f"Training: {key.replace('_', ' ')}", f"{value:,}" if isinstance(value, int) else str(value)))
-    body = "".join(f'<tr><th scope="row">{escape(key)}</th><td style="overflow-wrap:anywhere">{escape(value)}</td></tr>' for key, value in rows)
-    return f'<section><h2>The model that answers here</h2><div class="scroll" tabindex="0" role="region" aria-label="The model"><table><tbody>{body}</tbody></table></div></section>'
+    body = "".join(
+        f'<tr><th scope="row">{escape(key)}</th><td style="overflow-wrap:anywhere">{escape(value)}</td></tr>'
+        for key, value in rows
+    )
+    table = scrolling("The model", f"<table><tbody>{body}</tbody></table>")
+    return f"<section><h2>The model that answers here</h2>{table}</section>"
 
 
 def config_of(recognizer: Recognizer) -> dict[str, Any]:
@@ -221,7 +246,7 @@ def markup(recognizer: Recognizer) -> str:
     config = config_of(recognizer)
     report = config.get("figures") if isinstance(config.get("figures"), dict) else {}
     figures = (
-        f"<section><h2>What it scores</h2><p>Every figure with its task: “20 candidates” within one alphabet is far harder "
+        "<section><h2>What it scores</h2><p>Every figure with its task: 20 candidates within one alphabet are far harder "
         f"than across alphabets. Accuracy is the share of trials in which the true candidate alone scored highest.</p>"
         f"{one_shot_table(report)}{accuracy_plot(report)}{verification_list(report)}</section>"
         if report.get("one_shot")
@@ -230,13 +255,13 @@ def markup(recognizer: Recognizer) -> str:
     )
     return f"""<section class="panel about-panel" aria-label="About"><div class="about">
 <section><h2>What this is</h2>
-<p>A person who sees a new character once knows it again, whoever writes it. This is the convolutional Siamese network of
-Koch, Zemel and Salakhutdinov, “Siamese Neural Networks for One-shot Image Recognition” (2015), which learns the same from
+<p>A person who sees a new character once knows it again, whoever writes it. This is the convolutional Siamese network
+of Koch, Zemel and Salakhutdinov, “Siamese Neural Networks for One-shot Image Recognition” (2015), which learns it from
 Omniglot (Lake, Salakhutdinov and Tenenbaum, “Human-level concept learning through probabilistic program induction”,
-Science 350, 2015): 50 alphabets, 1,623 characters, each drawn by 20 people. It learns on 30 alphabets to say whether two
-drawings show the same character, and is asked about characters of the 20 others.</p></section>
+Science 350, 2015): 50 alphabets, 1,623 characters, each drawn by 20 people. It learns on 30 alphabets to say whether
+two drawings show the same character, and is asked about characters of the 20 others.</p></section>
 {figures}
-<section><h2>How it is built</h2><div class="scroll" tabindex="0" role="region" aria-label="Architecture">{architecture()}</div></section>
+<section><h2>How it is built</h2>{scrolling("Architecture", architecture())}</section>
 {model_section(recognizer, config)}
 {limits()}
 {how_to_call()}

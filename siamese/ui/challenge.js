@@ -272,7 +272,7 @@ const finish = () => {
     make("dl", { class: "finish-score" },
       make("div", {}, make("dt", { text: "You" }), make("dd", { text: `${mine} of ${total}` })),
       make("div", {}, make("dt", { text: "Network" }), make("dd", { text: `${network} of ${total}` }))),
-    make("pre", { class: "squares", "aria-label": `You ${mine} of ${total}, the network ${network} of ${total}`, text: lines.slice(0, 3).join("\n") }),
+    make("div", { class: "marks", role: "img", "aria-label": `You ${mine} of ${total}, the network ${network} of ${total}` }, marksRow("You", game.mine, total), marksRow("Network", game.network, total)),
     make("p", { class: "detail", text: first && first.mine !== mine ? `Your first try of this day, ${first.mine} of 10, is the one that this browser keeps.` : best !== null ? `Your best in this browser: ${best}.` : "" }),
     make("div", { class: "finish-buttons" },
       make("button", { type: "button", class: "button primary", text: "Copy the result", onclick: async (event) => { await copy(lines.join("\n")); event.target.textContent = "Copied"; say(element, "The result is in the clipboard."); } }),
@@ -300,6 +300,9 @@ const record = (result) => {
   });
 };
 
+const marksRow = (name, marks, total) => make("span", { class: "marks-row" }, make("em", { text: name }),
+  ...Array.from({ length: total }, (_, i) => make("span", { class: i >= marks.length ? "mark" : marks[i] ? "mark right" : "mark wrong" })));
+
 const showTally = () => {
   const memory = remember();
   const ways = game.mode === "daily" ? 10 : round?.n_way ?? choices.ways;
@@ -316,9 +319,8 @@ const showTally = () => {
   const list = make("dl", { class: "scores" }, ...cells.map(([name, value]) => make("div", {}, make("dt", { text: name }), make("dd", { text: value, "data-seconds": name === "Time" || null }))));
   const host = part("tally");
   host.replaceChildren(list);
-  if (game.rounds > 1) {
-    const marks = (list_) => Array.from({ length: game.rounds }, (_, i) => make("span", { class: i >= list_.length ? "mark" : list_[i] ? "mark right" : "mark wrong" }));
-    list.after(make("div", { class: "marks", "aria-hidden": "true" }, make("span", { class: "marks-row" }, make("em", { text: "You" }), ...marks(game.mine)), make("span", { class: "marks-row" }, make("em", { text: "Network" }), ...marks(game.network))));
+  if (game.rounds > 1 && part("finish").hidden) {
+    list.after(make("div", { class: "marks", "aria-hidden": "true" }, marksRow("You", game.mine, game.rounds), marksRow("Network", game.network, game.rounds)));
   }
   if (game.mode === "draw") return;
   host.append(ruler(ways, totals));

@@ -13,7 +13,6 @@ therefore always uses the public key. Scores live in the visitor's browser and n
 import base64
 import hashlib
 import hmac
-import os
 import random
 import re
 import secrets
@@ -320,10 +319,6 @@ class Table:
     def _embed(self, drawings: list[Bool[Tensor, "105 105"]]) -> Float[Tensor, "drawings 4096"]:
         prepared = [prepare_ink(ink.float(), self.recognizer.preparation) for ink in drawings]
         return self.recognizer.embed_pictures(torch.stack(prepared))
-
-
-def secret_of_environment() -> str | None:
-    return os.environ.get("CHALLENGE_SECRET") or None
 
 
 MARKUP = """

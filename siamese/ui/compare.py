@@ -25,7 +25,8 @@ MARKUP = """
   <div class="say-row"><p class="say" data-say role="status" aria-live="polite"></p>
   <button type="button" class="plain" data-swap>Clear both</button></div>
   <div class="answer" data-answer hidden>
-    <div class="verdict-row" aria-live="polite"><p class="verdict" data-verdict></p><p class="score" data-score></p></div>
+    <div class="verdict-row" aria-live="polite">
+    <p class="verdict" data-verdict></p><p class="score" data-score></p></div>
     <div data-scale></div>
     <p class="reliability" data-reliability></p>
     <div class="sees-row" data-sees></div>
@@ -41,10 +42,8 @@ MARKUP = """
 def answer_of(recognizer: Recognizer, similarity: float) -> Answer:
     """ "unsure" where a score like this one is right less often than SURE says."""
     reliability = recognizer.reliability(similarity)
-    if reliability is None:
-        is_close = abs(similarity - recognizer.threshold) < CLOSE_CALL
-    else:
-        is_close = reliability < SURE
+    near = abs(similarity - recognizer.threshold) < CLOSE_CALL
+    is_close = near if reliability is None else reliability < SURE
     return "unsure" if is_close else "same" if similarity >= recognizer.threshold else "different"
 
 
@@ -93,8 +92,12 @@ def build(recognizer: Recognizer) -> None:
 
     @for_page
     def compare_pictures(asked: dict) -> dict:
-        greys = [picture(asked.get(key), what) for key, what in (("a", "The first picture"), ("b", "The second picture"))]
-        inks = [ink_of(grey, what) for grey, what in zip(greys, ("The first picture", "The second picture"), strict=True)]
+        greys = [
+            picture(asked.get(key), what) for key, what in (("a", "The first picture"), ("b", "The second picture"))
+        ]
+        inks = [
+            ink_of(grey, what) for grey, what in zip(greys, ("The first picture", "The second picture"), strict=True)
+        ]
         result = comparison(recognizer, *greys)
         return result | {
             "reliability": reliability_sentence(recognizer, result["similarity"]),
@@ -103,7 +106,9 @@ def build(recognizer: Recognizer) -> None:
 
     @for_page
     def explain_pictures(asked: dict) -> dict:
-        greys = [picture(asked.get(key), what) for key, what in (("a", "The first picture"), ("b", "The second picture"))]
+        greys = [
+            picture(asked.get(key), what) for key, what in (("a", "The first picture"), ("b", "The second picture"))
+        ]
         maps = recognizer.explain(*greys)
         return {"maps": [overlay_url(one) for one in maps]}
 

@@ -39,19 +39,22 @@ MARKUP = """
   added or removed without any training, which is the point of one-shot learning.</p></header>
   <div class="two">
     <div><div data-new></div>
-      <div class="row"><label class="name-field">Name <input type="text" data-name maxlength="60" placeholder="for example: rivet"></label>
+      <div class="row"><label class="name-field">Name
+      <input type="text" data-name maxlength="60" placeholder="for example: rivet"></label>
       <button type="button" class="button" data-add disabled>Add this class</button></div></div>
     <div data-query></div>
   </div>
   <div class="say-row"><p class="say" data-say role="status" aria-live="polite"></p></div>
   <div class="answer" data-answer hidden>
-    <div class="verdict-row" aria-live="polite"><p class="verdict" data-verdict></p><p class="score" data-score></p></div>
+    <div class="verdict-row" aria-live="polite">
+    <p class="verdict" data-verdict></p><p class="score" data-score></p></div>
     <ol class="ranking" data-ranking></ol>
     <p class="reliability" data-note></p>
   </div>
   <div class="row shelf-head"><h3 data-count></h3>
     <button type="button" class="tool" data-export disabled>Export as ZIP</button>
-    <label class="tool"><input type="file" accept=".zip,application/zip" class="visually-hidden" data-import aria-label="Import classes from a ZIP"><span>Import a ZIP</span></label>
+    <label class="tool"><input type="file" accept=".zip,application/zip" class="visually-hidden" data-import
+    aria-label="Import classes from a ZIP"><span>Import a ZIP</span></label>
     <button type="button" class="tool" data-example>Load an example set</button>
     <button type="button" class="tool" data-empty disabled>Remove all</button></div>
   <div class="shelf" data-shelf role="list" aria-label="Your classes"></div>
@@ -93,7 +96,15 @@ def unpack(data: bytes) -> list[OwnClass]:
             return _unpack(archive)
     except Refusal:
         raise
-    except (zipfile.BadZipFile, zlib.error, struct.error, NotImplementedError, RuntimeError, OSError, EOFError) as error:
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        struct.error,
+        NotImplementedError,
+        RuntimeError,
+        OSError,
+        EOFError,
+    ) as error:
         raise Refusal("The file is not a ZIP, or a damaged one.") from error
     except (ValueError, KeyError, IndexError, RecursionError) as error:  # what else malformed names and lists can raise
         raise Refusal("The ZIP holds something that this app does not understand.") from error

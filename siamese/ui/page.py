@@ -1,6 +1,8 @@
 """The whole page: masthead, tabs, endpoints; and how it is launched."""
 
+import logging
 import os
+import threading
 from collections.abc import Callable
 from datetime import date
 from importlib.util import find_spec
@@ -24,10 +26,13 @@ SESSIONS = 500
 FILE_LIFE_S = (600, 1800)  # uploads are looked through every ten minutes and dropped after half an hour
 MAX_FILE_BYTES = 32 << 20
 
+log = logging.getLogger("one_look")
+
 # An eye under one stroke: "one" and "look", cut into a seal.
 MASTHEAD = """
 <header class="masthead">
-<svg class="stamp" viewBox="0 0 64 64" aria-hidden="true"><rect x="2" y="2" width="60" height="60" rx="9" fill="currentColor"/>
+<svg class="stamp" viewBox="0 0 64 64" aria-hidden="true">
+<rect x="2" y="2" width="60" height="60" rx="9" fill="currentColor"/>
 <g fill="none" stroke="var(--seal-ink)" stroke-width="4.6" stroke-linecap="round" stroke-linejoin="round">
 <path d="M15 16.5 C25 14.5 39 14.5 49 16.5"/><path d="M12 38 C20 25.5 44 25.5 52 38 C44 50.5 20 50.5 12 38 Z"/>
 <circle cx="32" cy="38" r="4.6" fill="var(--seal-ink)" stroke="none"/></g></svg>
@@ -36,12 +41,33 @@ MASTHEAD = """
 """
 
 HEAD = """
-<meta name="description" content="One-shot recognition of characters and signatures: compare, verify, and play against the network.">
+<meta name="description" content="One-shot recognition of characters: compare, verify, play against the network.">
 <meta name="color-scheme" content="light dark">
 """
 
-# A link to a challenge opens its tab; without one the first tab stays.
-SERIF = '"Iowan Old Style", "Palatino Linotype", Palatino, P052, Georgia, serif'
+
+class EvaluationSet:
+    """Omniglot's evaluation drawings where they can be had without asking the network, read while the app serves.
+
+    A source that OMNIGLOT_DATA names counts where it is local or in the cache already; so do the official images.
+    """
+
+    def __init__(self) -> None:
+        self._drawings: Drawings | None = None
+        if os.environ.get("OMNIGLOT_DATA") != "invented":  # those are dealt as what they are
+            threading.Thread(target=self._read, name="omniglot", daemon=True).start()
+
+    def __call__(self) -> Drawings | None:
+        """The drawings, or None while there are none."""
+        return self._drawings
+
+    def _read(self) -> None:
+        from siamese.omniglot import OmniglotError, load_drawings
+
+        try:
+            self._drawings = load_drawings("evaluation", fetch=False)
+        except OmniglotError as reason:
+            log.info("Rounds come from invented alphabets: %s", reason)
 
 
 def theme() -> Base:
@@ -91,7 +117,7 @@ def build_demo(
 
 
 def launch_settings() -> dict[str, Any]:
-    """What `demo.launch` is given: nothing shared, nothing shown, nothing kept; address and port as Gradio reads them."""
+    """What `demo.launch` is given: nothing shared, nothing shown, nothing kept; address and port by environment."""
     return {
         "share": False,
         "show_error": False,

@@ -1,8 +1,7 @@
-"""For programs: five endpoints, typed and documented, with components that trust nothing they are sent.
+"""For programs: five endpoints, typed and documented, that trust nothing they are sent.
 
 Gradio's own components decode images with every plug-in of Pillow, take data URLs of any size and do not look at
-ranges or choices. These take what arrived as it is: bytes of a file of the upload folder, or a value that the
-endpoint checks, so that every refusal is a sentence.
+ranges or choices. Here they hand on what arrived, and each endpoint checks it, so that every refusal is a sentence.
 """
 
 import functools
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from gradio.components import Component
 from gradio.data_classes import ImageData, ListFiles
 from gradio.utils import get_upload_folder
 
@@ -50,57 +50,16 @@ def brought_bytes(payload: object, what: str) -> bytes:
     raise Refusal(f"{what} was not uploaded here; upload the file first and pass what the upload returned.")
 
 
-class BroughtImage(gr.Image):
-    """An image as a program sends it: the bytes of its file, undecoded."""
+def as_sent(component: Component, schema: dict[str, Any] | None = None) -> Component:
+    """The component without its own reading of what arrives; `schema` is what the API page says of it.
 
-    is_template = True
-    data_model = None  # checked in `brought_bytes`, where a refusal is a sentence
-
-    def preprocess(self, payload: object) -> Any:
-        return payload
-
-    def api_info(self) -> dict[str, Any]:
-        return ImageData.model_json_schema()
-
-
-class BroughtImages(gr.File):
-    """A list of images as a program sends them."""
-
-    is_template = True
-    data_model = None
-
-    def preprocess(self, payload: object) -> Any:
-        return payload
-
-    def api_info(self) -> dict[str, Any]:
-        return ListFiles.model_json_schema()
-
-
-class AnyNumber(gr.Number):
-    """A number that its endpoint checks."""
-
-    is_template = True
-
-    def preprocess(self, payload: object) -> Any:
-        return payload
-
-
-class AnyText(gr.Textbox):
-    """A text that its endpoint checks."""
-
-    is_template = True
-
-    def preprocess(self, payload: object) -> Any:
-        return payload
-
-
-class AnyChoice(gr.Radio):
-    """A choice that its endpoint checks."""
-
-    is_template = True
-
-    def preprocess(self, payload: object) -> Any:
-        return payload
+    On the instance: Gradio writes a .pyi file beside every module that derives a class from a component.
+    """
+    component.preprocess = lambda payload: payload
+    component.data_model = None  # checked in the endpoint, where a refusal is a sentence
+    if schema is not None:
+        component.api_info = lambda: schema
+    return component
 
 
 def for_programs(answer: Callable[..., dict]) -> Callable[..., dict]:
@@ -138,9 +97,12 @@ def build(recognizer: Recognizer, table: Table) -> None:
             first: image of one character or mark, PNG, JPEG, WebP, BMP or GIF
             second: the image that it is compared with
         Returns:
-            similarity and threshold in [0, 1]; verdict "same", "different" or "unsure"; reliability, the share in [0, 1] of such scores that are right on validation, or null
+            similarity and threshold in [0, 1]; verdict "same", "different" or "unsure"; reliability, the share in
+            [0, 1] of such scores that are right on validation, or null
         """
-        return comparison(recognizer, brought_bytes(first, "The first image"), brought_bytes(second, "The second image"))
+        return comparison(
+            recognizer, brought_bytes(first, "The first image"), brought_bytes(second, "The second image")
+        )
 
     @for_programs
     def verify(references: Any, questioned: Any) -> dict:
@@ -150,7 +112,8 @@ def build(recognizer: Recognizer, table: Table) -> None:
             references: 1 to 10 images that are known to be genuine
             questioned: the image in question
         Returns:
-            score and threshold in [0, 1]; verdict "genuine", "forgery" or "unsure"; reliability in [0, 1] or null; similarities, one in [0, 1] for each reference
+            score and threshold in [0, 1]; verdict "genuine", "forgery" or "unsure"; reliability in [0, 1] or null;
+            similarities, one in [0, 1] for each reference
         """
         known = several(references, "references", 1, MAX_REFERENCES)
         result = recognizer.verify(known, brought_bytes(questioned, "The questioned image"))
@@ -171,7 +134,8 @@ def build(recognizer: Recognizer, table: Table) -> None:
             support: 2 to 50 images, one for each class
             query: the image that is looked for
         Returns:
-            similarities in [0, 1] in the order of the support images; best, the place of the highest from 0; threshold in [0, 1]; none_of_these, true where the highest lies below the threshold
+            similarities in [0, 1] in the order of the support images; best, the place of the highest from 0;
+            threshold in [0, 1]; none_of_these, true where the highest lies below the threshold
         """
         known = several(support, "the support set", LEAST_CLASSES, MOST_CLASSES)
         return ranking(recognizer, known, brought_bytes(query, "The query"))
@@ -182,10 +146,11 @@ def build(recognizer: Recognizer, table: Table) -> None:
 
         Parameters:
             n_way: number of candidates: 5, 10 or 20
-            data: where the characters come from: "invented", or "omniglot" where the server has Omniglot's evaluation images
+            data: whose characters: "invented", or "omniglot" where the server has Omniglot's evaluation images
             link: what stands behind ?challenge= in a link, to deal exactly that round; otherwise empty
         Returns:
-            challenge_id, good for one answer within 30 minutes; link; n_way; data; query and candidates as PNG data URLs, 105 x 105
+            challenge_id, good for one answer within 30 minutes; link; n_way; data; query and candidates as PNG data
+            URLs, 105 x 105 pixels
         """
         if link not in (None, ""):
             game = table.deck.game_of(link, table.today())
@@ -209,24 +174,30 @@ def build(recognizer: Recognizer, table: Table) -> None:
             challenge_id: as /new_challenge gave it
             choice: place of the candidate chosen, from 0
         Returns:
-            right; truth, the true place from 0; network_choice; network_right; similarities, one in [0, 1] for each candidate; certainty, the share in [0, 1] of the network's belief on its choice; alphabet; source
+            right; truth, the true place from 0; network_choice; network_right; similarities, one in [0, 1] for each
+            candidate; certainty, the share in [0, 1] of the network's belief on its choice; alphabet; source
         """
         return table.answer(challenge_id, choice)
 
-    def image(label: str) -> BroughtImage:
-        return BroughtImage(label=label, type="filepath", visible=False)
+    def image(label: str) -> Component:
+        return as_sent(gr.Image(label=label, type="filepath", visible=False), ImageData.model_json_schema())
 
-    def images(label: str) -> BroughtImages:
-        return BroughtImages(label=label, file_count="multiple", visible=False)
+    def images(label: str) -> Component:
+        return as_sent(gr.File(label=label, file_count="multiple", visible=False), ListFiles.model_json_schema())
 
-    n_way = AnyNumber(10, label="n_way", precision=0, visible=False)
-    data = AnyChoice(list(SOURCES), value="invented", label="data", visible=False)
+    def number(label: str, value: int) -> Component:
+        return as_sent(gr.Number(value, label=label, precision=0, visible=False))
+
+    def text(label: str) -> Component:
+        return as_sent(gr.Textbox("", label=label, visible=False))
+
+    data = as_sent(gr.Radio(list(SOURCES), value="invented", label="data", visible=False))
     endpoints = [
         (compare, [image("first"), image("second")]),
         (verify, [images("references"), image("questioned")]),
         (classify, [images("support"), image("query")]),
-        (new_challenge, [n_way, data, AnyText("", label="link", visible=False)]),
-        (answer_challenge, [AnyText(label="challenge_id", visible=False), AnyNumber(label="choice", visible=False)]),
+        (new_challenge, [number("n_way", 10), data, text("link")]),
+        (answer_challenge, [text("challenge_id"), number("choice", 0)]),
     ]
     for endpoint, inputs in endpoints:
         gr.Button(visible=False).click(

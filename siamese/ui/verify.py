@@ -22,14 +22,16 @@ MARKUP = """
   <div class="say-row"><p class="say" data-say role="status" aria-live="polite"></p>
   <button type="button" class="plain" data-reset>Start over</button></div>
   <div class="answer" data-answer hidden>
-    <div class="verdict-row" aria-live="polite"><p class="verdict" data-verdict></p><p class="score" data-score></p></div>
+    <div class="verdict-row" aria-live="polite">
+    <p class="verdict" data-verdict></p><p class="score" data-score></p></div>
     <div data-scale></div>
     <p class="reliability" data-reliability></p>
     <div class="inks" data-inks></div>
   </div>
   <p class="note">This network learned from the pen strokes of alphabets, not from signatures, and no network trained on
   signatures is bundled yet: it tells shapes apart, and it is easily fooled by somebody who practised. It proves no
-  identity. Nothing that is signed here is kept: pictures are judged in memory and written to no file, log or history.</p>
+  identity. Nothing that is signed here is kept: pictures are judged in memory and written to no file, log or
+  history.</p>
 </section>
 """
 
