@@ -13,6 +13,7 @@ from train.figures import (
     accuracy_over_n,
     read_metrics,
     roc_curves,
+    running_mean,
     training_curve,
     trial_rows,
     trials_picture,
@@ -101,6 +102,11 @@ def test_metrics_are_read_up_to_a_line_that_was_cut_off(tmp_path):
     assert read_metrics(metrics) == ([(10, 2.0), (20, 1.0)], [(20, 0.5)])
     training_curve(metrics, tmp_path / "training.png")
     assert ink_of(tmp_path / "training.png") > 0.005
+
+
+def test_the_loss_is_smoothed_over_what_came_before():
+    assert running_mean([4.0, 2.0, 6.0, 1.0], 2) == pytest.approx([4.0, 3.0, 4.0, 3.5])
+    assert running_mean([4.0, 2.0], 1) == pytest.approx([4.0, 2.0])
 
 
 @pytest.mark.parametrize(

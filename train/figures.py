@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -59,7 +60,9 @@ def accuracy_over_n(report: dict, path: Path) -> None:
             high = [r["interval"][1] - r["accuracy"] for r in rows]
             n_ways, accuracy = [r["n_way"] for r in rows], [r["accuracy"] for r in rows]
             label = f"this network, {PROTOCOL_NAMES[protocol]}"
-            axes.errorbar(n_ways, accuracy, yerr=[low, high], color=colour, marker="o", capsize=3, label=label)
+            axes.errorbar(
+                n_ways, accuracy, yerr=[low, high], color=colour, marker="o", markersize=4, capsize=3, label=label
+            )
     for name, line in (("modified_hausdorff", "--"), ("nearest_neighbour_l2", "-."), ("chance", ":")):
         rows = [r for r in report["baselines"] if r["name"] == name and r["protocol"] == "within_alphabet"]
         rows.sort(key=lambda r: r["n_way"])
@@ -70,18 +73,21 @@ def accuracy_over_n(report: dict, path: Path) -> None:
             )
     runs = [r for r in report["one_shot"] if r["protocol"] == "lake_runs"]
     if runs:
-        for value, marker, colour, name in (
-            (runs[0]["accuracy"], "*", BLUE, "this network"),
+        for value, marker, colour, name in (  # beside the curves' ends, so that neither covers the other
+            (runs[0]["accuracy"], "^", BLUE, "this network"),
             (PEOPLE, "D", ORANGE, "people"),
             (PAPER, "s", ORANGE, "Koch et al."),
         ):
             label = f"{name}, {PROTOCOL_NAMES['lake_runs']}: {100 * value:.1f} %"
-            axes.plot([runs[0]["n_way"]], [value], marker, color=colour, markersize=9, label=label)
+            axes.plot([runs[0]["n_way"] + 0.7], [value], marker, color=colour, markersize=5, label=label)
     n_ways = sorted({r["n_way"] for r in report["one_shot"]})
     axes.set_xticks(n_ways)
     axes.set(xlabel="candidates to choose from (N)", ylabel="right answers", ylim=(0, 1.02))
     _per_cent(axes.yaxis)
-    axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False)
+    named = sorted(
+        zip(*axes.get_legend_handles_labels(), strict=True), key=lambda entry: not entry[1].startswith("this network")
+    )
+    axes.legend(*zip(*named, strict=True), fontsize=8, loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False)
     axes.set_title("One-shot accuracy (bars: 95 % intervals)")
     _save(figure, path)
 
@@ -160,9 +166,10 @@ def training_curve(metrics: Path, path: Path) -> None:
     losses, accuracies = read_metrics(metrics)
     figure, axes = _new(7.2, 4.2)
     if losses:
-        axes.plot(*zip(*losses, strict=True), color=GREY, linewidth=0.8, label="training loss")
-        if min(value for _, value in losses) > 0:
-            axes.set_yscale("log")
+        steps, values = zip(*losses, strict=True)
+        axes.plot(steps, values, color=GREY, linewidth=0.5, alpha=0.3)
+        axes.plot(steps, running_mean(values, max(1, len(values) // 50)), color=GREY)
+        axes.set_ylim(0)
     axes.set(xlabel="step", ylabel="training loss")
     if accuracies:
         right = axes.twinx()
@@ -172,6 +179,7 @@ def training_curve(metrics: Path, path: Path) -> None:
             f"{100 * best[1]:.2f} %", best, color=BLUE, fontsize=8, xytext=(0, 5), textcoords="offset points"
         )
         right.set_ylabel("validation accuracy, 20-way", color=BLUE)
+        right.margins(y=0.12)
         _per_cent(right.yaxis)
     axes.set_title("Training")
     _save(figure, path)
@@ -198,6 +206,13 @@ def read_metrics(metrics: Path) -> tuple[list[tuple[int, float]], list[tuple[int
     if not losses and not accuracies:
         raise FigureError(f"{metrics} holds no steps with a loss or a validation accuracy.")
     return losses, accuracies
+
+
+def running_mean(values: Sequence[float], window: int) -> list[float]:
+    """The mean of each value and those before it, at most `window` of them."""
+    total = [0.0, *accumulate(values)]
+    starts = [max(0, end - window) for end in range(1, len(total))]
+    return [(total[end] - total[start]) / (end - start) for end, start in enumerate(starts, 1)]
 
 
 def _spread(values: list[int], count: int) -> list[int]:
