@@ -40,9 +40,9 @@ def step_generator(seed: int, step: int) -> torch.Generator:
 class AlphabetSampler:
     """Characters of as few alphabets as fill the batch, so that each meets those it is easily taken for."""
 
-    by_character: list[Int64[Tensor, " drawings"]]
+    by_character: list[Int64[Tensor, " _"]]
     """Rows of each character's drawings."""
-    by_alphabet: list[Int64[Tensor, " characters"]]
+    by_alphabet: list[Int64[Tensor, " _"]]
     """Characters (places in `by_character`) of each alphabet."""
     weight: Float[Tensor, " alphabets"]
 
@@ -75,7 +75,7 @@ def alphabet_sampler(drawings: Drawings) -> AlphabetSampler:
     return AlphabetSampler(by_character, by_alphabet, torch.tensor([float(len(m)) for m in by_alphabet]))
 
 
-def rows_of(label: Int64[Tensor, " n"]) -> list[Int64[Tensor, " rows"]]:
+def rows_of(label: Int64[Tensor, " n"]) -> list[Int64[Tensor, " _"]]:
     """For each label in rising order, where it stands."""
     order = label.argsort(stable=True)
     return list(order.split(label.unique(return_counts=True)[1].tolist()))
@@ -110,10 +110,13 @@ class PairList:
         )
 
 
-def pair_list(drawings: Drawings, pairs: int, copies: int, seed: int) -> PairList:
+def pair_list(
+    drawings: Drawings, pairs: int, copies: int, seed: int, different_within_alphabet: bool = True
+) -> PairList:
     """`pairs` pairs, alternately same and different, as many of each alphabet; both by different drawers.
 
-    Different pairs lie within one alphabet.
+    Different pairs lie within one alphabet, or else the second character is any other. Raises ValueError for a
+    character drawn only once and where no alphabet has two characters.
     """
     generator = step_generator(seed, 0)
     by_character = dict(zip(drawings.character.unique().tolist(), rows_of(drawings.character), strict=True))
@@ -121,11 +124,18 @@ def pair_list(drawings: Drawings, pairs: int, copies: int, seed: int) -> PairLis
         [by_character[c] for c in drawings.character[rows].unique().tolist()] for rows in rows_of(drawings.alphabet)
     ]
     alphabets = [characters for characters in alphabets if len(characters) > 1]
+    if not alphabets or min(len(rows) for rows in by_character.values()) < 2:
+        raise ValueError("Pairs need an alphabet of two characters, and two drawers of each character.")
+    everything = list(by_character.values())
     first, second = [], []
     for index in range(pairs):
         characters = alphabets[index // 2 % len(alphabets)]
         one, other = torch.randperm(len(characters), generator=generator)[:2].tolist()
         a, b = characters[one], characters[one if index % 2 == 0 else other]
+        if index % 2 and not different_within_alphabet:
+            b = everything[int(torch.randint(len(everything), (), generator=generator))]
+            while b is a:
+                b = everything[int(torch.randint(len(everything), (), generator=generator))]
         left = a[torch.randint(len(a), (), generator=generator)]
         others = b[drawings.drawer[b] != drawings.drawer[left]]
         first.append(left)

@@ -4,7 +4,7 @@ import tomllib
 from dataclasses import asdict, dataclass, field, fields
 from importlib import resources
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal, get_args, get_type_hints
 
 from siamese.network import Initialisation, NetworkConfig
 from siamese.preparation import Preparation
@@ -49,6 +49,8 @@ class TrainConfig:
     """Alphabets kept from training, for validation; empty trains on all of the background set."""
     train_drawers: int = 20
     """Only drawers up to this number are trained on; below 20, the others are those of validation."""
+    validation_drawers: int = 0
+    """So many of these others validate, the next in number; 0 takes all."""
     validate_every: int = 500
     """Steps from one validation to the next."""
     validation_trials: int = 2000
@@ -66,6 +68,8 @@ class TrainConfig:
     """How many of the square's eight views count as alphabets of their own: 1 none, 4 turned, 8 mirrored too."""
     pairs: int = 30_000
     """Length of the list of pairs; half are of one character."""
+    different_within_alphabet: bool = True
+    """Whether the different pairs of the list lie within one alphabet; otherwise any two characters meet."""
     copies: int = 0
     """Distorted copies of each pair in the list, beside the pair as drawn."""
 
@@ -109,29 +113,45 @@ class TrainConfig:
         for name in ("steps", "characters", "validate_every", "validation_trials", "pairs", "decay_every"):
             if getattr(self, name) < 1:
                 raise RecipeError(f"{name} is {getattr(self, name)}, must be at least 1.")
-        for name in ("copies", "patience", "warmup_steps", "weight_decay", "margin", "label_smoothing"):
+        for name in ("copies", "patience", "warmup_steps", "weight_decay", "margin", "validation_drawers"):
             if getattr(self, name) < 0:
                 raise RecipeError(f"{name} is {getattr(self, name)}, must not be negative.")
+        if not 0 <= self.label_smoothing < 0.5:
+            raise RecipeError(f"label_smoothing is {self.label_smoothing}, must lie in 0 to below 0.5.")
         for name, kind in (("sampling", Sampling), ("optimiser", Optimiser), ("schedule", Schedule)):
             if getattr(self, name) not in get_args(kind):
                 raise RecipeError(f"{name} is {getattr(self, name)!r}, must be one of {', '.join(get_args(kind))}.")
-        if self.sampling == "alphabets" and self.drawers < 2:
-            raise RecipeError(f"drawers is {self.drawers}, must be at least 2: one drawing is no pair.")
+        if self.sampling == "alphabets" and min(self.drawers, self.characters) < 2:
+            raise RecipeError(
+                f"A batch of {self.characters} characters x {self.drawers} drawers has no same or no different pair; "
+                "both must be at least 2."
+            )
         if self.views not in (1, 4, 8):
             raise RecipeError(f"views is {self.views}, must be 1, 4 or 8.")
         if not self.learning_rate > 0:
             raise RecipeError(f"learning_rate is {self.learning_rate}, must be above 0.")
         if self.layer_rates and len(self.layer_rates) != LAYERS:
             raise RecipeError(f"layer_rates has {len(self.layer_rates)} factors, the network has {LAYERS} layers.")
+        if len(self.momentum) != 3 or not 0 <= min(self.momentum[:2]) <= max(self.momentum[:2]) < 1:
+            raise RecipeError(f"momentum is {self.momentum}, must be two numbers in 0 to below 1 and a count.")
+        if self.momentum[2] < 1:
+            raise RecipeError(f"momentum rises within {self.momentum[2]} decays, must be at least 1.")
         if not 2 <= self.train_drawers <= 20:
             raise RecipeError(f"train_drawers is {self.train_drawers}, must lie in 2 to 20.")
-        if self.train_drawers == 19 and self.hold_out:
-            raise RecipeError("train_drawers is 19, which leaves one drawer to validation; it needs two.")
+        others = 20 - self.train_drawers
+        if self.hold_out and others and min(others, self.validation_drawers or others) < 2:
+            raise RecipeError("The drawers leave one drawer to validation; it needs two.")
+        if self.validation_drawers > others:
+            raise RecipeError(
+                f"validation_drawers is {self.validation_drawers}, but train_drawers leaves {others} of the 20."
+            )
         batch_losses = self.n_way_loss, self.contrastive_loss, self.triplet_loss
         if min(self.pair_loss, *batch_losses) < 0 or max(self.pair_loss, *batch_losses) == 0:
             raise RecipeError("The weights of the losses must not be negative, and one must be above 0.")
         if self.sampling == "pairs" and (max(batch_losses) > 0 or self.pair_loss == 0):
             raise RecipeError("A list of pairs is trained by pair_loss alone; set the other losses to 0.")
+        if max(batch_losses[1:]) > 0 and not self.distance_head:
+            raise RecipeError("The contrastive and the triplet loss need a distance; set distance_head to true.")
         if self.patience and not self.hold_out:
             raise RecipeError("patience needs alphabets in hold_out to validate on.")
 
@@ -141,6 +161,7 @@ class TrainConfig:
 
 PARTS = {"network": NetworkConfig, "preparation": Preparation, "distortions": Distortions}
 SEQUENCES = ("hold_out", "layer_rates", "momentum")
+SCALARS = {int: "a whole number", float: "a number", bool: "true or false"}
 
 
 def config_from(table: dict) -> TrainConfig:
@@ -148,8 +169,13 @@ def config_from(table: dict) -> TrainConfig:
     values = dict(table)
     try:
         for name, part in PARTS.items():
+            if not isinstance(values.get(name, {}), dict):
+                raise RecipeError(f"{name} is {values[name]!r}, must be a table: [{name}].")
             values[name] = part(**known(values.get(name, {}), part, name))
-        values |= {name: tuple(values[name]) for name in SEQUENCES if name in values}
+        for name in set(SEQUENCES) & set(values):
+            if not isinstance(values[name], list | tuple):
+                raise RecipeError(f"{name} is {values[name]!r}, must be a list.")
+            values[name] = tuple(values[name])
         return TrainConfig(**known(values, TrainConfig, "the recipe"))
     except (TypeError, ValueError) as error:
         raise error if isinstance(error, RecipeError) else RecipeError(f"The recipe does not fit: {error}") from error
@@ -160,6 +186,12 @@ def known(values: dict, kind: type, where: str) -> dict:
     unknown = sorted(set(values) - names)
     if unknown:
         raise RecipeError(f"{where} has no field {', '.join(unknown)}; there are {', '.join(sorted(names))}.")
+    for name, wanted in get_type_hints(kind).items():
+        if name in values and wanted in SCALARS:
+            value, accepted = values[name], (int, float) if wanted is float else wanted
+            if not isinstance(value, accepted) or (isinstance(value, bool) and wanted is not bool):
+                raise RecipeError(f"{name} is {value!r}, must be {SCALARS[wanted]}.")
+            values = values | {name: wanted(value)}
     return values
 
 

@@ -33,7 +33,17 @@ class Distortions:
     pen_fine: float = 0.45
     """Level at which blurred ink is cut for the finest pen; higher is finer."""
     pen_broad: float = 0.12
-    """Level at which blurred ink is cut for the broadest pen; lower is broader."""
+    """Level at which blurred ink is cut for the broadest pen; lower is broader, below 0.1 paper would turn grey."""
+
+    def __post_init__(self) -> None:
+        for name in ("rotation_deg", "shear", "log_scale", "shift_px", "elastic_px"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} is {getattr(self, name)}, must not be negative.")
+        for name in ("component_share", "pen_share"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} is {getattr(self, name)}, must lie in 0 to 1.")
+        if not 0.1 <= self.pen_broad <= self.pen_fine <= 1:
+            raise ValueError(f"pen_broad {self.pen_broad} and pen_fine {self.pen_fine} must rise within 0.1 to 1.")
 
     @property
     def any(self) -> bool:
@@ -55,7 +65,8 @@ def distort_copies(
     """Drawing i as copy number `copy[i]` shows it, the same whenever it is asked for; copy 0 is the drawing itself."""
     made = images.clone()
     for place in copy.nonzero()[:, 0].tolist():
-        generator = torch.Generator().manual_seed((seed + 1) * (1 << 40) + int(copy[place]))
+        # the CPU's generator looks at the lower 32 bits of a seed only
+        generator = torch.Generator().manual_seed(((seed + 1) * 2_654_435_761 + int(copy[place])) % (1 << 32))
         made[place] = distort(images[place : place + 1], ranges, generator)[0]
     return made
 

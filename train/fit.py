@@ -5,7 +5,7 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,12 +20,21 @@ from siamese.drawings import Drawings
 from siamese.episodes import Trials, sample_trials
 from siamese.network import SiameseNetwork
 from siamese.recognizer import fastest_precision
+from train import distributed
 from train.batches import AlphabetSampler, Batch, PairBatch, PairList, alphabet_sampler, pair_list, step_generator
 from train.config import TrainConfig
 from train.distortions import distort, distort_copies, turn
 from train.evaluate import embed_drawings, one_shot_accuracy
 from train.losses import balanced_cross_entropy, contrastive, n_way_cross_entropy, sameness, triplet
-from train.state import append_metrics, best_weights, has_state, restore_state, save_best, save_state
+from train.state import (
+    append_metrics,
+    best_weights,
+    has_state,
+    keep_metrics_until,
+    restore_state,
+    save_best,
+    save_state,
+)
 
 VALIDATION_SEED = 20151  # one set of trials for every recipe and seed, so that runs can be compared trial by trial
 SAVE_EVERY_S = 45
@@ -45,7 +54,7 @@ class Outcome:
     images: int
     """Drawings embedded, counted with repetition."""
     validation_accuracy: float | None
-    """20-way within the held-out alphabets, of the weights that were returned."""
+    """20-way within the held-out alphabets, of the weights that were returned; None where they were not measured."""
 
 
 def fit(
@@ -56,23 +65,35 @@ def fit(
     device: torch.device,
     resume: bool = False,
     max_minutes: float = math.inf,
+    report: Callable[[dict], None] | None = None,
 ) -> Outcome:
     """Train `network` in place until `config.steps`, `max_minutes` or a signal; the state stays in `output`.
 
-    Raises TrainingError where the loss is no number: before the optimiser's step, so the state saved last is sound.
+    `report` is given each line of metrics.jsonl as well. Where several processes train, all call this and the first
+    one writes. Raises TrainingError where the loss or a gradient is no number: before the optimiser's step, so the
+    state saved last is sound.
     """
+    first = distributed.is_first()
     reuse_large_buffers()
     training, validation = split(drawings, config)
     prepared = training.prepared(config.preparation).to(device)
     sampler = make_sampler(training, config)
     network.to(device, memory_format=torch.channels_last).train()
+    distributed.share_statistics(network)
     optimizer = make_optimizer(network, config)
     step, best = restore_state(output, network, optimizer, config) if resume and has_state(output) else (0, (0.0, 0))
+    if first:
+        keep_metrics_until(output, step)
     images_a_step = config.characters * (config.drawers if config.sampling == "alphabets" else 2)
-    accuracy, began = None, time.monotonic()
+    accuracy, began = best[0] if best[1] == step > 0 else None, time.monotonic()
     saved = began
-    with tqdm(total=config.steps, initial=step, unit="step", desc="training") as bar, stop_request() as stop:
-        while step < config.steps and not stop and time.monotonic() - began < 60 * max_minutes:
+
+    def must_stop() -> bool:
+        return distributed.any_says(bool(stop) or time.monotonic() - began >= 60 * max_minutes, device)
+
+    progress = tqdm(total=config.steps, initial=step, unit="step", desc="training", disable=not first)
+    with progress as bar, stop_request() as stop:
+        while step < config.steps and not out_of_patience(config, step, best) and not must_stop():
             loss = step_loss(network, prepared, sampler, config, step)
             if not bool(loss.isfinite()):
                 raise TrainingError(f"The loss of step {step} is {loss.item()}; try a lower learning_rate.")
@@ -86,22 +107,32 @@ def fit(
             )
             line = {"step": step, "loss": loss.item(), "images": step * images_a_step}
             line["learning_rate"] = learning_rate(config, step - 1)
+            accuracy = None
             if validation and (step % config.validate_every == 0 or step == config.steps):
-                line["validation_accuracy"] = accuracy = validation.accuracy(network, device)
-                bar.write(f"step {step}: 20-way within held-out alphabets {accuracy:.2%}, best before {best[0]:.2%}")
+                accuracy = distributed.of_first(validation.accuracy(network, device), device)
+                line["validation_accuracy"] = accuracy
+                if first:
+                    bar.write(
+                        f"step {step}: {accuracy:.2%} of 20-way trials in held-out alphabets, before {best[0]:.2%}"
+                    )
                 if accuracy > best[0]:
                     best = (accuracy, step)
-                    if config.patience:
+                    if config.patience and first:
                         save_best(output, network)
-            append_metrics(output, line | {"seconds": round(time.monotonic() - began, 2)})
+            if not first:
+                continue
+            line["seconds"] = round(time.monotonic() - began, 2)
+            append_metrics(output, line)
+            if report:
+                report(line)
             if time.monotonic() - saved > SAVE_EVERY_S:
                 save_state(output, network, optimizer, config, step, best)
                 saved = time.monotonic()
-            if out_of_patience(config, step, best):
-                break
-    save_state(output, network, optimizer, config, step, best)
+    if first:
+        save_state(output, network, optimizer, config, step, best)
+    distributed.wait()  # the others read the best weights, which the first one writes
     finished = step == config.steps or out_of_patience(config, step, best)
-    if config.patience and finished:
+    if config.patience and finished and best[1]:
         network.load_state_dict(best_weights(output))
         accuracy = best[0]
     network.eval()
@@ -115,8 +146,13 @@ def out_of_patience(config: TrainConfig, step: int, best: tuple[float, int]) -> 
 def take_step(
     network: SiameseNetwork, optimizer: torch.optim.Optimizer, loss: Float[Tensor, ""], config: TrainConfig, step: int
 ) -> None:
+    """Raises TrainingError, the weights untouched, where a gradient is no number."""
     optimizer.zero_grad()
     loss.backward()
+    distributed.average_gradients(network)
+    gradients = [p.grad for p in network.parameters() if p.grad is not None]
+    if not bool(torch.nn.utils.get_total_norm(gradients).isfinite()):
+        raise TrainingError(f"A gradient of step {step} is infinite or no number; try a lower learning_rate.")
     for group in optimizer.param_groups:
         group["lr"] = learning_rate(config, step) * group["rate"]
         if config.optimiser == "sgd":
@@ -151,7 +187,8 @@ def pictures(prepared: UInt8[Tensor, "drawings 1 105 105"], rows: Tensor) -> Flo
 def embed(network: SiameseNetwork, images: Float[Tensor, "batch 1 105 105"]) -> Float[Tensor, "batch 4096"]:
     precision = fastest_precision(images.device)
     with torch.autocast(images.device.type, torch.bfloat16, enabled=precision == torch.bfloat16):
-        return network.embed(images.contiguous(memory_format=torch.channels_last)).float()
+        part = network.embed(distributed.own_part(images).contiguous(memory_format=torch.channels_last))
+    return distributed.gathered(part.float())
 
 
 def batch_loss(
@@ -189,7 +226,7 @@ def pair_batch_loss(
 
 def make_sampler(training: Drawings, config: TrainConfig) -> AlphabetSampler | PairList:
     if config.sampling == "pairs":
-        return pair_list(training, config.pairs, config.copies, config.seed)
+        return pair_list(training, config.pairs, config.copies, config.seed, config.different_within_alphabet)
     return alphabet_sampler(training)
 
 
@@ -256,7 +293,8 @@ def split(drawings: Drawings, config: TrainConfig) -> tuple[Drawings, Validation
         return training, None
     held = drawings.of_alphabets(set(config.hold_out))
     if config.train_drawers < 20:
-        held = held.take(held.drawer > config.train_drawers)
+        last = config.train_drawers + (config.validation_drawers or 20)
+        held = held.take((held.drawer > config.train_drawers) & (held.drawer <= last))
     generator = torch.Generator().manual_seed(VALIDATION_SEED)
     trials = sample_trials(held, 20, config.validation_trials, generator, within_alphabet=True)
     return training, Validation(held, held.prepared(config.preparation), trials)

@@ -15,29 +15,38 @@ from siamese.hub import HubError, resolve_model
 from siamese.network import SiameseNetwork
 from siamese.omniglot import OmniglotError, load_drawings
 from siamese.recognizer import usable_device
+from train import distributed
 from train.batches import step_generator
 from train.config import RecipeError, TrainConfig, load_recipe, recipe_names
+from train.distributed import DistributedError
 from train.evaluate import calibrate, embed_drawings
+from train.figures import FigureError, training_curve
 from train.fit import Outcome, TrainingError, fit, split
 from train.state import METRICS, StateError, has_state
+from train.tracking import TRACKERS, TrackingError, tracker
 
 MODEL = "model"  # folder of the checkpoint inside a run's folder
+CURVE = "training.png"
+STOPPED = 130  # exit status, as shells have it for an interrupted command
 CALIBRATION_SEED = 20152
 UNFOLD_IMAGES = 256
 REFUSALS = (
     CheckpointError,
+    DistributedError,
     EpisodeError,
     HubError,
     OmniglotError,
     RecipeError,
     StateError,
+    TrackingError,
     TrainingError,
 )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Fit the network; a run's folder holds its state, metrics.jsonl and, in model/, its checkpoint."
+        "Fit the network; a run's folder holds its state, metrics.jsonl, training.png and, in model/, its checkpoint. "
+        "Under torchrun or accelerate launch the processes train together."
     )
     add = parser.add_argument
     add("--recipe", default="modern", help=f"one of {', '.join(recipe_names())}, or a TOML file (default: modern)")
@@ -56,6 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="with --all-alphabets: the held-out run whose threshold and calibration the checkpoint carries",
     )
     add("--device", help="cpu or cuda (default: cuda where present)")
+    add("--report-to", choices=list(TRACKERS), help="show the metrics there as well (default: nowhere)")
     add("--push-to-hub", metavar="USER/NAME", help="publish the checkpoint at the end")
     add("--private", action="store_true", help="with --push-to-hub: a repository that only you can see")
 
@@ -64,26 +74,36 @@ def run(arguments: argparse.Namespace) -> int:
     """Train, write the checkpoint; 0, or 1 after one sentence on standard error, 130 when stopped before the end."""
     try:
         config = config_of(arguments)
-        device = usable_device(arguments.device)
-        drawings = load_drawings("background", arguments.data)
-        if not set(config.hold_out) <= set(drawings.alphabet_names):
-            config = replace(config, hold_out=drawings.alphabet_names[-len(config.hold_out) :])
-            print(f"The data has other alphabets than Omniglot; held out: {', '.join(config.hold_out)}.")
-        output = prepare_output(arguments)
-        network = begin(config, drawings, arguments.init)
-        outcome = fit(network, drawings, config, output, device, arguments.resume, arguments.max_minutes)
-        verification = verification_of(arguments, config, network, drawings, device)
-        training = provenance(arguments, config, outcome, drawings)
-        save_checkpoint(output / MODEL, network, config.preparation, verification=verification, training=training)
+        with distributed.processes(usable_device(arguments.device)) as device:
+            return train(arguments, config, device)
     except (*REFUSALS, ValueError) as error:
         print(error, file=sys.stderr)
         return 1
     except OSError as error:
         print(f"{error.filename or 'The run'} cannot be written: {error.strerror or error}.", file=sys.stderr)
         return 1
+
+
+def train(arguments: argparse.Namespace, config: TrainConfig, device: torch.device) -> int:
+    """All of a run that may be refused; the exit status."""
+    drawings = load_drawings("background", arguments.data)
+    config = with_held_out(config, drawings.alphabet_names)
+    if distributed.is_first():
+        prepare_output(arguments)
+    distributed.wait()
+    output = arguments.output
+    network = begin(config, drawings, arguments.init)
+    with tracker(arguments.report_to if distributed.is_first() else None, output, config) as report:
+        outcome = fit(network, drawings, config, output, device, arguments.resume, arguments.max_minutes, report)
+    if not distributed.is_first():
+        return 0 if outcome.finished else STOPPED
+    draw_curve(output)
+    verification = verification_of(arguments, config, network, drawings, device)
+    training = provenance(arguments, config, outcome, drawings)
+    save_checkpoint(output / MODEL, network, config.preparation, verification=verification, training=training)
     if not outcome.finished:
         print(f"Stopped after step {outcome.steps} of {config.steps}; go on with the same command and --resume.")
-        return 130
+        return STOPPED
     print(f"The checkpoint is in {output / MODEL}.")
     return push(arguments, output / MODEL)
 
@@ -99,15 +119,38 @@ def config_of(arguments: argparse.Namespace) -> TrainConfig:
     return replace(config, **changes)
 
 
-def prepare_output(arguments: argparse.Namespace) -> Path:
-    """The run's folder; raises StateError rather than mix two runs in one."""
+def with_held_out(config: TrainConfig, names: tuple[str, ...]) -> TrainConfig:
+    """The config for data with these alphabets: those of the recipe that are there, else the last ones, are held out.
+
+    Raises RecipeError where none is left to train on.
+    """
+    held = tuple(name for name in config.hold_out if name in names)
+    if held == config.hold_out:
+        return config
+    held = held or names[-min(len(config.hold_out), len(names) - 1) :]
+    if len(held) == len(names):
+        raise RecipeError(f"The data has the alphabets {', '.join(names)} only; with --all-alphabets none is held out.")
+    if distributed.is_first():
+        print(f"The data has not all alphabets that the recipe holds out; held out: {', '.join(held)}.")
+    return replace(config, hold_out=held)
+
+
+def draw_curve(output: Path) -> None:
+    """The run in one picture; a run goes on without it."""
+    try:
+        training_curve(output / METRICS, output / CURVE)
+    except FigureError as error:
+        print(error, file=sys.stderr)
+
+
+def prepare_output(arguments: argparse.Namespace) -> None:
+    """Make the run's folder; raises StateError rather than mix two runs in one."""
     output = arguments.output
     if arguments.resume and not has_state(output):
         raise StateError(f"There is nothing to resume in {output}; leave out --resume to begin.")
     if not arguments.resume and (has_state(output) or (output / METRICS).exists()):
         raise StateError(f"{output} holds a run already; go on with --resume or choose another --output.")
     output.mkdir(parents=True, exist_ok=True)
-    return output
 
 
 def begin(config: TrainConfig, drawings: Drawings, init: str | None) -> SiameseNetwork:

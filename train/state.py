@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from siamese.network import SiameseNetwork
-from train.config import TrainConfig
+from train.config import RecipeError, TrainConfig, config_from
 
 STATE = "state.safetensors"
 BEST = "best.safetensors"
@@ -70,8 +70,10 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, st
         ) from error
 
 
-def restore_state(folder: Path, network: SiameseNetwork, optimizer: torch.optim.Optimizer, config: TrainConfig) -> int:
-    """Load the state saved in `folder` and return its step; metrics of later steps are cut off.
+def restore_state(
+    folder: Path, network: SiameseNetwork, optimizer: torch.optim.Optimizer, config: TrainConfig
+) -> tuple[int, tuple[float, int]]:
+    """Load the state saved in `folder`; return its step, and the best validation accuracy with its step.
 
     Raises StateError where there is none, where it is broken, or where it belongs to another config.
     """
@@ -82,9 +84,10 @@ def restore_state(folder: Path, network: SiameseNetwork, optimizer: torch.optim.
         with safe_open(path, "pt") as file:
             metadata = file.metadata()
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
+        step, best, table = (json.loads((metadata or {})[name]) for name in ("step", "best", "config"))
+    except (SafetensorError, OSError, KeyError, ValueError) as error:
         raise StateError(f"{path} cannot be read: {error}.") from error
-    if json.loads(metadata["config"]) != json.loads(json.dumps(config.as_dict())):
+    if not is_of(table, config):
         raise StateError(
             f"{folder} holds a run of another recipe; resume with the same one or choose another --output."
         )
@@ -94,10 +97,25 @@ def restore_state(folder: Path, network: SiameseNetwork, optimizer: torch.optim.
         index, key = name.split(".", 1)
         state.setdefault(int(index), {})[key] = value
     optimizer.load_state_dict(optimizer.state_dict() | {"state": state})
-    step = int(metadata["step"])
-    keep_metrics_until(folder, step)
-    accuracy, best_step = json.loads(metadata["best"])
-    return step, (accuracy, best_step)
+    lay_out_like_parameters(optimizer)
+    return step, tuple(best)
+
+
+def is_of(table: dict, config: TrainConfig) -> bool:
+    """Whether a saved config is this one; a field that came later has its default there."""
+    try:
+        return config_from(table) == config
+    except RecipeError:
+        return False
+
+
+def lay_out_like_parameters(optimizer: torch.optim.Optimizer) -> None:
+    """Bring the moments into the memory order of their parameters: files hold them row by row, channels-last kernels
+    are not, and a fused optimiser goes through both as they lie."""
+    for parameter, entry in optimizer.state.items():
+        for name, value in entry.items():
+            if value.shape == parameter.shape:
+                entry[name] = torch.empty_like(parameter, requires_grad=False).copy_(value)
 
 
 def part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
@@ -110,6 +128,7 @@ def append_metrics(folder: Path, line: dict) -> None:
 
 
 def keep_metrics_until(folder: Path, step: int) -> None:
+    """Cut off the lines of later steps, which a resumed run writes again."""
     path = folder / METRICS
     if not path.is_file():
         return

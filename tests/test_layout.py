@@ -1,0 +1,120 @@
+"""The shape of the project: what lies at the top, and which way imports point."""
+
+import ast
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+FIXED = {"app.py", "requirements.txt", "README.md", "siamese", "train", "tests", "LICENSE", "pyproject.toml"}
+NETWORKED = {"huggingface_hub", "requests", "httpx", "aiohttp", "urllib"}
+MAY_TOUCH_THE_NETWORK = {
+    "siamese.hub",
+    "siamese.omniglot",
+    "siamese.signatures",
+    "train.publish",
+}
+
+
+def tracked() -> list[Path]:
+    try:
+        listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True, text=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("not a git checkout")
+    return [Path(name) for name in listed.split("\0") if name]
+
+
+def sources() -> dict[str, Path]:
+    """Modules by their dotted names."""
+    paths = [ROOT / "app.py", *(ROOT / "siamese").rglob("*.py"), *(ROOT / "train").rglob("*.py")]
+    return {".".join(p.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): p for p in paths}
+
+
+def imports(path: Path) -> set[str]:
+    """Dotted names of everything a file imports, at whatever depth; imports for annotations alone left out."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            node.body = []
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} imports relatively; the arrows are read from absolute names"
+            names |= {str(node.module)} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def within(name: str, package: str) -> bool:
+    return name == package or name.startswith(f"{package}.")
+
+
+@pytest.mark.parametrize("module", sorted(sources()))
+def test_imports_point_one_way(module):
+    named = imports(sources()[module])
+
+    def uses(package: str) -> bool:
+        return any(within(name, package) for name in named)
+
+    assert not uses("tests")
+    assert not uses("app")
+    if module == "app" or within(module, "siamese.ui"):
+        assert not uses("train")
+    elif within(module, "siamese"):
+        assert not any(uses(package) for package in ("train", "gradio", "siamese.ui"))
+    else:
+        assert within(module, "train")
+        assert not uses("gradio")
+        assert not uses("siamese.ui")
+
+
+def test_the_arrows_are_seen():
+    """The reader of imports finds what it must find, so that the test above can fail."""
+    assert "siamese.network" in imports(ROOT / "train" / "fit.py")
+    assert "torch" in imports(ROOT / "siamese" / "network.py")
+
+
+@pytest.mark.parametrize("module", sorted(set(sources()) - MAY_TOUCH_THE_NETWORK))
+def test_only_modules_that_load_or_publish_touch_the_network(module):
+    if within(module, "siamese.ui") or module == "app":
+        return  # the app serves; what it fetches, it fetches through siamese.hub and siamese.omniglot
+    found = {name.split(".")[0] for name in imports(sources()[module])} & NETWORKED
+    assert not found - {"urllib"}
+    assert not any(name.startswith("urllib.request") for name in imports(sources()[module]))
+
+
+def test_the_top_level_is_fixed():
+    top = {path.parts[0] for path in tracked()}
+    assert {name for name in top if not name.startswith(".")} <= FIXED
+
+
+def test_there_is_no_drawer_for_odds_and_ends():
+    parts = {part for path in tracked() for part in path.parts}
+    assert not parts & {"utils.py", "utils", "common", "scripts", "helpers.py", "misc.py"}
+
+
+def test_no_file_names_a_place_on_somebody_s_machine():
+    places = re.compile(rb"/(?:home|Users|root|work|mnt|opt)/[A-Za-z0-9_.-]+/?")
+    found = {}
+    for path in tracked():
+        if path.suffix in {".py", ".toml", ".md", ".txt", ".js", ".css", ".json", ".jsonl", ".yml", ".yaml", ""}:
+            content = (ROOT / path).read_bytes() if (ROOT / path).is_file() else b""
+            names = {name.decode() for name in places.findall(content)}
+            if names and path != Path("tests/test_layout.py"):
+                found[str(path)] = sorted(names)
+    assert not found
+
+
+def test_every_package_is_installed_with_the_project():
+    import tomllib
+
+    listed = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]["packages"]
+    there = {
+        ".".join(p.relative_to(ROOT).parent.parts)
+        for n in ("siamese", "train")
+        for p in (ROOT / n).rglob("__init__.py")
+    }
+    assert set(listed) == there

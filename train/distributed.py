@@ -1,0 +1,164 @@
+"""Several processes that train as one: each embeds its part of a batch, every one sees the pairs of the whole batch.
+
+`torchrun` and `accelerate launch` start them, each with the same command line. The batch of a step depends on the seed
+and the step alone, so nothing is dealt out: each process takes its part. Gradients, the statistics of batch
+normalisation among them, equal those of one process with the same batch up to rounding. Without a launcher every
+function here does nothing.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+import torch.distributed as dist
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from siamese.network import SiameseNetwork
+
+
+class DistributedError(RuntimeError):
+    """Processes that cannot train together; the message is one sentence for the user."""
+
+
+@contextmanager
+def processes(device: torch.device) -> Iterator[torch.device]:
+    """Join the processes that a launcher started; gives the device of this one."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield device
+        return
+    if device.type == "cuda":
+        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+        torch.cuda.set_device(device)
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    try:
+        yield device
+    finally:
+        dist.destroy_process_group()
+
+
+def count() -> int:
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def is_first() -> bool:
+    """Whether this process is the one that writes."""
+    return not dist.is_initialized() or dist.get_rank() == 0
+
+
+def own_part(images: Float[Tensor, "batch 1 105 105"]) -> Float[Tensor, "part 1 105 105"]:
+    """What this process embeds; raises DistributedError for a batch that cannot be shared out evenly."""
+    if len(images) % count():
+        raise DistributedError(
+            f"A batch of {len(images)} images cannot be shared evenly among {count()} processes; "
+            "change characters or drawers."
+        )
+    return images.chunk(count())[dist.get_rank() if dist.is_initialized() else 0]
+
+
+def gathered(part: Float[Tensor, "part units"]) -> Float[Tensor, "batch units"]:
+    """The parts of all processes, in their order."""
+    return _Gather.apply(part) if dist.is_initialized() else part
+
+
+def average_gradients(network: nn.Module) -> None:
+    """Leave in each process the mean of all processes' gradients."""
+    if dist.is_initialized():
+        for parameter in network.parameters():
+            if parameter.grad is not None:
+                dist.all_reduce(parameter.grad)
+                parameter.grad /= count()
+
+
+def any_says(yes: bool, device: torch.device) -> bool:
+    """Whether one process says yes: all must leave the loop at the same step."""
+    if not dist.is_initialized():
+        return yes
+    vote = torch.tensor(float(yes), device=device)
+    dist.all_reduce(vote, dist.ReduceOp.MAX)
+    return bool(vote)
+
+
+def of_first(value: float, device: torch.device) -> float:
+    """The first process's value: what is decided by it must be the same everywhere."""
+    if not dist.is_initialized():
+        return value
+    shared = torch.tensor(value, dtype=torch.float64, device=device)
+    dist.broadcast(shared, 0)
+    return shared.item()
+
+
+def wait() -> None:
+    """Until every process is here."""
+    if dist.is_initialized():
+        dist.barrier()
+
+
+def share_statistics(network: SiameseNetwork) -> None:
+    """Have batch normalisation measure the whole batch; to be called before the optimiser is made."""
+    if dist.is_initialized() and network.config.batch_norm:
+        for place, norm in enumerate(network.convolution_norms):
+            network.convolution_norms[place] = _WholeBatchNorm.like(norm)
+        network.embedding_norm = _WholeBatchNorm.like(network.embedding_norm)
+
+
+class _Gather(torch.autograd.Function):
+    """Every process computes the same loss of the same whole batch, so the gradient of its own part is there already.
+
+    It is multiplied by the number of processes, because `average_gradients` divides by it.
+    """
+
+    @staticmethod
+    def forward(ctx: object, part: Tensor) -> Tensor:
+        parts = [torch.empty_like(part) for _ in range(dist.get_world_size())]
+        dist.all_gather(parts, part.contiguous())
+        return torch.cat(parts)
+
+    @staticmethod
+    def backward(ctx: object, gradient: Tensor) -> Tensor:
+        return gradient.chunk(dist.get_world_size())[dist.get_rank()] * dist.get_world_size()
+
+
+class _Mean(torch.autograd.Function):
+    """Mean over the processes. Each one's value goes into all of them, so gradients are averaged in the same way."""
+
+    @staticmethod
+    def forward(ctx: object, value: Tensor) -> Tensor:
+        total = value.clone()
+        dist.all_reduce(total)
+        return total / dist.get_world_size()
+
+    @staticmethod
+    def backward(ctx: object, gradient: Tensor) -> Tensor:
+        return _Mean.forward(ctx, gradient)
+
+
+class _WholeBatchNorm(nn.modules.batchnorm._BatchNorm):
+    """Batch normalisation over the parts of all processes; `torch.nn.SyncBatchNorm` has no version for CPUs."""
+
+    @classmethod
+    def like(cls, norm: nn.modules.batchnorm._BatchNorm) -> "_WholeBatchNorm":
+        whole = cls(norm.num_features, norm.eps, norm.momentum).to(norm.weight)
+        whole.load_state_dict(norm.state_dict())
+        return whole.train(norm.training)
+
+    def _check_input_dim(self, _features: Tensor) -> None:
+        """Any number of dimensions from 2 on; the channels are the second."""
+
+    def forward(self, features: Float[Tensor, "part channels *size"]) -> Float[Tensor, "part channels *size"]:
+        if not self.training:
+            return super().forward(features)
+        wide = features.to(torch.promote_types(features.dtype, torch.float32))  # bfloat16 is too short for sums
+        others = [place for place in range(wide.ndim) if place != 1]
+        shape = [-1 if place == 1 else 1 for place in range(wide.ndim)]
+        mean = _Mean.apply(wide.mean(others))
+        centred = wide - mean.view(shape)
+        variance = _Mean.apply(centred.square().mean(others))
+        with torch.no_grad():
+            values = wide.numel() // len(mean) * dist.get_world_size()
+            self.running_mean.lerp_(mean.to(self.running_mean), self.momentum)
+            self.running_var.lerp_((variance * (values / (values - 1))).to(self.running_var), self.momentum)
+            self.num_batches_tracked += 1
+        scale = self.weight * (variance + self.eps).rsqrt()
+        return (centred * scale.view(shape) + self.bias.view(shape)).to(features.dtype)
