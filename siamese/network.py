@@ -86,7 +86,7 @@ class SiameseNetwork(nn.Module):
             units = self.embedding_norm(units)
         return torch.sigmoid(units)
 
-    def compare(self, a: Float[Tensor, "*batch 4096"], b: Float[Tensor, "*batch 4096"]) -> Float[Tensor, "*batch"]:
+    def compare(self, a: Float[Tensor, "*#batch 4096"], b: Float[Tensor, "*#batch 4096"]) -> Float[Tensor, "*#batch"]:
         """Logits of "the same character" for embeddings that stand at the same place in `a` and `b`."""
         return self.head((a - b).abs()).squeeze(-1)
 
