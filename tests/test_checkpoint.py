@@ -13,12 +13,15 @@ from safetensors.torch import load_file, save_file
 
 from siamese import checkpoint as module
 from siamese.checkpoint import (
+    FORMAT,
     CheckpointError,
     amend_config,
     load_checkpoint,
     quantise_rows,
     read_config,
+    read_weights,
     save_checkpoint,
+    write_checkpoint,
 )
 from siamese.network import PARAMETERS, NetworkConfig, SiameseNetwork
 from siamese.preparation import Preparation
@@ -185,7 +188,7 @@ def test_an_int8_config_over_float_tensors_is_refused(copy):
         ({"network": {"activation": "tanh"}}, "'tanh'.*one of relu, selu"),
         ({"network": {"activation": "relu", "batch_norm": True}}, "'batch_norm': True.*and nothing else"),
         ({"preparation": {"extent_px": "80"}}, "extent_px = '80', must be of type int"),
-        ({"preparation": {"extent_px": 4}}, "must lie in 8 to 105"),
+        ({"preparation": {"extent_px": 4}}, "lie in 8 to 105"),
         ({"preparation": {"colour": 1}}, "colour, which this version does not know"),
         ({"storage": "pickle"}, "storage 'pickle'"),
         ({"weights_sha256": 7}, "lacks the SHA-256"),
@@ -243,35 +246,50 @@ def test_weights_that_are_not_finite_are_not_saved(network, saved, tmp_path):
         save_checkpoint(tmp_path / "new", broken, Preparation(), storage="int8")
 
 
-def test_a_full_disk_leaves_the_old_checkpoint(copy, network, images, monkeypatch):
-    real = os.fsync
+# Writing: the files are small, as only their order and their completeness matter
+
+
+def write(folder: Path, weights: bytes) -> None:
+    digest = hashlib.sha256(weights).hexdigest()
+    config = {"format": FORMAT, "network": {"activation": "relu"}, "preparation": {}, "storage": "float32"}
+    write_checkpoint(folder, weights, config | {"weights_sha256": digest, "training": {"weights": weights.decode()}})
+
+
+def read(folder: Path) -> str:
+    """Whose config.json stands there, after a look whether its weights do."""
+    config = read_config(folder)
+    assert read_weights(folder, config["weights_sha256"]).decode() == config["training"]["weights"]
+    return config["training"]["weights"]
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.mark.parametrize("full_at", [1, 2])
+def test_a_full_disk_leaves_the_old_checkpoint(tmp_path, monkeypatch, full_at):
+    """There is no place for the weights, or for config.json after them."""
+    write(tmp_path, b"old")
+    calls = []
 
     def full(descriptor: int) -> None:
-        """The weights still fit, config.json no longer."""
-        if os.fstat(descriptor).st_size < 10_000:
+        calls.append(descriptor)
+        if len(calls) == full_at:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        real(descriptor)
 
     monkeypatch.setattr(module.os, "fsync", full)
     with pytest.raises(CheckpointError, match=r"No space left on device.*untouched"):
-        save_checkpoint(copy, network, Preparation(extent_px=90))
-    assert load_checkpoint(copy).preparation.extent_px == 70
-    assert sorted(path.name for path in copy.iterdir()) == ["config.json", "model.safetensors"]
+        write(tmp_path, b"new")
+    assert read(tmp_path) == "old"
+    assert names(tmp_path) == ["config.json", "model.safetensors"]
 
 
 class PowerCut(BaseException):
     """Not an error that code handles: the process is gone."""
 
 
-def other_network(saved) -> SiameseNetwork:
-    other = load_checkpoint(saved).network
-    with torch.no_grad():
-        other.head.bias.fill_(9.0)
-    return other
-
-
 @pytest.mark.parametrize("cut_before", ["model.safetensors", "config.json"])
-def test_a_save_that_is_cut_off_leaves_the_old_checkpoint(copy, saved, monkeypatch, cut_before):
+def test_a_save_that_is_cut_off_leaves_the_old_checkpoint(tmp_path, monkeypatch, cut_before):
     real = Path.replace
 
     def cut(self: Path, target: Path) -> Path:
@@ -279,28 +297,49 @@ def test_a_save_that_is_cut_off_leaves_the_old_checkpoint(copy, saved, monkeypat
             raise PowerCut
         return real(self, target)
 
-    other = other_network(saved)
-    for _ in range(2):  # the second finds what the first has left
+    write(tmp_path, b"old")
+    for attempt in (b"new", b"newer"):  # the second finds what the first has left
         with monkeypatch.context() as patch:
             patch.setattr(Path, "replace", cut)
             with pytest.raises(PowerCut):
-                save_checkpoint(copy, other, Preparation(extent_px=90))
-        loaded = load_checkpoint(copy)
-        assert loaded.preparation.extent_px == 70
-        assert loaded.network.head.bias.item() == 4.0
-    save_checkpoint(copy, other, Preparation(extent_px=90))
-    loaded = load_checkpoint(copy)
-    assert (loaded.preparation.extent_px, loaded.network.head.bias.item()) == (90, 9.0)
-    assert sorted(path.name for path in copy.iterdir()) == ["config.json", "model.safetensors"]
+                write(tmp_path, attempt)
+        assert read(tmp_path) == "old"
+    write(tmp_path, b"newest")
+    assert read(tmp_path) == "newest"
+    assert names(tmp_path) == ["config.json", "model.safetensors"]
 
 
-def test_no_hard_links_no_matter(copy, saved, monkeypatch):
+def test_a_save_after_one_whose_leftover_was_not_removed(tmp_path, monkeypatch):
+    write(tmp_path, b"old")
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", lambda *_, **__: None)
+        write(tmp_path, b"new")
+    assert names(tmp_path) == ["config.json", "model.previous.safetensors", "model.safetensors"]
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", replace_weights_only)
+        with pytest.raises(PowerCut):
+            write(tmp_path, b"newest")
+    assert read(tmp_path) == "new"
+
+
+REPLACE = Path.replace
+
+
+def replace_weights_only(self: Path, target: Path) -> Path:
+    if Path(target).name == "config.json":
+        raise PowerCut
+    return REPLACE(self, target)
+
+
+def test_no_hard_links_no_matter(tmp_path, monkeypatch):
     def no_links(*_: object) -> None:
         raise OSError(errno.EPERM, os.strerror(errno.EPERM))
 
     monkeypatch.setattr(module.os, "link", no_links)
-    save_checkpoint(copy, other_network(saved), Preparation())
-    assert load_checkpoint(copy).network.head.bias.item() == 9.0
+    write(tmp_path, b"old")
+    write(tmp_path, b"new")
+    assert read(tmp_path) == "new"
+    assert names(tmp_path) == ["config.json", "model.safetensors"]
 
 
 def test_figures_are_added_without_touching_the_weights(copy):
