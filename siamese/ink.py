@@ -43,8 +43,9 @@ def find_ink(grey: Image.Image) -> Float[Tensor, "height width"]:
 def is_light_on_dark(grey: Image.Image) -> bool:
     """Whether the ink is the light part of an "L" image.
 
-    Border and majority decide where the ground is of one shade and they agree; otherwise whether light or dark
-    structures stand out more from the median of their surroundings, where those are of one shade.
+    A border of one shade decides, unless it is dark around a picture that is mostly light, as a sheet on a table is;
+    otherwise whether light or dark structures stand out more from the median of their surroundings, where those are
+    of one shade.
     """
     values = _values(grey, POLARITY_PX)
     dark = values < otsu_threshold(values.flatten())
@@ -52,7 +53,7 @@ def is_light_on_dark(grey: Image.Image) -> bool:
     majority = dark.float().mean().item()
     ground_is_dark = border > 0.5
     is_clean = _levels(1 - values if ground_is_dark else values)[2]
-    if is_clean and ground_is_dark == (majority > 0.5):
+    if is_clean and (majority > 0.5 or not ground_is_dark):
         return ground_is_dark
     quarter, median, three_quarters = _local_quantiles(values, (0.25, 0.5, 0.75))
     contrast = _quantile(values, 0.99) - _quantile(values, 0.01)
