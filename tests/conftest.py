@@ -21,3 +21,12 @@ def drawings():
     from siamese.invented import invented_drawings
 
     return invented_drawings(alphabets=3, characters=6, drawers=4, seed=7)
+
+
+@pytest.fixture(scope="session")
+def app_address():
+    """One app for all tests of a session that need it running."""
+    from running_app import running_app
+
+    with running_app() as address:
+        yield address

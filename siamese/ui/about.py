@@ -197,8 +197,8 @@ print(recognizer.classify(["alpha.png", "beta.png"], "query.png"))"""
     ]
     return (
         "<section><h2>Call it</h2><p>Five endpoints, <code>/compare</code>, <code>/verify</code>, "
-        "<code>/classify</code>, <code>/new_challenge</code> and <code>/answer_challenge</code>, with JSON out; “Use via "
-        "API” at the foot of the "
+        "<code>/classify</code>, <code>/new_challenge</code> and <code>/answer_challenge</code>, with JSON out; “Use "
+        "via API” at the foot of the "
         f"page describes each.</p>{''.join(blocks)}</section>"
     )
 
@@ -246,7 +246,7 @@ def markup(recognizer: Recognizer) -> str:
     config = config_of(recognizer)
     report = config.get("figures") if isinstance(config.get("figures"), dict) else {}
     figures = (
-        "<section><h2>What it scores</h2><p>Every figure with its task: 20 candidates within one alphabet are far harder "
+        "<section><h2>What it scores</h2><p>Every figure with its task: 20 candidates within one alphabet are harder "
         f"than across alphabets. Accuracy is the share of trials in which the true candidate alone scored highest.</p>"
         f"{one_shot_table(report)}{accuracy_plot(report)}{verification_list(report)}</section>"
         if report.get("one_shot")

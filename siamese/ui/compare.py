@@ -54,9 +54,14 @@ def reliability_sentence(recognizer: Recognizer, similarity: float) -> str:
         return "This network carries no calibration: the score orders pairs, but nobody measured how often it is right."
     word = "the same character" if similarity >= recognizer.threshold else "different characters"
     return (
-        f"Of 100 pairs of pen-drawn characters with a score like this, about {round(reliability * 100)} "
-        f"were {word} (validation alphabets that the network was not trained on, half of all pairs being the same)."
+        f"Of 100 pairs of pen-drawn characters with a score like this, {of_hundred(reliability)} were {word} "
+        "(validation alphabets that the network was not trained on, half of all pairs being the same)."
     )
+
+
+def of_hundred(share: float) -> str:
+    """A share in words that never claim all or none."""
+    return "more than 99" if share > 0.995 else "fewer than 1" if share < 0.005 else f"about {round(share * 100)}"
 
 
 def comparison(recognizer: Recognizer, first: object, second: object) -> dict:

@@ -4,7 +4,6 @@ import base64
 import binascii
 import functools
 import logging
-import math
 import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -123,8 +122,8 @@ def choice(value: object, choices: Sequence, what: str):
 
 def whole_number(value: object, least: int, most: int, what: str) -> int:
     """A whole number in [least, most]; raises Refusal."""
-    is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    if not is_number or int(value) != value or not least <= value <= most:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not least <= value <= most or int(value) != value:  # NaN and infinity fail the range
         raise Refusal(f"{what} must be a whole number from {least} to {most}.")
     return int(value)
 

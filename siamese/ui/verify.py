@@ -3,6 +3,7 @@
 import gradio as gr
 
 from siamese.recognizer import Recognizer
+from siamese.ui.compare import of_hundred
 from siamese.ui.door import Refusal, for_page, ink_of, picture, pictures, whole_number
 from siamese.ui.pictures import kept_url
 from siamese.ui.scripts import script
@@ -40,8 +41,8 @@ def reliability_sentence(recognizer: Recognizer, reliability: float | None) -> s
     if reliability is None:
         return "This network carries no calibration: nobody measured how often such a score is right."
     return (
-        f"On pairs of pen-drawn characters, about {round(reliability * 100)} of 100 scores like this one were on the "
-        "right side of the threshold; on signatures this network was not measured."
+        f"On pairs of pen-drawn characters, {of_hundred(reliability)} of 100 scores like this one were on the right "
+        "side of the threshold; on signatures this network was not measured."
     )
 
 

@@ -1,0 +1,229 @@
+"""A visitor's afternoon: a challenge by mouse and by keyboard, two uploads compared, a signature verified."""
+
+import io
+import math
+import re
+
+import pytest
+from PIL import Image, ImageDraw
+
+expect = pytest.importorskip("playwright.sync_api").expect
+expect.set_options(timeout=60_000)
+pytestmark = pytest.mark.browser
+
+VIEWS = [(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")]
+TABS = ["One-shot challenge", "Compare", "Verify a signature", "Your own classes", "About"]
+
+
+def drawing(kind: str) -> dict:
+    """A file as an <input> takes it."""
+    image = Image.new("L", (300, 240), 255)
+    points = [(60, 50), (240, 190), (60, 190)] if kind == "corner" else [(150, 40), (60, 200), (240, 200), (150, 40)]
+    ImageDraw.Draw(image).line(points, fill=0, width=9)
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    return {"name": f"{kind}.png", "mimeType": "image/png", "buffer": file.getvalue()}
+
+
+def open_tab(page, name: str) -> None:
+    page.get_by_role("tab", name=name, exact=True).click()
+    expect(page.get_by_role("tab", name=name, exact=True)).to_have_attribute("aria-selected", "true")
+
+
+def scribble(page, canvas, phase: float = 0.0) -> None:
+    canvas.scroll_into_view_if_needed()
+    box = canvas.bounding_box()
+
+    def place(share: float) -> tuple[float, float]:
+        height = 0.5 + 0.3 * math.sin(9 * share + phase)
+        return box["x"] + box["width"] * (0.15 + 0.7 * share), box["y"] + box["height"] * height
+
+    page.mouse.move(*place(0))
+    page.mouse.down()
+    for step in range(1, 21):
+        page.mouse.move(*place(step / 20))
+    page.mouse.up()
+
+
+@pytest.mark.parametrize(("width", "scheme"), VIEWS)
+def test_a_round_by_mouse(open_page, keep, width, scheme):
+    page = open_page(width, scheme)
+    tiles = page.locator(".candidate")
+    expect(tiles).to_have_count(10)
+    expect(page.locator(".from")).to_have_text("Invented alphabets")
+    keep(page, f"challenge-asked-{width}-{scheme}")
+    expect(page.get_by_role("button", name="Next")).to_be_disabled()
+    tiles.nth(3).click()
+    expect(page.locator(".candidates")).to_have_class(re.compile("answered"))
+    expect(page.locator(".candidate.truth")).to_have_count(1)
+    expect(page.locator(".candidate.network")).to_have_count(1)
+    expect(page.locator(".candidate .share")).to_have_count(10)
+    expect(page.locator(".challenge [data-say]")).to_have_text(re.compile("^(Right|Wrong)"))
+    expect(page.locator(".challenge .detail").first).to_contain_text("The alphabet is")
+    keep(page, f"challenge-answered-{width}-{scheme}")
+    page.get_by_role("button", name="Next").click()
+    expect(page.locator(".candidate .share")).to_have_count(0)
+    expect(tiles).to_have_count(10)
+
+
+def test_a_whole_match_by_keyboard_alone(open_page, keep):
+    page = open_page()
+    expect(page.locator(".candidate")).to_have_count(10)
+    page.locator("input[value=free]").focus()
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("input[value=match]")).to_be_checked()
+    for number in range(1, 11):
+        expect(page.locator(".challenge [data-say]")).to_contain_text(f"Round {number} of 10")
+        if number % 2:
+            page.keyboard.press(str(number % 10))
+        else:  # the focus lies on the first tile after Enter; two arrows and Enter pick the third
+            expect(page.locator(".candidate").first).to_be_focused()
+            page.keyboard.press("ArrowRight")
+            page.keyboard.press("ArrowRight")
+            expect(page.locator(".candidate").nth(2)).to_be_focused()
+            page.keyboard.press("Enter")
+        expect(page.locator(".candidate.truth")).to_have_count(1)
+        expect(page.locator("[data-next]")).to_be_focused()
+        page.keyboard.press("Enter")
+    expect(page.get_by_role("button", name="Copy the result")).to_be_visible()
+    expect(page.locator(".finish-score dd").first).to_have_text(re.compile(r"^\d+ of 10$"))
+    keep(page, "challenge-match")
+
+
+def test_a_link_replays_a_round_and_scores_survive_a_reload(open_page, browser):
+    page = open_page()
+    with page.expect_response(
+        lambda response: "component_server" in response.url and "candidates" in response.text()
+    ) as one:
+        page.locator(".segment", has_text="20").click()
+    dealt = one.value.json()
+    expect(page.locator(".candidate")).to_have_count(20)
+    page.keyboard.press("p")  # the twentieth
+    expect(page.locator(".candidate").nth(19)).to_have_class(re.compile("yours"))
+    expect(page.locator(".scores dd").first).to_have_text(re.compile("/ 1$"))
+    streak = page.locator(".scores dd").nth(3).inner_text()
+    again = open_page(query=f"/?challenge={dealt['link']}", context=page.context)
+    expect(again.locator(".candidate")).to_have_count(20)
+    expect(again.locator(".scores dd").nth(3)).to_have_text(streak)
+    expect(again.locator(".ruler-text")).to_contain_text("1 round with 20 candidates")
+    assert dealt["link"] in again.url
+    broken = open_page(query="/?challenge=20i-cut", context=page.context)
+    expect(broken.locator(".challenge [role=alert]")).to_contain_text("no challenge")
+
+
+def test_the_daily_challenge_is_the_same_for_two_visitors(open_page):
+    queries = []
+    for _ in range(2):
+        page = open_page()
+        expect(page.locator(".candidate")).to_have_count(10)
+        with page.expect_response(lambda r: "component_server" in r.url and "candidates" in r.text()) as one:
+            page.locator(".segment", has_text="Daily").click()
+        queries.append(one.value.json()["query"])
+        expect(page.locator(".challenge [data-say]")).to_contain_text("Round 1 of 10")
+    assert queries[0] == queries[1]
+
+
+def test_the_network_guesses_while_one_draws(open_page, keep):
+    page = open_page(390)
+    page.locator(".segment", has_text="You draw").click()
+    canvas = page.locator(".query .pad-sheet canvas")
+    expect(canvas).to_be_visible()
+    scribble(page, canvas)
+    expect(page.locator(".candidate.network")).to_have_count(1)
+    page.locator(".candidate").nth(1).click()
+    expect(page.locator(".scores dd").first).to_have_text(re.compile(r"^[01] / 1$"))
+    keep(page, "challenge-draw-390")
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
+def test_two_uploads_are_compared(open_page, keep, width, scheme):
+    page = open_page(width, scheme)
+    open_tab(page, "Compare")
+    page.locator("input[name=picture-1]").set_input_files(drawing("corner"))
+    page.locator("input[name=picture-2]").set_input_files(drawing("corner"))
+    answer = page.locator(".compare .answer")
+    expect(answer).to_be_visible()
+    expect(answer.locator(".verdict")).to_have_text(re.compile("The same|Different|Too close to call"))
+    same = answer.locator(".score").inner_text()
+    expect(answer.locator(".scale")).to_have_attribute("aria-label", re.compile("the threshold is"))
+    expect(answer.locator("img.seen")).to_have_count(2)
+    answer.get_by_role("button", name="Why?").click()
+    expect(answer.locator("img.why")).to_have_count(2)
+    keep(page, f"compare-{width}-{scheme}")
+    page.locator("input[name=picture-2]").set_input_files(drawing("triangle"))
+    expect(answer.locator(".score")).not_to_have_text(same)
+    page.locator("input[name=picture-2]").set_input_files(
+        {"name": "a.png", "mimeType": "image/png", "buffer": b"<html>"}
+    )
+    expect(page.locator(".compare [role=alert]")).to_contain_text("not a PNG, JPEG, WebP, BMP or GIF")
+    expect(answer).to_be_hidden()
+
+
+def test_a_comparison_by_keyboard_alone(open_page):
+    page = open_page()
+    page.get_by_role("tab", name="One-shot challenge", exact=True).focus()
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("tab", name="Compare", exact=True)).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator(".example")).to_have_count(4)
+    page.locator(".compare .pad-sheet").first.focus()
+    for _ in range(30):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.classList.contains('example')"):
+            break
+    page.keyboard.press("Enter")
+    expect(page.locator(".compare .answer")).to_be_visible()
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "dark"), (390, "light")])
+def test_a_signature_is_verified(open_page, keep, width, scheme):
+    page = open_page(width, scheme)
+    open_tab(page, "Verify a signature")
+    sheets = page.locator(".verify .pad-sheet canvas")
+    scribble(page, sheets.nth(0))
+    page.get_by_role("button", name="Add as a reference").click()
+    expect(page.locator(".file-list figure")).to_have_count(1)
+    page.locator("input[name=reference]").set_input_files([drawing("corner"), drawing("triangle")])
+    expect(page.locator(".file-list figure")).to_have_count(3)
+    scribble(page, sheets.nth(1), 0.2)
+    answer = page.locator(".verify .answer")
+    expect(answer).to_be_visible()
+    expect(answer.locator(".verdict")).to_have_text(re.compile("Genuine|Not genuine|Too close to call"))
+    expect(answer.locator(".score")).to_contain_text("3 references")
+    expect(answer.locator(".inks figure")).to_have_count(4)
+    expect(page.locator(".verify .note")).to_contain_text("Nothing that is signed here is kept")
+    keep(page, f"verify-{width}-{scheme}")
+    page.get_by_role("button", name="Remove reference 3").click()
+    expect(answer.locator(".score")).to_contain_text("2 references")
+
+
+def test_own_classes_are_named_ranked_exported_and_imported(open_page, keep, tmp_path):
+    page = open_page()
+    open_tab(page, "Your own classes")
+    page.locator("input[name=class]").set_input_files([drawing("corner"), drawing("triangle")])
+    expect(page.locator(".shelf-item")).to_have_count(2)
+    page.locator("input[name=query]").set_input_files(drawing("triangle"))
+    expect(page.locator(".own .answer")).to_be_visible()
+    expect(page.locator(".ranking .rank-name").first).to_have_text("triangle")
+    keep(page, "own-classes-1280")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Export as ZIP").click()
+    download.value.save_as(tmp_path / "set.zip")
+    page.get_by_role("button", name="Remove all").click()
+    expect(page.locator(".shelf-item")).to_have_count(0)
+    page.locator("[data-import]").set_input_files(tmp_path / "set.zip")
+    expect(page.locator(".shelf-item")).to_have_count(2)
+    expect(page.locator(".shelf-item input").nth(1)).to_have_value("triangle")
+    page.locator("[data-import]").set_input_files(drawing("corner") | {"name": "a.zip"})
+    expect(page.locator(".own [role=alert]")).to_contain_text("not a ZIP")
+
+
+@pytest.mark.parametrize(("width", "scheme"), VIEWS)
+def test_no_tab_is_wider_than_the_screen(open_page, keep, width, scheme):
+    page = open_page(width, scheme)
+    for name in TABS:
+        open_tab(page, name)
+        expect(page.locator("[role=tabpanel]:visible .panel")).to_be_visible()
+        overflow = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        assert overflow <= 0, f"{name} at {width} px"
+        keep(page, f"tab-{name.split()[0].lower()}-{width}-{scheme}")

@@ -1,0 +1,48 @@
+from pathlib import Path
+
+import torch
+
+from siamese.checkpoint import amend_config, save_checkpoint
+from siamese.network import SiameseNetwork
+from siamese.preparation import Preparation
+from siamese.recognizer import Recognizer, load_recognizer
+from siamese.ui import about
+
+REPORT = {
+    "one_shot": [
+        {"protocol": "lake_runs", "n_way": 20, "trials": 400, "accuracy": 0.9775, "interval": [0.958, 0.989]},
+        {"protocol": "within_alphabet", "n_way": 5, "trials": 1000, "accuracy": 0.9, "interval": [0.88, 0.92]},
+        {"protocol": "within_alphabet", "n_way": 20, "trials": 1000, "accuracy": 0.861, "interval": [0.84, 0.88]},
+    ],
+    "verification": [{"protocol": "within_alphabet", "pairs": 10000, "accuracy": 0.93, "auc": 0.981, "eer": 0.07}],
+    "baselines": [
+        {"name": "modified_hausdorff", "protocol": "lake_runs", "n_way": 20, "trials": 400, "accuracy": 0.612},
+        {"name": "<script>", "protocol": "lake_runs", "n_way": 20, "trials": 400, "accuracy": 0.1},
+    ],
+}
+
+
+def test_figures_come_from_the_checkpoint_with_task_interval_and_trials(tmp_path: Path):
+    network = SiameseNetwork(generator=torch.Generator().manual_seed(0))
+    save_checkpoint(tmp_path, network, Preparation(), storage="int8")
+    amend_config(tmp_path, figures=REPORT, training={"recipe": "<b>modern"})
+    text = about.markup(load_recognizer(str(tmp_path)))
+    for words in ("97.75\u00a0%", "95.8\u00a0% to 98.9\u00a0%", "86.10\u00a0%", "61.2\u00a0%", "38,951,745", "0.981"):
+        assert words in text
+    assert "90.00\u00a0%" not in text.split("<svg")[0]  # each protocol is shown at its largest number of candidates
+    assert "<script>" not in text
+    assert "&lt;b&gt;modern" in text
+
+
+def test_without_figures_none_are_claimed():
+    text = about.markup(Recognizer(SiameseNetwork(generator=torch.Generator().manual_seed(0))))
+    assert "carry no evaluation" in text
+    assert "97." not in text
+
+
+def test_the_plot_stands_at_the_measured_heights():
+    drawn = about.accuracy_plot(REPORT)
+    assert drawn.count("<circle") == 2
+    height_of = [float(part.split('"')[0]) for part in drawn.split('<circle cx="')[1].split('cy="')[1:2]]
+    assert height_of == [16 + (1 - 0.9) * (320 - 16 - 44)]
+    assert about.accuracy_plot({}) == ""

@@ -1,0 +1,105 @@
+import base64
+import io
+import math
+
+import pytest
+from PIL import Image, ImageDraw
+
+from siamese.ui import door
+from siamese.ui.door import Refusal
+
+
+def drawn(size: int = 60) -> Image.Image:
+    image = Image.new("L", (size, size), 255)
+    ImageDraw.Draw(image).line([(10, 10), (40, 50)], fill=0, width=5)
+    return image
+
+
+def as_url(data: bytes, kind: str = "image/png") -> str:
+    return f"data:{kind};base64,{base64.b64encode(data).decode()}"
+
+
+def png(image: Image.Image) -> bytes:
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    return file.getvalue()
+
+
+def test_a_picture_comes_through():
+    assert door.picture(as_url(png(drawn())), "The first picture").tobytes() == drawn().tobytes()
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        (None, "The first picture is missing"),
+        ("", "The first picture is missing"),
+        (7, "is not a picture"),
+        ("http://127.0.0.1/secret", "is not a picture"),
+        ("/etc/passwd", "is not a picture"),
+        ("data:image/png;base64,????", "arrived damaged"),
+        (as_url(b"<html>"), "The first picture: The file is not a PNG"),
+        (as_url(png(Image.new("L", (50, 50), 255))), "blank"),
+    ],
+)
+def test_what_is_no_picture_is_refused_with_a_sentence(url, words):
+    with pytest.raises(Refusal, match=words):
+        door.picture(url, "The first picture")
+
+
+def test_a_data_url_is_bounded_before_it_is_decoded():
+    with pytest.raises(Refusal, match="larger than 1 MB"):
+        door.decoded("data:image/png;base64," + "A" * (2 << 20), "It", limit_bytes=1 << 20)
+    assert len(door.decoded(as_url(b"x" * (1 << 20)), "It", limit_bytes=1 << 20)) == 1 << 20
+
+
+def test_a_list_of_pictures_is_counted_before_any_is_read():
+    good = as_url(png(drawn()))
+    assert len(door.pictures([good, good], "reference", 1, 2)) == 2
+    for wrong in ([], [good] * 3, None, {"0": good}):
+        with pytest.raises(Refusal, match="1 to 2 pictures of reference"):
+            door.pictures(wrong, "reference", 1, 2)
+
+
+def test_choices_are_taken_as_they_stand():
+    assert door.choice(10.0, (5, 10), "n") == 10
+    for wrong in (7, "10", True, None, [5], math.nan):
+        with pytest.raises(Refusal, match="n must be one of 5, 10"):
+            door.choice(wrong, (5, 10), "n")
+
+
+def test_whole_numbers_have_a_range():
+    assert door.whole_number(3.0, 0, 4, "n") == 3
+    for wrong in (5, -1, 1.5, math.inf, math.nan, "3", None, True, 10**400):
+        with pytest.raises(Refusal, match="n must be a whole number from 0 to 4"):
+            door.whole_number(wrong, 0, 4, "n")
+
+
+def test_names_are_tidied():
+    assert door.name("  a\x00\n b\u202e ", "It") == "a b"
+    assert len(door.name("x" * 500, "It")) == 60
+    for wrong in ("", " \n", None, 3):
+        with pytest.raises(Refusal):
+            door.name(wrong, "It")
+
+
+def test_the_page_is_answered_with_a_sentence_and_never_with_a_traceback(caplog):
+    @door.for_page
+    def answer(asked):
+        if asked.get("fail"):
+            raise KeyError("/secret/path")
+        raise Refusal("No.")
+
+    assert answer({}) == {"error": "No."}
+    assert answer(None) == {"error": "No."}
+    assert "understand" in answer([1])["error"]
+    assert answer({"fail": True}) == {"error": "Something went wrong on the server; please try again."}
+    assert "answer failed" in caplog.text
+
+
+def test_the_turnstile_refuses_instead_of_queueing():
+    turnstile = door.Turnstile(1)
+    with turnstile.enter(), pytest.raises(Refusal, match="Too many people"), turnstile.enter():
+        pass
+    with turnstile.enter():
+        pass
