@@ -35,7 +35,7 @@ def run(arguments: argparse.Namespace) -> int:
     except (CheckpointError, HubError) as error:
         print(error, file=sys.stderr)
         return 1
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         print(f"The report {arguments.report} cannot be read: {error}.", file=sys.stderr)
         return 1
     size_bytes = sum(path.stat().st_size for path in output.iterdir() if path.is_file())

@@ -1,0 +1,187 @@
+"""`python -m train fit` from its words to its checkpoint, and everything it refuses."""
+
+import argparse
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+
+from siamese import omniglot
+from siamese.checkpoint import load_checkpoint, save_checkpoint
+from siamese.network import PARAMETERS, NetworkConfig, SiameseNetwork
+from siamese.preparation import Preparation
+from train import run as module
+from train.__main__ import main
+from train.config import RecipeError, TrainConfig, load_recipe
+from train.run import begin, config_of, with_held_out
+from train.state import METRICS, STATE
+
+RECIPE = """
+steps = 5
+characters = 4
+validation_trials = 40
+weight_decay = 0.0
+optimiser = "sgd"
+[network]
+batch_norm = true
+"""
+
+
+@pytest.fixture(scope="module")
+def data():
+    """`--data invented` holds two alphabets of 20 characters by two drawers while these tests run."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(omniglot.INVENTED, "background", (2, 20, 2, 11))
+        yield "invented"
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory):
+    path = tmp_path_factory.mktemp("recipes") / "small.toml"
+    path.write_text(RECIPE, encoding="utf-8")
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def trained(data, recipe, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "first"
+    words = ["fit", "--recipe", recipe, "--data", data, "--steps", "2", "--seed", "3", "--device", "cpu"]
+    assert main([*words, "--output", str(folder)]) == 0
+    return folder
+
+
+def test_a_run_leaves_a_checkpoint_metrics_and_a_curve(trained):
+    checkpoint = load_checkpoint(trained / "model")
+    assert sum(p.numel() for p in checkpoint.network.parameters()) == PARAMETERS
+    assert not checkpoint.network.config.batch_norm
+    assert checkpoint.preparation == Preparation()
+    training = checkpoint.config["training"]
+    assert (training["recipe"], training["steps"], training["images"]) == ("small", 2, 16)
+    assert training["config"]["seed"] == 3
+    assert len(training["held_out_alphabets"]) == len(training["alphabets"]) == 1
+    assert set(training["held_out_alphabets"]).isdisjoint(training["alphabets"])
+    assert 0 <= training["validation_accuracy"] <= 1
+    assert 0 < checkpoint.config["verification"]["threshold"] < 1
+    lines = [json.loads(line) for line in (trained / METRICS).read_text(encoding="utf-8").splitlines()]
+    assert [line["step"] for line in lines] == [1, 2]
+    assert lines[1]["validation_accuracy"] == training["validation_accuracy"]
+    assert (trained / "training.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_folder_with_a_run_is_not_used_for_another(trained, data, recipe, capsys):
+    before = (trained / METRICS).read_bytes()
+    assert main(["fit", "--recipe", recipe, "--data", data, "--output", str(trained)]) == 1
+    assert "holds a run already; go on with --resume" in capsys.readouterr().err
+    assert (trained / METRICS).read_bytes() == before
+
+
+def test_a_run_of_another_recipe_is_not_resumed(trained, data, recipe, capsys):
+    words = ["fit", "--recipe", recipe, "--data", data, "--output", str(trained), "--resume", "--seed", "4"]
+    assert main(words) == 1
+    assert "holds a run of another recipe" in capsys.readouterr().err
+
+
+def test_a_run_without_time_stops_and_says_how_to_go_on(data, recipe, tmp_path, capsys):
+    words = ["fit", "--recipe", recipe, "--data", data, "--output", str(tmp_path / "run"), "--max-minutes", "0"]
+    assert main([*words, "--all-alphabets"]) == 130
+    captured = capsys.readouterr()
+    assert "Stopped after step 0 of 5; go on with the same command and --resume." in captured.out
+    assert "cannot be read" in captured.err  # no metrics, so no curve
+    assert (tmp_path / "run" / STATE).is_file()
+    assert "verification" not in load_checkpoint(tmp_path / "run" / "model").config
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--recipe", "postmodern"], "No recipe is called 'postmodern'"),
+        (["--steps", "0"], "steps is 0, must be at least 1"),
+        (["--learning-rate", "-1"], "learning_rate is -1.0, must be above 0"),
+        (["--calibration-from", "x"], "--calibration-from goes with --all-alphabets"),
+        (["--resume"], "There is nothing to resume in"),
+        (["--data", "no/such/folder/at/all"], "no/such/folder/at/all"),
+        (["--init", "no/such/folder/at/all"], "no/such/folder/at/all"),
+    ],
+)
+def test_what_cannot_be_done_is_refused_in_one_sentence(words, sentence, data, recipe, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    given = ["fit", "--data", data, "--recipe", recipe, "--output", str(tmp_path / "run"), *words]
+    assert main(given) == 1
+    error = capsys.readouterr().err
+    assert sentence in error
+    assert len(error.strip().splitlines()) == 1
+
+
+def test_an_output_that_is_a_file_is_refused(data, recipe, tmp_path, capsys):
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    assert main(["fit", "--data", data, "--recipe", recipe, "--output", str(tmp_path / "file" / "run")]) == 1
+    assert "cannot be written" in capsys.readouterr().err
+
+
+def words(**changes: object) -> argparse.Namespace:
+    given = {"recipe": "modern", "steps": None, "seed": None, "learning_rate": None}
+    return argparse.Namespace(**given | {"all_alphabets": False, "calibration_from": None} | changes)
+
+
+def test_words_change_the_recipe():
+    modern = load_recipe("modern")
+    assert config_of(words()) == modern
+    assert config_of(words(steps=9, seed=4, learning_rate=0.5)) == replace(modern, steps=9, seed=4, learning_rate=0.5)
+    assert config_of(words(recipe="koch2015", all_alphabets=True)).hold_out == ()
+    assert config_of(words(recipe="koch2015", all_alphabets=True)).patience == 0
+
+
+def test_held_out_alphabets_are_those_of_the_recipe_that_are_there(capsys):
+    config = TrainConfig(hold_out=("b", "d"))
+    assert with_held_out(config, ("a", "b", "c", "d")) is config
+    assert capsys.readouterr().out == ""
+    assert with_held_out(config, ("a", "b", "c")).hold_out == ("b",)
+    assert with_held_out(config, ("x", "y", "z")).hold_out == ("y", "z")
+    assert with_held_out(config, ("x", "y")).hold_out == ("y",)
+    assert "held out: y." in capsys.readouterr().out
+    none = TrainConfig(hold_out=())
+    assert with_held_out(none, ("x",)) is none
+    for names in (("x",), ("b",), ("d", "b")):
+        with pytest.raises(RecipeError, match="with --all-alphabets none is held out"):
+            with_held_out(TrainConfig(hold_out=("b", "q", "d")), names)
+
+
+def test_a_run_begins_with_earlier_weights(drawings, tmp_path, trained):
+    """What `--init` gives computes what the checkpoint does, with normalisation put back."""
+    config = TrainConfig(network=NetworkConfig(batch_norm=True))
+    network = begin(config, drawings, str(trained / "model")).eval()
+    images = drawings.take(torch.tensor([0, 30])).prepared(Preparation()).float() / 255
+    with torch.no_grad():
+        expected = load_checkpoint(trained / "model").network.embed(images)
+        torch.testing.assert_close(network.embed(images), expected, rtol=0, atol=1e-4)
+    assert network.config.batch_norm
+
+
+def test_weights_for_another_preparation_are_refused(drawings, trained):
+    config = TrainConfig(preparation=Preparation(extent_px=0))
+    with pytest.raises(RecipeError, match="use a recipe with the same preparation"):
+        begin(config, drawings, str(trained / "model"))
+
+
+def test_without_earlier_weights_the_seed_decides(drawings):
+    config = TrainConfig(network=NetworkConfig(), seed=3)
+    network = begin(config, drawings, None)
+    expected = SiameseNetwork(config.network, "modern", torch.Generator().manual_seed(3))
+    assert torch.equal(network.convolutions[1].weight, expected.convolutions[1].weight)
+
+
+def test_the_origin_of_a_second_stage_is_told(trained):
+    origin = module.origin(str(trained / "model"))
+    assert (origin["recipe"], origin["steps"], origin["images"], origin["began_with"]) == ("small", 2, 16, None)
+
+
+def test_a_final_run_carries_the_held_out_run_s_calibration(trained, drawings, tmp_path):
+    arguments = argparse.Namespace(calibration_from=str(trained / "model"))
+    held_out = load_checkpoint(trained / "model").config["verification"]
+    found = module.verification_of(arguments, TrainConfig(hold_out=()), SiameseNetwork(), drawings, torch.device("cpu"))
+    assert found == held_out | {"from_held_out_run": True}
+    save_checkpoint(tmp_path / "bare", SiameseNetwork(), Preparation())
+    arguments = argparse.Namespace(calibration_from=str(tmp_path / "bare"))
+    with pytest.raises(ValueError, match="was not calibrated; give the run that held out alphabets"):
+        module.verification_of(arguments, TrainConfig(hold_out=()), SiameseNetwork(), drawings, torch.device("cpu"))
