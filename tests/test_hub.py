@@ -74,16 +74,20 @@ def without_bundled(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(module, "PRETRAINED", tmp_path / "nothing")
 
 
+def wait(monkeypatch, answer_s: float, silence_s: float, download_s: float = 120.0) -> None:
+    for name in ("SOME", "MUCH"):
+        monkeypatch.setattr(module, name, Patience(answer_s, silence_s, download_s))
+
+
 @pytest.fixture(autouse=True)
 def cache(tmp_path, monkeypatch) -> Path:
-    """An empty cache, no token, short waits; nothing of this machine's own settings."""
+    """An empty cache, no token, patience with a busy machine; nothing of this machine's own settings."""
     for name in ("HF_TOKEN", "HF_HUB_OFFLINE", "HF_ENDPOINT", "MODEL_ID", "HUGGING_FACE_HUB_TOKEN"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "token"))
     monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
-    monkeypatch.setattr(module, "SOME", Patience(answer_s=1.0, silence_s=2.5, download_s=20.0))
-    monkeypatch.setattr(module, "MUCH", Patience(answer_s=1.0, silence_s=2.5, download_s=20.0))
+    wait(monkeypatch, answer_s=20.0, silence_s=60.0)
     return tmp_path / "cache"
 
 
@@ -203,8 +207,10 @@ TROUBLE = {
 
 
 @pytest.mark.parametrize("trouble", TROUBLE)
-def test_trouble_with_something_usable(cached, at_hub, trouble):
+def test_trouble_with_something_usable(cached, at_hub, trouble, monkeypatch):
     what, message = TROUBLE[trouble]
+    if "delay_s" in what:
+        wait(monkeypatch, answer_s=1.0, silence_s=60.0)
     started = time.monotonic()
     with at_hub.fault("resolve", **what):
         model = resolve_model(REPO)
@@ -215,8 +221,10 @@ def test_trouble_with_something_usable(cached, at_hub, trouble):
 
 
 @pytest.mark.parametrize("trouble", TROUBLE)
-def test_trouble_with_nothing_usable(at_hub, weights, trouble):
+def test_trouble_with_nothing_usable(at_hub, weights, trouble, monkeypatch):
     what, message = TROUBLE[trouble]
+    if "delay_s" in what:
+        wait(monkeypatch, answer_s=1.0, silence_s=60.0)
     at_hub.put(REPO, weights["new"])
     started = time.monotonic()
     with at_hub.fault("resolve", **what), pytest.raises(HubError, match=message) as caught:
@@ -228,6 +236,8 @@ def test_trouble_with_nothing_usable(at_hub, weights, trouble):
 @pytest.mark.parametrize("trouble", TROUBLE)
 def test_trouble_with_bundled_weights(bundled, at_hub, weights, monkeypatch, trouble):
     what, message = TROUBLE[trouble]
+    if "delay_s" in what:
+        wait(monkeypatch, answer_s=1.0, silence_s=60.0)
     at_hub.put(REPO, weights["new"])
     monkeypatch.setenv("MODEL_ID", REPO)
     started = time.monotonic()
@@ -333,7 +343,8 @@ def test_a_connection_that_is_cut_once_is_taken_up_again(at_hub, weights):
 
 
 @pytest.mark.parametrize("fault", [{"cut_after_bytes": 5_000_000}, {"cut_after_bytes": 0}, {"stall_after_bytes": 5}])
-def test_a_download_that_never_ends(cached, at_hub, fault):
+def test_a_download_that_never_ends(cached, at_hub, fault, monkeypatch):
+    wait(monkeypatch, answer_s=20.0, silence_s=2.5)
     started = time.monotonic()
     with at_hub.fault("GET /cdn", **fault):
         model = resolve_model(REPO)
@@ -343,7 +354,7 @@ def test_a_download_that_never_ends(cached, at_hub, fault):
 
 
 def test_a_download_that_is_slow_serves_the_next_start(cached, at_hub, monkeypatch):
-    monkeypatch.setattr(module, "SOME", Patience(answer_s=1.0, silence_s=5.0, download_s=0.3))
+    wait(monkeypatch, answer_s=20.0, silence_s=60.0, download_s=0.3)
     with at_hub.fault("GET /cdn", delay_s=0.8):
         model = resolve_model(REPO)
         assert (model.revision, "still being downloaded" in model.note) == (cached, True)
@@ -403,6 +414,7 @@ def test_a_name_server_that_hangs(cached, at_hub, monkeypatch):
     """getaddrinfo has no timeout, so the client's own do not help."""
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: time.sleep(8))
     monkeypatch.setenv("HF_ENDPOINT", "http://hub.invalid")
+    wait(monkeypatch, answer_s=1.0, silence_s=60.0)
     started = time.monotonic()
     assert resolve_model(REPO).revision == cached
     assert time.monotonic() - started < START_S
