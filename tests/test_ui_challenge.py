@@ -135,16 +135,16 @@ def test_the_network_is_not_right_on_a_tie(recognizer, table, monkeypatch):
 
 def test_rounds_are_forgotten_after_their_time_and_beyond_their_number():
     now = [0.0]
-    rounds = Rounds(most=3, life_s=10, clock=lambda: now[0])
+    rounds = Rounds(most=3, life_s=10.0, clock=lambda: now[0])
     first = rounds.add(a_round())
-    now[0] = 5
+    now[0] = 5.0
     others = [rounds.add(a_round()) for _ in range(3)]
     assert len(rounds) == 3
     for gone in (first, "nothing", None, 7, ["x"]):
         with pytest.raises(Refusal):
             rounds.get(gone)
     assert rounds.get(others[0]) == a_round()
-    now[0] = 15
+    now[0] = 15.0
     with pytest.raises(Refusal, match="too old"):
         rounds.get(others[2])
     assert len(rounds) == 0

@@ -183,7 +183,7 @@ const showResult = (result) => {
     const tags = [];
     if (place === result.choice) tags.push("you");
     if (place === result.network_choice) tags.push("network");
-    if (tags.length) tile.append(make("span", { class: "tag", "aria-hidden": "true", text: tags.join(" + ") }));
+    if (tags.length) tile.append(make("span", { class: "tag", "aria-hidden": "true", text: tags.length > 1 ? "both" : tags[0] }));
     if (place === result.truth) {
       tile.classList.add("truth");
       tile.append(make("span", { class: "seal", "aria-hidden": "true" }));

@@ -41,7 +41,7 @@ from siamese.ui.scripts import script
 WAYS = (5, 10, 20)
 MATCH_ROUNDS = 10
 DAILY_WAYS = 10
-ROUND_LIFE_S = 30 * 60
+ROUND_LIFE_S = 30 * 60.0
 MAX_ROUNDS = 4_096  # of about 2 KB each
 MAX_SHEETS = 128  # rounds in which the visitor draws keep their embeddings: 160 KB each
 PUBLIC_KEY = b"one look: the same challenge for everybody"

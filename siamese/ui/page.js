@@ -185,10 +185,13 @@
     let stream = null;
     let timer = 0;
 
-    const changed = (delay = 0) => {
+    const showTools = () => {
       undo.disabled = strokes.length === 0;
       clear.disabled = !file && strokes.length === 0 && !stream;
       hint.hidden = !clear.disabled;
+    };
+    const changed = (delay = 0) => {
+      showTools();
       clearTimeout(timer);
       timer = setTimeout(() => options.onChange && options.onChange(pad.value()), delay);
     };
@@ -341,6 +344,7 @@
         hint.textContent = options.hint || "Draw here, or drop a picture";
         repaint();
         if (notify) changed();
+        else showTools();
       },
     };
     if (!options.drawOnly) pads.push(pad);

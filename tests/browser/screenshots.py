@@ -1,0 +1,112 @@
+"""The README's pictures: `python -m tests.browser.screenshots DIR`. They show invented alphabets only."""
+
+import argparse
+import io
+import math
+import sys
+from pathlib import Path
+
+from PIL import Image
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+sys.path.insert(0, str(Path(__file__).parent))
+
+from conftest import CHROMIUM_FLAGS, PATIENCE_MS, chromium
+from running_app import running_app
+
+LINK, PICK = "10i-onelookatthese", 3  # the link is completed below with the mark of the public key
+COLOURS = 96  # flat paper and ink need no more, and a picture stays below 150 KB
+DESKTOP, PHONE = (1180, 900), (390, 844)
+
+
+def save(page, path: Path) -> None:
+    """The whole page as a small PNG."""
+    image = Image.open(io.BytesIO(page.screenshot(full_page=True))).convert("RGB")
+    image.quantize(COLOURS, dither=Image.Dither.NONE).save(path, optimize=True)
+    print(f"{path}  {path.stat().st_size // 1024} KB")
+
+
+def sign(page, canvas, wobble: float) -> None:
+    """One line that looks like somebody's name, a little different each time."""
+    canvas.scroll_into_view_if_needed()
+    box = canvas.bounding_box()
+    for step in range(121):
+        share = step / 120
+        x = 0.12 + 0.74 * share + 0.035 * math.sin(21 * share + wobble)
+        y = 0.52 + (0.26 - 0.14 * share) * math.sin(27 * share + wobble) + 0.05 * math.sin(5 * share)
+        page.mouse.move(box["x"] + box["width"] * x, box["y"] + box["height"] * y)
+        if step == 0:
+            page.mouse.down()
+    page.mouse.up()
+
+
+def replayed_link() -> str:
+    from siamese.ui.challenge import Deck
+
+    return LINK + Deck().new_game(10, "invented").link[-2:]
+
+
+def take(address: str, folder: Path) -> None:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium(), args=list(CHROMIUM_FLAGS))
+
+        def opened(size: tuple[int, int], scheme: str, query: str = ""):
+            context = browser.new_context(
+                viewport={"width": size[0], "height": size[1]}, color_scheme=scheme, reduced_motion="reduce"
+            )
+            context.set_default_timeout(PATIENCE_MS)
+            page = context.new_page()
+            page.goto(address + query)
+            page.locator(".candidate canvas").first.wait_for()
+            return page
+
+        def answered(page) -> None:
+            page.locator(".candidate").nth(PICK).click()
+            page.locator(".candidate.truth").wait_for()
+            page.mouse.move(2, 2)
+
+        query = f"/?challenge={replayed_link()}"
+        page = opened(DESKTOP, "light", query)
+        answered(page)
+        save(page, folder / "challenge.png")
+        page.get_by_role("tab", name="Compare", exact=True).click()
+        page.locator(".example").nth(2).click()
+        page.get_by_role("button", name="Why?").click()
+        page.locator("img.why").nth(1).wait_for()
+        save(page, folder / "compare.png")
+        page.get_by_role("tab", name="Verify a signature", exact=True).click()
+        sheets = page.locator(".verify .pad-sheet canvas")
+        sign(page, sheets.nth(0), 0.0)
+        page.get_by_role("button", name="Add as a reference").click()
+        page.locator(".file-list figure").wait_for()
+        sign(page, sheets.nth(1), 0.12)
+        page.locator(".verify .inks figure").nth(1).wait_for()
+        save(page, folder / "verify.png")
+        page.get_by_role("tab", name="Your own classes", exact=True).click()
+        page.get_by_role("button", name="Load an example set").click()
+        page.locator(".ranking li").first.wait_for()
+        save(page, folder / "own-classes.png")
+        page.get_by_role("tab", name="About", exact=True).click()
+        page.locator(".about svg").first.wait_for()
+        save(page, folder / "about.png")
+        page = opened(PHONE, "dark", query)
+        answered(page)
+        save(page, folder / "phone.png")
+        browser.close()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Write the README's pictures of every tab.")
+    parser.add_argument("folder", type=Path, metavar="DIR")
+    folder = parser.parse_args().folder
+    folder.mkdir(parents=True, exist_ok=True)
+    if chromium() is None:
+        raise SystemExit("There is no Chromium on this machine; install one to take pictures.")
+    with running_app() as address:
+        take(address, folder)
+
+
+if __name__ == "__main__":
+    main()
