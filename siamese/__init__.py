@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from siamese.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
+    from siamese.hub import HubError
     from siamese.images import ImageError, load_ink, open_image
     from siamese.network import SiameseNetwork
     from siamese.preparation import Preparation
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CheckpointError",
+    "HubError",
     "ImageError",
     "Preparation",
     "Recognizer",
@@ -31,6 +33,7 @@ __all__ = [
 
 _HOMES = {
     "CheckpointError": "checkpoint",
+    "HubError": "hub",
     "ImageError": "images",
     "Preparation": "preparation",
     "Recognizer": "recognizer",
