@@ -1,6 +1,7 @@
 """Several processes that train as one: each embeds its part of a batch, every one sees the pairs of the whole batch.
 
-`torchrun` and `accelerate launch` start them, each with the same command line. The batch of a step depends on the seed
+`torchrun --nproc-per-node N -m train fit ...` starts them, or `accelerate launch --multi_gpu -m train fit ...`
+(which on CPUs starts a single one); machines share the folder of the run. The batch of a step depends on the seed
 and the step alone, so nothing is dealt out: each process takes its part. Gradients, the statistics of batch
 normalisation among them, equal those of one process with the same batch up to rounding. Without a launcher every
 function here does nothing.

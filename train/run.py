@@ -46,7 +46,7 @@ REFUSALS = (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Fit the network; a run's folder holds its state, metrics.jsonl, training.png and, in model/, its checkpoint. "
-        "Under torchrun or accelerate launch the processes train together."
+        "Under torchrun or accelerate launch processes train together."
     )
     add = parser.add_argument
     add("--recipe", default="modern", help=f"one of {', '.join(recipe_names())}, or a TOML file (default: modern)")
