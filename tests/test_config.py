@@ -42,6 +42,10 @@ def test_tables_become_the_parts_of_a_config():
     assert config.learning_rate == TrainConfig().learning_rate
 
 
+def test_what_a_recipe_leaves_out_has_its_default():
+    assert config_from({}) == TrainConfig()
+
+
 def test_a_file_is_a_recipe_too(tmp_path):
     path = tmp_path / "mine.toml"
     path.write_text("steps = 3\n[network]\nbatch_norm = true\n", encoding="utf-8")

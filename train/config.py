@@ -168,10 +168,10 @@ def config_from(table: dict) -> TrainConfig:
     """A config from the tables of a recipe; raises RecipeError for a field that does not exist or does not fit."""
     values = dict(table)
     try:
-        for name, part in PARTS.items():
-            if not isinstance(values.get(name, {}), dict):
+        for name in set(PARTS) & set(values):
+            if not isinstance(values[name], dict):
                 raise RecipeError(f"{name} is {values[name]!r}, must be a table: [{name}].")
-            values[name] = part(**known(values.get(name, {}), part, name))
+            values[name] = PARTS[name](**known(values[name], PARTS[name], name))
         for name in set(SEQUENCES) & set(values):
             if not isinstance(values[name], list | tuple):
                 raise RecipeError(f"{name} is {values[name]!r}, must be a list.")
