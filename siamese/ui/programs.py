@@ -115,9 +115,11 @@ def build(recognizer: Recognizer, table: Table) -> None:
             score and threshold in [0, 1]; verdict "genuine", "forgery" or "unsure"; reliability in [0, 1] or null;
             similarities, one in [0, 1] for each reference
         """
-        known = several(references, "references", 1, MAX_REFERENCES)
-        result = recognizer.verify(known, brought_bytes(questioned, "The questioned image"))
-        forget([*references, questioned])
+        try:
+            known = several(references, "references", 1, MAX_REFERENCES)
+            result = recognizer.verify(known, brought_bytes(questioned, "The questioned image"))
+        finally:
+            forget([*(references if isinstance(references, list) else []), questioned])
         return {
             "score": result.score,
             "threshold": result.threshold,
@@ -211,7 +213,7 @@ def build(recognizer: Recognizer, table: Table) -> None:
 
 
 def forget(payloads: list) -> None:
-    """Delete uploaded files of signatures as soon as they were judged."""
+    """Delete uploaded files of signatures as soon as they were judged or refused."""
     for payload in payloads:
         path = payload.get("path") if isinstance(payload, dict) else None
         if isinstance(path, str) and path:

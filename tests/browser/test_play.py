@@ -90,8 +90,9 @@ def test_a_whole_match_by_keyboard_alone(open_page, keep):
     keep(page, "challenge-match")
 
 
-def test_a_link_replays_a_round_and_scores_survive_a_reload(open_page, browser):
+def test_a_link_replays_a_round_and_scores_survive_a_reload(open_page):
     page = open_page()
+    expect(page.locator(".candidate")).to_have_count(10)
     with page.expect_response(
         lambda response: "component_server" in response.url and "candidates" in response.text()
     ) as one:

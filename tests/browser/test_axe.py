@@ -1,0 +1,36 @@
+"""Every tab before axe-core, which knows the rules for screen readers, keyboards and contrast (WCAG 2)."""
+
+from pathlib import Path
+
+import pytest
+
+axe = pytest.importorskip("axe_playwright_python", reason="axe-playwright-python is not installed.")
+expect = pytest.importorskip("playwright.sync_api").expect
+pytestmark = pytest.mark.browser
+TABS = ["Compare", "Verify a signature", "Your own classes", "About"]
+RUN = """axe.run(".gradio-container", {runOnly: ["wcag2a", "wcag2aa"]}).then((found) => found.violations
+    .filter((one) => ["serious", "critical"].includes(one.impact))
+    .map((one) => `${one.id}: ${one.nodes.map((node) => node.target.join(" ")).slice(0, 3).join("; ")}`))"""
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
+def test_no_tab_has_a_serious_violation(open_page, width, scheme):
+    page = open_page(width, scheme)
+    page.emulate_media(reduced_motion="reduce")  # colours are judged where they come to rest
+    page.evaluate((Path(axe.__file__).parent / "axe.min.js").read_text(encoding="utf-8"))
+    expect(page.locator(".candidate")).to_have_count(10)
+    found = {"challenge": page.evaluate(RUN)}
+    page.keyboard.press("1")
+    expect(page.locator(".candidate.truth")).to_have_count(1)
+    found["challenge, answered"] = page.evaluate(RUN)
+    for name in TABS:
+        page.get_by_role("tab", name=name, exact=True).click()
+        expect(page.locator("[role=tabpanel]:visible .panel")).to_be_visible()
+        if name == "Compare":
+            page.locator(".example").first.click()
+            expect(page.locator(".compare .answer")).to_be_visible()
+        if name == "Your own classes":
+            page.get_by_role("button", name="Load an example set").click()
+            expect(page.locator(".ranking li")).to_have_count(8)
+        found[name] = page.evaluate(RUN)
+    assert found == dict.fromkeys(found, [])
