@@ -99,6 +99,8 @@ def test_a_run_without_time_stops_and_says_how_to_go_on(data, recipe, tmp_path, 
         (["--steps", "0"], "steps is 0, must be at least 1"),
         (["--learning-rate", "-1"], "learning_rate is -1.0, must be above 0"),
         (["--calibration-from", "x"], "--calibration-from goes with --all-alphabets"),
+        (["--push-improvements"], "--push-improvements needs --push-to-hub"),
+        (["--push-improvements", "--push-to-hub", "user/name", "--all-alphabets"], "needs held-out alphabets"),
         (["--resume"], "There is nothing to resume in"),
         (["--data", "no/such/folder/at/all"], "no/such/folder/at/all"),
         (["--init", "no/such/folder/at/all"], "no/such/folder/at/all"),
@@ -113,6 +115,23 @@ def test_what_cannot_be_done_is_refused_in_one_sentence(words, sentence, data, r
     assert len(error.strip().splitlines()) == 1
 
 
+def test_improvements_are_published_while_the_run_goes_on(data, tmp_path, monkeypatch):
+    """Also where every push fails: the run ends as it would have, and what was to be published is on the disk."""
+    pushed = []
+
+    def push_model(folder, repo_id, private):
+        pushed.append((folder.name, repo_id, private, load_checkpoint(folder).config["training"]["steps"]))
+        return False
+
+    monkeypatch.setattr("train.publish.push_model", push_model)
+    monkeypatch.setattr("train.fit.Validation.accuracy", lambda self, network, device: 0.5)
+    quick = tmp_path / "quick.toml"
+    quick.write_text("validate_every = 1\n" + RECIPE, encoding="utf-8")
+    given = ["fit", "--data", data, "--recipe", str(quick), "--steps", "2", "--output", str(tmp_path / "run")]
+    assert main([*given, "--push-to-hub", "user/name", "--private", "--push-improvements"]) == 1
+    assert pushed == [("best-model", "user/name", True, 1), ("model", "user/name", True, 2)]
+
+
 def test_an_output_that_is_a_file_is_refused(data, recipe, tmp_path, capsys):
     (tmp_path / "file").write_text("", encoding="utf-8")
     assert main(["fit", "--data", data, "--recipe", recipe, "--output", str(tmp_path / "file" / "run")]) == 1
@@ -121,7 +140,8 @@ def test_an_output_that_is_a_file_is_refused(data, recipe, tmp_path, capsys):
 
 def words(**changes: object) -> argparse.Namespace:
     given = {"recipe": "modern", "steps": None, "seed": None, "learning_rate": None}
-    return argparse.Namespace(**given | {"all_alphabets": False, "calibration_from": None} | changes)
+    given |= {"all_alphabets": False, "calibration_from": None, "push_to_hub": None, "push_improvements": False}
+    return argparse.Namespace(**given | changes)
 
 
 def test_words_change_the_recipe():

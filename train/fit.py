@@ -66,10 +66,12 @@ def fit(
     resume: bool = False,
     max_minutes: float = math.inf,
     report: Callable[[dict], None] | None = None,
+    improved: Callable[[Outcome], None] | None = None,
 ) -> Outcome:
     """Train `network` in place until `config.steps`, `max_minutes` or a signal; the state stays in `output`.
 
-    `report` is given each line of metrics.jsonl as well. Where several processes train, all call this and the first
+    `report` is given each line of metrics.jsonl as well, `improved` is called whenever validation is better than ever
+    before the end. Where several processes train, all call this and the first
     one writes. Raises TrainingError where the loss or a gradient is no number: before the optimiser's step, so the
     state saved last is sound.
     """
@@ -119,6 +121,8 @@ def fit(
                     best = (accuracy, step)
                     if config.patience and first:
                         save_best(output, network)
+                    if improved and first and step < config.steps:
+                        improved(Outcome(step, False, step * images_a_step, accuracy))
             if not first:
                 continue
             line["seconds"] = round(time.monotonic() - began, 2)

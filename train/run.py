@@ -26,6 +26,7 @@ from train.state import METRICS, StateError, has_state
 from train.tracking import TRACKERS, TrackingError, tracker
 
 MODEL = "model"  # folder of the checkpoint inside a run's folder
+BEST_MODEL = "best-model"  # folder of what was published while the run went on
 CURVE = "training.png"
 STOPPED = 130  # exit status, as shells have it for an interrupted command
 CALIBRATION_SEED = 20152
@@ -67,6 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--device", help="cpu or cuda (default: cuda where present)")
     add("--report-to", choices=list(TRACKERS), help="show the metrics there as well (default: nowhere)")
     add("--push-to-hub", metavar="USER/NAME", help="publish the checkpoint at the end")
+    add("--push-improvements", action="store_true", help="with --push-to-hub: whenever validation improves, too")
     add("--private", action="store_true", help="with --push-to-hub: a repository that only you can see")
 
 
@@ -94,13 +96,31 @@ def train(arguments: argparse.Namespace, config: TrainConfig, device: torch.devi
     output = arguments.output
     network = begin(config, drawings, arguments.init)
     with tracker(arguments.report_to if distributed.is_first() else None, output, config) as report:
-        outcome = fit(network, drawings, config, output, device, arguments.resume, arguments.max_minutes, report)
+
+        def export(outcome: Outcome, folder: Path) -> None:
+            verification = verification_of(arguments, config, network, drawings, device)
+            training = provenance(arguments, config, outcome, drawings)
+            save_checkpoint(folder, network, config.preparation, verification=verification, training=training)
+
+        def improved(outcome: Outcome) -> None:
+            export(outcome, output / BEST_MODEL)
+            push(arguments, output / BEST_MODEL)
+
+        outcome = fit(
+            network,
+            drawings,
+            config,
+            output,
+            device,
+            arguments.resume,
+            arguments.max_minutes,
+            report,
+            improved if arguments.push_improvements else None,
+        )
     if not distributed.is_first():
         return 0 if outcome.finished else STOPPED
     draw_curve(output)
-    verification = verification_of(arguments, config, network, drawings, device)
-    training = provenance(arguments, config, outcome, drawings)
-    save_checkpoint(output / MODEL, network, config.preparation, verification=verification, training=training)
+    export(outcome, output / MODEL)
     if not outcome.finished:
         print(f"Stopped after step {outcome.steps} of {config.steps}; go on with the same command and --resume.")
         return STOPPED
@@ -114,7 +134,11 @@ def config_of(arguments: argparse.Namespace) -> TrainConfig:
     changes = {name: value for name, value in given.items() if value is not None}
     if arguments.all_alphabets:
         changes |= {"hold_out": (), "patience": 0}
-    elif arguments.calibration_from:
+    if arguments.push_improvements and arguments.push_to_hub is None:
+        raise RecipeError("--push-improvements needs --push-to-hub USER/NAME.")
+    if arguments.push_improvements and arguments.all_alphabets:
+        raise RecipeError("--push-improvements needs held-out alphabets; leave out --all-alphabets.")
+    if arguments.calibration_from and not arguments.all_alphabets:
         raise RecipeError("--calibration-from goes with --all-alphabets; a held-out run calibrates itself.")
     return replace(config, **changes)
 
