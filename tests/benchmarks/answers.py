@@ -1,0 +1,56 @@
+"""How long the server needs for a round and for a comparison: `python tests/benchmarks/answers.py`.
+
+Promised on two cores: a 20-way answer in under 100 ms, because everything was embedded when the round was dealt, and a
+comparison of two new images in under 60 ms.
+"""
+
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent.parent))
+
+import torch
+
+from siamese.recognizer import load_recognizer
+from siamese.ui.challenge import Deck, Table, invented_hand
+from siamese.ui.compare import comparison
+from siamese.ui.pictures import drawing_url, ink_image
+
+REPEATS = 30
+
+
+def milliseconds(action: Callable[[int], object]) -> tuple[float, float]:
+    """Median and worst of REPEATS turns, the first two of which only warm up."""
+    times = []
+    for turn in range(REPEATS + 2):
+        start = time.perf_counter()
+        action(turn)
+        times.append((time.perf_counter() - start) * 1000)
+    return statistics.median(times[2:]), max(times[2:])
+
+
+def main() -> None:
+    recognizer = load_recognizer()
+    table = Table(recognizer, Deck())
+    games = [table.deck.new_game(20, "invented") for _ in range(REPEATS + 2)]
+    dealt = [table.deal(game, 0)["round"] for game in games]
+    drawings = [invented_hand(2, seed).candidates for seed in range(REPEATS + 2)]
+    pairs = [[ink_image(ink.float()) for ink in pair] for pair in drawings]
+    sheet = table.deal_sheet(20, "invented")["round"]
+    rows = {
+        "deal a 20-way round": lambda turn: table.deal(table.deck.new_game(20, "invented"), 0),
+        "answer a 20-way round": lambda turn: table.answer(dealt[turn], 0),
+        "guess a drawing among 20": lambda turn: table.guess(sheet, drawing_url(drawings[turn][0])),
+        "compare two new images": lambda turn: comparison(recognizer, *pairs[turn]),
+    }
+    print(f"{torch.get_num_threads()} threads, {recognizer.precision}")
+    for words, action in rows.items():
+        median, worst = milliseconds(action)
+        print(f"{words:28} median {median:7.1f} ms   worst {worst:7.1f} ms")
+
+
+if __name__ == "__main__":
+    main()
