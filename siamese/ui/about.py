@@ -32,7 +32,7 @@ LAYERS = (
 )
 
 
-def percent(share: float, digits: int = 1) -> str:
+def percent(share: int | float, digits: int = 1) -> str:
     return f"{share * 100:.{digits}f}\u00a0%"
 
 
@@ -93,10 +93,10 @@ def accuracy_plot(report: dict[str, Any]) -> str:
     lowest = 0.0
     width, height, left, bottom, top = 760, 320, 52, 44, 16
 
-    def x(n_way: float) -> float:
+    def x(n_way: int | float) -> float:
         return left + (n_way - 2) / 18 * (width - left - 150)
 
-    def y(share: float) -> float:
+    def y(share: int | float) -> float:
         return top + (1 - (share - lowest) / (1 - lowest)) * (height - top - bottom)
 
     drawn = []

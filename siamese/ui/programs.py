@@ -41,13 +41,20 @@ def brought_bytes(payload: object, what: str) -> bytes:
         return decoded(url, what)
     if not isinstance(path, str) or not path:
         raise Refusal(f"{what} is missing; upload a file and pass what the upload returned.")
-    with suppress(OSError, ValueError):
+    elsewhere = Refusal(f"{what} was not uploaded here; upload the file first and pass what the upload returned.")
+    try:
         file = Path(path).resolve(strict=True)
-        if file.is_file() and file.is_relative_to(Path(get_upload_folder()).resolve()):
-            if file.stat().st_size > MAX_FILE_BYTES:
-                raise Refusal(f"{what} is larger than {MAX_FILE_BYTES >> 20} MB; please bring a smaller file.")
-            return file.read_bytes()
-    raise Refusal(f"{what} was not uploaded here; upload the file first and pass what the upload returned.")
+        if not file.is_file() or not file.is_relative_to(Path(get_upload_folder()).resolve()):
+            raise elsewhere
+        with file.open("rb") as opened:
+            data = opened.read(MAX_FILE_BYTES + 1)
+    except Refusal:
+        raise
+    except (OSError, ValueError) as error:  # ValueError: a path with a null byte
+        raise elsewhere from error
+    if len(data) > MAX_FILE_BYTES:
+        raise Refusal(f"{what} is larger than {MAX_FILE_BYTES >> 20} MB; please bring a smaller file.")
+    return data
 
 
 def as_sent(component: Component, schema: dict[str, Any] | None = None) -> Component:
