@@ -236,7 +236,7 @@ def usable_device(device: torch.device | str | None) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         chosen = torch.device(device)
-        torch.empty(1, device=chosen)
+        torch.zeros(1, device=chosen).item()  # "meta" allocates, but holds no numbers
     except (RuntimeError, AssertionError) as error:
         raise ValueError(f"The device {str(device)!r} is not there; use 'cpu' or leave it out.") from error
     return chosen

@@ -55,7 +55,12 @@ def test_it_keeps_what_the_checkpoint_says_and_takes_the_new_report(bundled):
 
 @pytest.mark.parametrize(
     ("report", "sentence"),
-    [(None, "cannot be read: .*No such file"), ("{", "cannot be read: "), ("[" * 100_000, "cannot be read: ")],
+    [
+        (None, "cannot be read: .*No such file"),
+        ("{", "cannot be read: "),
+        ("[" * 100_000, "cannot be read: "),
+        ("[]", "is no report"),
+    ],
 )
 def test_a_report_that_cannot_be_read_is_refused(report, sentence, full, tmp_path, capsys):
     import re

@@ -94,6 +94,7 @@ def test_sentences_for_people(capsys, model, files):
         (["classify", "empty", "a"], "holds no image"),
         (["compare", "a", "b", "--model", "missing/folder/deep"], "missing/folder/deep"),
         (["compare", "a", "b", "--device", "abacus"], "'abacus' is not there"),
+        (["compare", "a", "b", "--device", "meta"], "'meta' is not there"),
     ],
 )
 def test_bad_input_gets_one_sentence_and_a_status(capsys, model, files, tmp_path, monkeypatch, arguments, reason):

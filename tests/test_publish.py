@@ -280,7 +280,7 @@ def test_what_cannot_be_published_is_said(words, message, capsys):
 def test_a_report_must_be_one(compact, tmp_path, capsys):
     report = tmp_path / "report.json"
     words = ["publish", "--model", str(compact), "--repo-id", REPO, "--report", str(report)]
-    for content in (None, "{", "[]", '{"one_shot": 3}'):
+    for content in (None, "{", "[" * 100_000, "[]", '{"one_shot": 3}', '{"one_shot": [{"protocol": 3}]}'):
         if content is not None:
             report.write_text(content)
         assert main(words) == 1

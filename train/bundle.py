@@ -1,12 +1,12 @@
 """The checkpoint that the package carries, made from a trained one: `python -m train bundle`."""
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
 from siamese.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from siamese.hub import BUNDLED, PRETRAINED, HubError, resolve_model
+from train.publish import PublishError, read_report
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,8 +19,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """The exit status: 0, or 1 with a sentence on standard error."""
     try:
-        checkpoint = load_checkpoint(resolve_model(arguments.model).folder)
-        figures = json.loads(arguments.report.read_text(encoding="utf-8")) if arguments.report else None
+        checkpoint = load_checkpoint(resolve_model(arguments.model, strict=True).folder)
+        figures = read_report(arguments.report) if arguments.report else None
         output = arguments.output or PRETRAINED / BUNDLED
         config = checkpoint.config
         save_checkpoint(
@@ -32,11 +32,8 @@ def run(arguments: argparse.Namespace) -> int:
             training=config.get("training"),
             figures=figures or config.get("figures"),
         )
-    except (CheckpointError, HubError) as error:
+    except (CheckpointError, HubError, PublishError) as error:
         print(error, file=sys.stderr)
-        return 1
-    except (OSError, ValueError, RecursionError) as error:
-        print(f"The report {arguments.report} cannot be read: {error}.", file=sys.stderr)
         return 1
     size_bytes = sum(path.stat().st_size for path in output.iterdir() if path.is_file())
     print(f"Stored in {output}: {size_bytes / 1e6:.1f} MB.")

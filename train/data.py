@@ -214,4 +214,4 @@ def _write_sheet(ink: Bool[Tensor, "samples 105 105"], output: Path) -> None:
 
     paper = 1.0 - ink[:, None].float()
     grid = make_grid(paper, nrow=SHEET_CHARACTERS * SHEET_DRAWERS, padding=1, pad_value=0.7)
-    save_image(grid, output)
+    save_image(grid, output, format="PNG")  # whatever the name ends in

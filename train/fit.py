@@ -71,9 +71,8 @@ def fit(
     """Train `network` in place until `config.steps`, `max_minutes` or a signal; the state stays in `output`.
 
     `report` is given each line of metrics.jsonl as well, `improved` is called whenever validation is better than ever
-    before the end. Where several processes train, all call this and the first
-    one writes. Raises TrainingError where the loss or a gradient is no number: before the optimiser's step, so the
-    state saved last is sound.
+    before the end. Where several processes train, all call this and the first one writes. Raises TrainingError
+    where the loss or a gradient is no number: before the optimiser's step, so the state saved last is sound.
     """
     first = distributed.is_first()
     reuse_large_buffers()

@@ -171,14 +171,20 @@ def stage_model(
     collect_pictures(folder, model, figures, results)
     pictures = [path.relative_to(folder).as_posix() for path in (folder / "figures").glob("*.png")]
     staged = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
-    (folder / CARD_FILE).write_text(model_card(repo_id, staged, pictures, dataset), encoding="utf-8")
+    try:
+        card = model_card(repo_id, staged, pictures, dataset)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise PublishError(
+            f"The figures in {report or model / CONFIG_FILE} are not as the evaluation command writes them: {error!r}."
+        ) from error
+    (folder / CARD_FILE).write_text(card, encoding="utf-8")
 
 
 def read_report(path: Path) -> dict:
     """What the evaluation command wrote; raises PublishError."""
     try:
         report = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise PublishError(f"The report {path} cannot be read: {error}.") from error
     if not isinstance(report, dict) or not isinstance(report.get("one_shot"), list):
         raise PublishError(f"{path} is no report of the evaluation command.")
@@ -204,7 +210,7 @@ def collect_pictures(folder: Path, model: Path, figures: Path | None, report: di
         if numbers and not (target / name).exists():
             try:
                 draw(numbers, target / name)
-            except (FigureError, KeyError, ValueError) as error:
+            except (AttributeError, FigureError, KeyError, TypeError, ValueError) as error:
                 print(f"{name} is left out: {error}", file=sys.stderr)
 
 

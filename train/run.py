@@ -134,6 +134,8 @@ def config_of(arguments: argparse.Namespace) -> TrainConfig:
     changes = {name: value for name, value in given.items() if value is not None}
     if arguments.all_alphabets:
         changes |= {"hold_out": (), "patience": 0}
+    if not arguments.max_minutes >= 0:  # NaN would never end a run
+        raise RecipeError(f"--max-minutes is {arguments.max_minutes}, must not be negative.")
     if arguments.push_improvements and arguments.push_to_hub is None:
         raise RecipeError("--push-improvements needs --push-to-hub USER/NAME.")
     if arguments.push_improvements and arguments.all_alphabets:
@@ -181,7 +183,7 @@ def begin(config: TrainConfig, drawings: Drawings, init: str | None) -> SiameseN
     """The network to start from: drawn, or an earlier one with batch normalisation put back."""
     if init is None:
         return SiameseNetwork(config.network, config.initialisation, torch.Generator().manual_seed(config.seed))
-    checkpoint = load_checkpoint(resolve_model(init).folder)
+    checkpoint = load_checkpoint(resolve_model(init, strict=True).folder)
     if checkpoint.preparation != config.preparation:
         raise RecipeError(
             f"The weights of {init} were trained on {checkpoint.preparation}, the recipe has {config.preparation}; "
@@ -201,7 +203,7 @@ def verification_of(
 ) -> dict | None:
     """Threshold and calibration, from alphabets that these weights, or those of the held-out run, never saw."""
     if arguments.calibration_from:
-        folder = resolve_model(arguments.calibration_from).folder
+        folder = resolve_model(arguments.calibration_from, strict=True).folder
         verification = read_config(folder).get("verification")
         if verification is None:
             raise CheckpointError(
@@ -232,7 +234,7 @@ def provenance(arguments: argparse.Namespace, config: TrainConfig, outcome: Outc
 
 def origin(source: str) -> dict:
     """What an earlier checkpoint says of itself, so that the images of all stages can be added up."""
-    training = read_config(resolve_model(source).folder).get("training") or {}
+    training = read_config(resolve_model(source, strict=True).folder).get("training") or {}
     return {key: training.get(key) for key in ("recipe", "steps", "images", "held_out_alphabets", "began_with")}
 
 
