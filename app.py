@@ -1,11 +1,15 @@
 """The app: builds the demo and launches it."""
 
 import os
+import sys
 
 from siamese.recognizer import load_recognizer
 from siamese.ui.page import EvaluationSet, build_demo, launch_settings
 
 if __name__ == "__main__":
-    recognizer = load_recognizer()  # of MODEL_ID, or what can stand in for it
+    try:
+        recognizer = load_recognizer()  # of MODEL_ID, or what can stand in for it
+    except (OSError, ValueError) as error:  # HubError, CheckpointError: one sentence
+        sys.exit(str(error))
     demo = build_demo(recognizer, EvaluationSet(), os.environ.get("CHALLENGE_SECRET"))
     demo.launch(**launch_settings())

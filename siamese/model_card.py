@@ -40,7 +40,7 @@ def model_card(repo_id: str, config: dict, pictures: Collection[str] = (), datas
         training_section(config),
         threshold_section(config.get("verification")),
         LIMITS,
-        FILES,
+        files_section(config.get("storage")),
         CITATION,
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -117,8 +117,7 @@ recognizer = load_recognizer("{repo_id}")
 print(recognizer.similarity("a.png", "b.png"))
 ```
 
-The network alone: `SiameseNetwork.from_pretrained("{repo_id}")`. `model.safetensors` holds plainly named float32
-tensors that safetensors reads without any of our code."""
+The network alone: `SiameseNetwork.from_pretrained("{repo_id}")`."""
 
 
 def results(report: dict) -> str:
@@ -181,12 +180,29 @@ def training_section(config: dict) -> str:
         f"- {name}: {value:,}" if isinstance(value, int) else f"- {name}: {value}" for name, value in facts.items()
     ]
     lines = [line for line, value in zip(known, facts.values(), strict=True) if value is not None]
+    if earlier := training.get("began_with"):
+        held_out = ", ".join(earlier.get("held_out_alphabets") or [])
+        lines.append(
+            f"- began with the weights of an earlier run: {earlier.get('steps') or 0:,} steps, "
+            f"{earlier.get('images') or 0:,} images" + (f", held out: {held_out}" if held_out else "")
+        )
     preparation = ", ".join(f"{name} {value}" for name, value in config.get("preparation", {}).items())
     if preparation:
         lines.append(f"- preparation of every image: {preparation}")
     if training.get("alphabets"):
         lines.insert(0, f"- alphabets: {len(training['alphabets'])} of the background set, none of the evaluation set")
     return "## Training\n\n" + "\n".join(lines) if lines else ""
+
+
+def files_section(storage: str | None) -> str:
+    if storage == "int8":
+        weights = "the 9216 x 4096 layer as int8 with a scale for each row, the rest float16; our loader restores them"
+    else:
+        weights = "plainly named float32 tensors, which safetensors reads without any of our code"
+    return (
+        f"## Files\n\n`model.safetensors` ({weights}), `config.json` (activation, how images are prepared, SHA-256 of "
+        "the weights, threshold and calibration, all figures) and this card. There is no pickle."
+    )
 
 
 def threshold_section(verification: dict | None) -> str:
@@ -206,11 +222,6 @@ It has seen pen strokes of single characters, nothing else. It is no evidence in
 means to identify a person, and no reader of text. A similarity says how alike two drawings look to it; how often
 such a score is right was measured on Omniglot and does not carry over to other pictures. Photographs, logos and
 printed type are outside of what it was trained on."""
-
-FILES = """## Files
-
-`model.safetensors` (float32), `config.json` (activation, how images are prepared, SHA-256 of the weights, threshold
-and calibration, all figures) and this card. There is no pickle."""
 
 CITATION = """## Sources
 

@@ -4,9 +4,12 @@ import argparse
 import sys
 from pathlib import Path
 
-from siamese.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
-from siamese.hub import BUNDLED, PRETRAINED, HubError, resolve_model
+from siamese.checkpoint import CheckpointError, load_checkpoint, read_config, save_checkpoint
+from siamese.hub import BUNDLED, CARD_FILE, PRETRAINED, HubError, resolve_model
+from siamese.model_card import model_card
 from train.publish import PublishError, read_report
+
+CARD_NAME = "user/one-look"  # as README.md writes where a reader puts a repository of their own
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,8 +35,12 @@ def run(arguments: argparse.Namespace) -> int:
             training=config.get("training"),
             figures=figures or config.get("figures"),
         )
+        (output / CARD_FILE).write_text(model_card(CARD_NAME, read_config(output)), encoding="utf-8")
     except (CheckpointError, HubError, PublishError) as error:
         print(error, file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"The card in {output} cannot be written: {error.strerror or error}.", file=sys.stderr)
         return 1
     size_bytes = sum(path.stat().st_size for path in output.iterdir() if path.is_file())
     print(f"Stored in {output}: {size_bytes / 1e6:.1f} MB.")
