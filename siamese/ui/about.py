@@ -224,6 +224,14 @@ def model_section(recognizer: Recognizer, config: dict[str, Any]) -> str:
     for key, value in (training if isinstance(training, dict) else {}).items():
         if isinstance(value, str | int | float) and not isinstance(value, bool):
             rows.append((f"Training: {key.replace('_', ' ')}", f"{value:,}" if isinstance(value, int) else str(value)))
+    earlier = training.get("began_with") if isinstance(training, dict) else None
+    if isinstance(earlier, dict) and isinstance(earlier.get("images"), int):
+        rows.append(
+            (
+                "Training: before that",
+                f"{earlier['images']:,} images with {len(earlier.get('held_out_alphabets') or [])} alphabets held out",
+            )
+        )
     body = "".join(
         f'<tr><th scope="row">{escape(key)}</th><td style="overflow-wrap:anywhere">{escape(value)}</td></tr>'
         for key, value in rows
