@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import math
 from dataclasses import replace
 
 import pytest
@@ -141,7 +142,13 @@ def test_an_output_that_is_a_file_is_refused(data, recipe, tmp_path, capsys):
 
 def words(**changes: object) -> argparse.Namespace:
     given = {"recipe": "modern", "steps": None, "seed": None, "learning_rate": None}
-    given |= {"all_alphabets": False, "calibration_from": None, "push_to_hub": None, "push_improvements": False}
+    given |= {
+        "max_minutes": math.inf,
+        "all_alphabets": False,
+        "calibration_from": None,
+        "push_to_hub": None,
+        "push_improvements": False,
+    }
     return argparse.Namespace(**given | changes)
 
 

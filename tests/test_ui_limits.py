@@ -1,6 +1,14 @@
 import asyncio
+from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
 
 from siamese.ui.limits import BodyLimit
+
+
+def finish(work: Coroutine) -> None:
+    """Run to the end in a thread of its own: a browser test may have left its event loop in this one."""
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(asyncio.run, work).result()
 
 
 def ask(chunks, headers=(), limit_bytes=10):
@@ -26,7 +34,7 @@ def ask(chunks, headers=(), limit_bytes=10):
     async def send(message):
         sent.append(message)
 
-    asyncio.run(BodyLimit(app, limit_bytes)({"type": "http", "headers": list(headers)}, receive, send))
+    finish(BodyLimit(app, limit_bytes)({"type": "http", "headers": list(headers)}, receive, send))
     return sent[0]["status"], sent[1]["body"], b"".join(taken)
 
 
@@ -54,5 +62,5 @@ def test_other_traffic_is_let_alone():
     async def app(scope, _receive, _send):
         reached.append(scope["type"])
 
-    asyncio.run(BodyLimit(app)({"type": "lifespan"}, None, None))
+    finish(BodyLimit(app)({"type": "lifespan"}, None, None))
     assert reached == ["lifespan"]
