@@ -21,6 +21,7 @@ from siamese.checkpoint import (
     CONFIG_FILE,
     WEIGHTS_FILE,
     WEIGHTS_LIMIT_BYTES,
+    Checkpoint,
     CheckpointError,
     load_checkpoint,
     read_config,
@@ -57,6 +58,11 @@ class ResolvedModel:
     """Why these weights answer instead of the ones asked for; None where they are the ones asked for."""
 
 
+Found = tuple[ResolvedModel, Checkpoint | None]
+"""A model and what was read of it: nothing of bundled weights, which need no proof before they are chosen."""
+Option = str | os.PathLike | bool | None
+
+
 @dataclass(frozen=True)
 class Patience:
     """How long to wait for the Hub, in seconds."""
@@ -73,8 +79,28 @@ SOME = Patience(answer_s=3.0, silence_s=10.0, download_s=60.0)  # other weights 
 MUCH = Patience(answer_s=10.0, silence_s=60.0, download_s=3600.0)  # nothing else could
 
 
-def resolve_model(
-    source: str | os.PathLike | None = None,
+def resolve_model(source: str | os.PathLike | None = None, **options: Option) -> ResolvedModel:
+    """Find a checkpoint; all as in `load_model`, but bundled weights are not read."""
+    return find_model(source, **options)[0]
+
+
+def load_model(source: str | os.PathLike | None = None, **options: Option) -> tuple[ResolvedModel, Checkpoint]:
+    """Find a checkpoint and read it, once: "user/name", "user/name@revision", a folder, a bundled one's name, or None.
+
+    None means the environment variable `variable`, and without it the weights `bundled`, which are never looked for
+    on the network. Where the Hub does not give the revision asked for, a revision of the same repository in the
+    cache answers, and for `variable` the bundled weights do; `note` then says so. With `strict` only the revision
+    that was asked for will do. HF_TOKEN, HF_HOME, HF_ENDPOINT and HF_HUB_OFFLINE are respected. Options are those of
+    `find_model`.
+
+    Raises HubError or CheckpointError, one sentence each, where nothing can answer.
+    """
+    model, checkpoint = find_model(source, **options)
+    return model, checkpoint or load_checkpoint(model.folder)
+
+
+def find_model(
+    source: str | os.PathLike | None,
     *,
     revision: str | None = None,
     token: str | bool | None = None,
@@ -82,24 +108,18 @@ def resolve_model(
     local_files_only: bool = False,
     force_download: bool = False,
     strict: bool = False,
-) -> ResolvedModel:
-    """Find a checkpoint: "user/name", "user/name@revision", a folder, the name of bundled weights, or None.
-
-    None means the environment variable MODEL_ID, and without it the bundled weights, which are never looked for
-    on the network. Where the Hub does not give the revision asked for, a revision of the same repository in the
-    cache answers, and for MODEL_ID the bundled weights do; `note` then says so. With `strict` only the revision
-    that was asked for will do. HF_TOKEN, HF_HOME, HF_ENDPOINT and HF_HUB_OFFLINE are respected.
-
-    Raises HubError or CheckpointError, one sentence each, where nothing can answer.
-    """
+    variable: str = "MODEL_ID",
+    bundled: str = BUNDLED,
+) -> Found:
+    """What `load_model` says, without reading bundled weights."""
     from_environment = source is None
-    source = os.environ.get("MODEL_ID", "").strip() if source is None else str(source)
+    source = os.environ.get(variable, "").strip() if source is None else str(source)
     if not source:
-        return bundled_model()
-    has_other = from_environment and not strict and (PRETRAINED / BUNDLED).is_dir()
+        return bundled_model(bundled), None
+    has_other = from_environment and not strict and (PRETRAINED / bundled).is_dir()
     try:
         if (PRETRAINED / source).is_dir() and Path(source).name == source:
-            return bundled_model(source)
+            return bundled_model(source), None
         if Path(source).expanduser().is_dir():
             return local_model(source)
         repo_id, named_revision = parse_source(source)
@@ -108,7 +128,7 @@ def resolve_model(
     except (HubError, CheckpointError) as error:
         if not has_other:
             raise
-        return replace(bundled_model(), note=f"{error} The bundled weights answer instead.")
+        return replace(bundled_model(bundled), note=f"{error} The bundled weights answer instead."), None
 
 
 def bundled_model(name: str = BUNDLED) -> ResolvedModel:
@@ -119,10 +139,9 @@ def bundled_model(name: str = BUNDLED) -> ResolvedModel:
     return ResolvedModel(folder, f"{name} (bundled)", None, None)
 
 
-def local_model(source: str) -> ResolvedModel:
+def local_model(source: str) -> Found:
     folder = Path(source).expanduser()
-    load_checkpoint(folder)
-    return ResolvedModel(folder, source, None, None)
+    return ResolvedModel(folder, source, None, None), load_checkpoint(folder)
 
 
 def parse_source(source: str) -> tuple[str, str | None]:
@@ -156,43 +175,40 @@ class Request:
         return Path(self.cache_dir or constants.HF_HUB_CACHE) / f"models--{self.repo_id.replace('/', '--')}"
 
 
-def hub_model(
-    request: Request, local_files_only: bool, force_download: bool, strict: bool, has_other: bool
-) -> ResolvedModel:
+def hub_model(request: Request, local_files_only: bool, force_download: bool, strict: bool, has_other: bool) -> Found:
     """The repository's revision from the Hub, else from the cache; raises HubError or CheckpointError."""
     exact, others = cached_snapshots(request)
     if exact and COMMIT.fullmatch(request.revision) and not force_download:
-        model = first_sound([exact], request, None)  # a commit does not change: nothing to ask the Hub
-        if model is not None:
-            return model
+        found = first_sound([exact], request, None)  # a commit does not change: nothing to ask the Hub
+        if found is not None:
+            return found
     try:
         if local_files_only:
             raise HubError(f"{request.name} was to be taken from the cache alone.")
         if is_offline():
             raise HubError(f"{request.name} was not asked for on the Hub, as HF_HUB_OFFLINE is set.")
         patience = SOME if has_other or exact or (others and not strict) else MUCH
-        folder, remark = fetch(request, patience, force_download)
-        return ResolvedModel(folder, request.repo_id, folder.name, remark)
+        return fetch(request, patience, force_download)
     except (HubError, CheckpointError) as error:
         candidates = [folder for folder in [exact, *([] if strict else others)] if folder is not None]
         note = None if local_files_only and exact else str(error)
-        model = first_sound(candidates, request, note)
-        if model is not None:
-            return model
+        found = first_sound(candidates, request, note)
+        if found is not None:
+            return found
         if local_files_only or is_offline():
             raise HubError(f"{error} The cache does not hold it.") from error
         raise
 
 
-def first_sound(folders: list[Path], request: Request, reason: str | None) -> ResolvedModel | None:
+def first_sound(folders: list[Path], request: Request, reason: str | None) -> Found | None:
     """The first of these snapshots that loads, None where none does."""
     for folder in folders:
         try:
-            load_checkpoint(folder)
+            checkpoint = load_checkpoint(folder)
         except CheckpointError:
             continue
         note = None if reason is None else f"{reason} Revision {folder.name[:7]} from the cache answers."
-        return ResolvedModel(folder, request.repo_id, folder.name, note)
+        return ResolvedModel(folder, request.repo_id, folder.name, note), checkpoint
     return None
 
 
@@ -221,8 +237,8 @@ def endpoint() -> str | None:
     return os.environ.get("HF_ENDPOINT", "").rstrip("/") or None
 
 
-def fetch(request: Request, patience: Patience, force_download: bool) -> tuple[Path, str | None]:
-    """A verified snapshot in the cache and a remark about how it was had; raises HubError or CheckpointError."""
+def fetch(request: Request, patience: Patience, force_download: bool) -> Found:
+    """A snapshot in the cache, fetched where it is not there yet; raises HubError or CheckpointError."""
     remark = None
     try:
         commit = ask(request, patience)
@@ -236,13 +252,11 @@ def fetch(request: Request, patience: Patience, force_download: bool) -> tuple[P
     folder = request.cache / "snapshots" / commit
     if not force_download and all((folder / name).is_file() for name in (CONFIG_FILE, WEIGHTS_FILE)):
         try:
-            load_checkpoint(folder)
-            return folder, remark
+            return ResolvedModel(folder, request.repo_id, folder.name, remark), load_checkpoint(folder)
         except CheckpointError:
             force_download = True  # what lies in the cache is damaged
     folder = download(request, patience, force_download)
-    load_checkpoint(folder)
-    return folder, remark
+    return ResolvedModel(folder, request.repo_id, folder.name, remark), load_checkpoint(folder)
 
 
 class RefusedToken(HubError):
@@ -490,9 +504,9 @@ def push_files(
 # What SiameseNetwork's methods of the ecosystem's names do
 
 
-def load_network(source: str | os.PathLike, **options: str | os.PathLike | bool | None) -> SiameseNetwork:
-    """`SiameseNetwork.from_pretrained`; options as in `resolve_model`."""
-    return load_checkpoint(resolve_model(source, strict=True, **options).folder).network
+def load_network(source: str | os.PathLike, **options: Option) -> SiameseNetwork:
+    """`SiameseNetwork.from_pretrained`; options as in `load_model`."""
+    return load_model(source, strict=True, **options)[1].network
 
 
 def save_network(

@@ -14,6 +14,7 @@ from jaxtyping import Bool, Float, Float32
 from torch import Tensor, nn
 
 from siamese.images import Source, load_ink
+from siamese.lent_gpu import WORTH_IT, Lender, LentGpu, on_zero_gpu
 from siamese.network import EMBEDDING_UNITS, SiameseNetwork
 from siamese.preparation import Preparation
 from siamese.verification import Calibration
@@ -58,8 +59,15 @@ class Recognizer:
         origin: "ResolvedModel | None" = None,
         device: torch.device | str = "cpu",
         precision: torch.dtype | None = None,
+        base: "Recognizer | None" = None,
+        lend: Lender | None = None,
     ) -> None:
-        """`precision` of the convolutions and the 9216 x 4096 layer; by default the fastest of the device."""
+        """`precision` of the convolutions and the 9216 x 4096 layer; by default the fastest of the device.
+
+        `lend` gives a function a GPU in a process of its own (see lent_gpu.py), for many new pictures at once.
+        Where `base` is on the same device and its 9216 x 4096 layer has the same weights, both hold them once: they
+        are 97 % of a network.
+        """
         self.device = torch.device(device)
         self.network = network.to(self.device).eval()
         self.preparation = preparation
@@ -67,7 +75,12 @@ class Recognizer:
         self.calibration = calibration
         self.origin = origin
         self.precision = precision or fastest_precision(self.device)
-        self._tower = _tower(self.network, self.precision)
+        heavy = None
+        if base is not None and base.device == self.device and _same_layer(base.network, self.network):
+            self.network.embedding.weight = base.network.embedding.weight
+            heavy = base._tower.embedding.weight if base.precision == self.precision else None
+        self._tower = _tower(self.network, self.precision, heavy)
+        self._lent = None if lend is None else LentGpu(self._tower, lend, self.precision)
         self._cache: OrderedDict[bytes, Float32[Tensor, "4096"]] = OrderedDict()
         self._waiting: deque[tuple[Float[Tensor, "1 105 105"], Future]] = deque()
         self._state = threading.Lock()  # held for moments, over the cache and what waits
@@ -83,27 +96,25 @@ class Recognizer:
             return torch.empty(0, EMBEDDING_UNITS, device=self.device)
         return self.embed_pictures(torch.stack([self.load_ink(source) for source in sources]))
 
-    def embed_pictures(self, pictures: Float[Tensor, "images 1 105 105"]) -> Float32[Tensor, "images 4096"]:
-        """Embeddings of pictures that are prepared already (ink 1 on paper 0), each made once and remembered."""
-        return self._embed(pictures, remember=True)
+    def embed_pictures(
+        self, pictures: Float[Tensor, "images 1 105 105"], remember: bool = True
+    ) -> Float32[Tensor, "images 4096"]:
+        """Embeddings of pictures that are prepared already (ink 1 on paper 0), each made once and remembered.
 
-    def _embed(self, pictures: Float[Tensor, "images 1 105 105"], remember: bool) -> Float32[Tensor, "images 4096"]:
+        With `remember` False nothing of the pictures outlives the call.
+        """
         pictures = pictures.detach().to("cpu", torch.float32)
         keys = [hashlib.blake2b(picture.numpy().tobytes(), digest_size=16).digest() for picture in pictures]
         results: dict[bytes, Float32[Tensor, "4096"]] = {}
-        new: dict[bytes, Future] = {}
+        new: dict[bytes, Float[Tensor, "1 105 105"]] = {}
         with self._state:
             for key, picture in zip(keys, pictures, strict=True):
                 if key in self._cache:
                     self._cache.move_to_end(key)
                     results[key] = self._cache[key]
-                elif key not in new:
-                    new[key] = Future()
-                    self._waiting.append((picture, new[key]))
-        while not all(future.done() for future in new.values()):
-            with self._at_work:
-                self._embed_waiting()
-        results |= {key: future.result() for key, future in new.items()}
+                else:
+                    new[key] = picture
+        results |= self._embed_lent(new) or self._embed_here(new)
         with self._state:
             self._cache.update((key, results[key]) for key in new if remember)
             while len(self._cache) > CACHED_EMBEDDINGS:
@@ -132,26 +143,32 @@ class Recognizer:
             raise ValueError("At least one reference is needed to verify against.")
         return self.judge(self._logits(references, questioned))
 
-    def judge(self, logits: Float[Tensor, " references"]) -> Verification:
-        """The verdict on the logits of a questioned image with each of its references."""
+    def judge(self, logits: Float[Tensor, " references"], threshold: float | None = None) -> Verification:
+        """The verdict on the logits of a questioned image with each of its references.
+
+        `threshold` in (0, 1), by default the recogniser's own.
+        """
+        threshold = self.threshold if threshold is None else threshold
         logits = logits.double()
         score = logits.mean().sigmoid().item()
-        reliability = self.reliability(score)
+        reliability = self.reliability(score, threshold)
         if reliability is not None and reliability < SURE:
             verdict = "unsure"
         else:
-            verdict = "genuine" if score >= self.threshold else "forgery"
-        return Verification(score, self.threshold, verdict, reliability, tuple(logits.sigmoid().tolist()))
+            verdict = "genuine" if score >= threshold else "forgery"
+        return Verification(score, threshold, verdict, reliability, tuple(logits.sigmoid().tolist()))
 
-    def reliability(self, similarity: float) -> float | None:
+    def reliability(self, similarity: float, threshold: float | None = None) -> float | None:
         """How often a score like this one is on the right side of the threshold, half of all pairs being the same.
 
-        A share in [0, 1] from the checkpoint's calibration, None where it has none.
+        A share in [0, 1] from the checkpoint's calibration, None where it has none. `threshold` is by default the
+        recogniser's own.
         """
         if self.calibration is None:
             return None
+        threshold = self.threshold if threshold is None else threshold
         share_same = self.calibration.share_same_at(similarity)
-        return share_same if similarity >= self.threshold else 1 - share_same
+        return share_same if similarity >= threshold else 1 - share_same
 
     def explain(self, a: Source, b: Source) -> tuple[Float[Tensor, "105 105"], Float[Tensor, "105 105"]]:
         """Which ink speaks for sameness (above 0) and which against it (below 0), in `load_ink` of `a` and of `b`.
@@ -160,10 +177,15 @@ class Recognizer:
         averaged over the patches that hold a pixel, times the ink there. The largest magnitude over both is 1.
         Raises ImageError.
         """
-        pictures = torch.stack([self.load_ink(a), self.load_ink(b)])
+        return self.explain_pictures(torch.stack([self.load_ink(a), self.load_ink(b)]))
+
+    def explain_pictures(
+        self, pictures: Float[Tensor, "2 1 105 105"]
+    ) -> tuple[Float[Tensor, "105 105"], Float[Tensor, "105 105"]]:
+        """`explain` for two pictures that are prepared already; nothing of them is remembered."""
         patches = [_patches(picture) for picture in pictures]
         wiped = [picture * ~patch[:, None] for picture, patch in zip(pictures, patches, strict=True)]
-        embeddings = self._embed(torch.cat([pictures, *wiped]), remember=False)
+        embeddings = self.embed_pictures(torch.cat([pictures, *wiped]), remember=False)
         whole, *parts = embeddings.split([2, *map(len, patches)])
         maps = []
         with torch.inference_mode():
@@ -179,6 +201,25 @@ class Recognizer:
         embeddings = self.embed([query, *support])
         with torch.inference_mode():
             return self.network.compare(embeddings[1:], embeddings[:1].expand_as(embeddings[1:])).cpu()
+
+    def _embed_lent(self, new: dict[bytes, Float[Tensor, "1 105 105"]]) -> dict[bytes, Float32[Tensor, "4096"]] | None:
+        """All of them in one pass on a lent GPU; None where they are too few for one or none was lent."""
+        if self._lent is None or len(new) < WORTH_IT:
+            return None
+        embeddings = self._lent.embed(torch.stack(list(new.values())))
+        if embeddings is None:
+            return None
+        return {key: embedding.clone() for key, embedding in zip(new, embeddings.unbind(), strict=True)}
+
+    def _embed_here(self, new: dict[bytes, Float[Tensor, "1 105 105"]]) -> dict[bytes, Float32[Tensor, "4096"]]:
+        """On the recogniser's device, in one batch with what other threads brought meanwhile."""
+        futures = {key: Future() for key in new}
+        with self._state:
+            self._waiting.extend((picture, futures[key]) for key, picture in new.items())
+        while not all(future.done() for future in futures.values()):
+            with self._at_work:
+                self._embed_waiting()
+        return {key: future.result() for key, future in futures.items()}
 
     def _embed_waiting(self) -> None:
         """One pass over what waits, whoever asked for it."""
@@ -197,18 +238,18 @@ class Recognizer:
                 future.set_exception(error)
 
 
-def load_recognizer(source: str | None = None, device: torch.device | str | None = None) -> Recognizer:
+def load_recognizer(
+    source: str | None = None, device: torch.device | str | None = None, lend: Lender | None = None
+) -> Recognizer:
     """A recogniser with the weights of `source`: a folder, "user/name@revision", or None for the bundled ones.
 
-    `device` is a name such as "cpu" or "cuda"; by default CUDA where it is present.
+    `device` is a name such as "cpu" or "cuda"; by default CUDA where it is present. `lend` as in `Recognizer`.
     Raises CheckpointError or HubError for weights that cannot be used, ValueError for a device that is not there.
     """
-    from siamese.checkpoint import load_checkpoint
-    from siamese.hub import resolve_model
+    from siamese.hub import load_model
 
     chosen = usable_device(device)
-    origin = resolve_model(source)
-    checkpoint = load_checkpoint(origin.folder)
+    origin, checkpoint = load_model(source)
     verification = checkpoint.config.get("verification") or {}
     measured = verification.get("calibration")
     return Recognizer(
@@ -218,6 +259,7 @@ def load_recognizer(source: str | None = None, device: torch.device | str | None
         calibration=Calibration(**{name: tuple(values) for name, values in measured.items()}) if measured else None,
         origin=origin,
         device=chosen,
+        lend=lend,
     )
 
 
@@ -232,8 +274,8 @@ def _patches(picture: Float[Tensor, "1 105 105"]) -> Bool[Tensor, "patches 105 1
 
 def usable_device(device: torch.device | str | None) -> torch.device:
     """The device named, or the best there is; raises ValueError for one that this machine has not."""
-    if device is None:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if device is None:  # on ZeroGPU CUDA only seems to be there
+        return torch.device("cuda" if torch.cuda.is_available() and not on_zero_gpu() else "cpu")
     try:
         chosen = torch.device(device)
         torch.zeros(1, device=chosen).item()  # "meta" allocates, but holds no numbers
@@ -256,14 +298,20 @@ def fastest_precision(device: torch.device) -> torch.dtype:
     return torch.float32
 
 
-def _tower(network: SiameseNetwork, precision: torch.dtype) -> SiameseNetwork:
+def _same_layer(a: SiameseNetwork, b: SiameseNetwork) -> bool:
+    return torch.equal(a.embedding.weight, b.embedding.weight)
+
+
+def _tower(network: SiameseNetwork, precision: torch.dtype, heavy: nn.Parameter | None) -> SiameseNetwork:
     """The network with its heavy layers in `precision` once and for all: casting at each call costs 40 ms.
 
     What leaves the 9216 x 4096 layer is float32 again, so that the sigmoid and the comparison lose nothing.
+    `heavy` is that layer's weight in `precision`, where another tower holds it already.
     """
     if precision == torch.float32:
         return network
-    tower = copy.deepcopy(network).requires_grad_(False)
+    known = {} if heavy is None else {id(network.embedding.weight): heavy}  # taken as its own copy
+    tower = copy.deepcopy(network, known).requires_grad_(False)
     tower.convolutions.to(precision, memory_format=torch.channels_last)
     tower.embedding.to(precision)
 

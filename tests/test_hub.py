@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -125,6 +126,20 @@ def test_bundled_weights_never_ask_the_network(bundled, at_hub):
     assert (model.folder, model.name, model.revision, model.note) == (bundled, "omniglot (bundled)", None, None)
     assert resolve_model("omniglot").folder == bundled
     assert at_hub.requests == []
+
+
+def test_another_kind_of_weights_has_a_variable_and_a_bundle_of_its_own(bundled, monkeypatch, tmp_path):
+    kind = {"variable": "SIGNATURE_MODEL_ID", "bundled": "signatures"}
+    monkeypatch.setenv("MODEL_ID", str(bundled))
+    with pytest.raises(HubError, match="'signatures' are missing"):
+        resolve_model(**kind)
+    other = bundled.parent / "signatures"
+    shutil.copytree(bundled, other)
+    assert resolve_model(**kind).folder == other
+    monkeypatch.setenv("SIGNATURE_MODEL_ID", str(tmp_path / "none"))
+    model = resolve_model(**kind)
+    assert model.folder == other
+    assert model.note.endswith("The bundled weights answer instead.")
 
 
 def test_missing_bundled_weights(without_bundled):

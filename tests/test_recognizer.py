@@ -231,3 +231,42 @@ def test_pictures_prepared_for_training_give_the_same_as_files(recognizer):
     )
     prepared = prepare_ink(ink.float(), recognizer.preparation)
     assert torch.equal(recognizer.embed_pictures(prepared[None]), recognizer.embed([image]))
+
+
+def test_two_recognisers_hold_an_equal_layer_once(network):
+    other = SiameseNetwork(generator=torch.Generator().manual_seed(1)).eval()
+    unlike = Recognizer(other, precision=torch.bfloat16)
+    other = SiameseNetwork(generator=torch.Generator().manual_seed(1)).eval()
+    other.embedding.weight = torch.nn.Parameter(network.embedding.weight.clone())
+    base = Recognizer(network, precision=torch.bfloat16)
+    alone, shared = Recognizer(other, precision=torch.bfloat16), Recognizer(other, precision=torch.bfloat16, base=base)
+    assert shared.network.embedding.weight is base.network.embedding.weight
+    assert shared._tower.embedding.weight.data_ptr() == base._tower.embedding.weight.data_ptr()
+    assert shared._tower.embedding.bias.data_ptr() != base._tower.embedding.bias.data_ptr()
+    assert shared._tower.convolutions[0].weight.data_ptr() != base._tower.convolutions[0].weight.data_ptr()
+    a, b = images(2)
+    assert shared.similarity(a, b) == alone.similarity(a, b) != base.similarity(a, b)
+    refused = Recognizer(unlike.network, precision=torch.bfloat16, base=base)
+    assert refused.network.embedding.weight is not base.network.embedding.weight
+    assert refused._tower.embedding.weight.data_ptr() != base._tower.embedding.weight.data_ptr()
+
+
+def test_nothing_is_remembered_where_that_is_asked_for(recognizer):
+    pictures = torch.stack([recognizer.load_ink(image) for image in images(2)])
+    recognizer.embed_pictures(pictures, remember=False)
+    recognizer.explain_pictures(pictures)
+    assert not recognizer._cache
+    assert not recognizer._waiting
+    recognizer.embed_pictures(pictures)
+    assert len(recognizer._cache) == 2
+
+
+def test_a_threshold_of_ones_own(network):
+    calibration = Calibration((0.0, 0.4, 0.6, 1.0), (0.1, 0.5, 0.9))
+    recognizer = Recognizer(network, threshold=0.5, calibration=calibration, precision=torch.float32)
+    logit = torch.tensor([2.0])  # 0.88
+    assert recognizer.judge(logit).verdict == "genuine"
+    refused = recognizer.judge(logit, threshold=0.95)
+    assert (refused.verdict, refused.threshold) == ("unsure", 0.95)
+    assert refused.reliability == pytest.approx(0.1)
+    assert recognizer.judge(-logit, threshold=0.95).verdict == "forgery"
