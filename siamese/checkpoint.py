@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,9 @@ from torch import Tensor
 
 from siamese.network import Activation, NetworkConfig, SiameseNetwork
 from siamese.preparation import Preparation
+from siamese.verification import NAMED_POINTS, ErrorCurve
 
+BASES = Path(__file__).parent / "pretrained"  # where a checkpoint that shares a layer finds the one that has it
 WEIGHTS_FILE = "model.safetensors"
 CONFIG_FILE = "config.json"
 CARD_FILE = "README.md"
@@ -25,11 +28,11 @@ PREVIOUS_WEIGHTS_FILE = "model.previous.safetensors"  # stands only while a save
 FORMAT = "one-look/1"
 WEIGHTS_LIMIT_BYTES = 200_000_000  # 38,951,745 float32 numbers take 155.8 million
 CONFIG_LIMIT_BYTES = 4_000_000
-COMPACT_TENSOR = "embedding.weight"  # 97 % of the parameters
+COMPACT_TENSOR = "embedding.weight"  # 97 % of the parameters, and the tensor that may be shared
 SCALE_TENSOR = "embedding.weight_scale"
 SCALE_SHARES = (1.0, 0.97, 0.94, 0.9, 0.85, 0.8, 0.7, 0.6, 0.5)  # of the largest weight of a row, tried in turn
 
-Storage = Literal["float32", "int8"]
+Storage = Literal["float32", "int8", "shared"]
 
 
 class CheckpointError(ValueError):
@@ -56,20 +59,35 @@ def save_checkpoint(
     verification: dict | None = None,
     training: dict | None = None,
     figures: dict | None = None,
+    base: str | None = None,
 ) -> None:
     """Write the network, batch normalisation folded, and what must be known to use it.
 
     "float32" holds plainly named float tensors; "int8" holds the 9216 x 4096 layer as int8 with one scale for each
-    row and the rest as float16 (40 MB). A checkpoint that stands in `folder` stays loadable until the new one is
-    complete, whatever interrupts. Raises CheckpointError for a tensor with NaN or infinity, for values that JSON
-    cannot hold and where the disk does not take the files.
+    row and the rest as float16 (40 MB); "shared" holds all but that layer as float16 (2.5 MB) and names `base`, the
+    bundled checkpoint that has the layer, by the SHA-256 of its weights. A checkpoint that stands in `folder` stays
+    loadable until the new one is complete, whatever interrupts. Raises CheckpointError for a tensor with NaN or
+    infinity, for values that JSON cannot hold, for a layer that is not the base's to the bit and where the disk does
+    not take the files.
     """
     if storage not in get_args(Storage):
         raise CheckpointError(f"storage is {storage!r}, must be one of {', '.join(get_args(Storage))}.")
+    if (storage == "shared") != (base is not None):
+        raise CheckpointError('A base belongs to the storage "shared", and to no other.')
     plain = network.folded() if network.config.batch_norm else network
     tensors = {name: tensor.detach().float().cpu().contiguous() for name, tensor in plain.state_dict().items()}
     check_finite(tensors, "cannot be saved")
-    weights = serialise_safetensors(compact(tensors) if storage == "int8" else tensors)
+    named_base = None
+    if storage == "shared":
+        named_base = {"name": base, "weights_sha256": read_config(BASES / base)["weights_sha256"]}
+        if not torch.equal(tensors.pop(COMPACT_TENSOR), base_layer(named_base, Path(folder))):
+            raise CheckpointError(
+                f"The 9216 x 4096 layer is not the one of the bundled checkpoint {base!r}: store the network whole."
+            )
+        tensors = in_float16(tensors, storage)
+    elif storage == "int8":
+        tensors = compact(tensors)
+    weights = serialise_safetensors(tensors)
     config = {
         "format": FORMAT,
         "network": {"activation": network.config.activation},
@@ -77,16 +95,17 @@ def save_checkpoint(
         "storage": storage,
         "weights_sha256": hashlib.sha256(weights).hexdigest(),
     }
-    given = {"verification": verification, "training": training, "figures": figures}
+    given = {"base": named_base, "verification": verification, "training": training, "figures": figures}
     config |= {key: value for key, value in given.items() if value is not None}
     write_checkpoint(Path(folder), weights, config)
 
 
 def load_checkpoint(folder: Path | str, device: torch.device | str = "cpu") -> Checkpoint:
-    """Read a checkpoint of either storage; the network is float32 on `device`.
+    """Read a checkpoint of any storage; the network is whole and float32 on `device`.
 
     Raises CheckpointError, one sentence, unless config.json is complete, the weights are the ones it was written
-    with (SHA-256), and names, shapes and types of the tensors are exactly those of the network, all finite.
+    with (SHA-256), those of a base too, and names, shapes and types of the tensors are exactly those of the network,
+    all finite.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -95,17 +114,44 @@ def load_checkpoint(folder: Path | str, device: torch.device | str = "cpu") -> C
     preparation = preparation_of(config, folder)
     with torch.device("meta"):  # the weights come from the file, so none are drawn
         network = SiameseNetwork(NetworkConfig(activation=config["network"]["activation"]))
+    shapes = {name: tensor.shape for name, tensor in network.state_dict().items()}
+    tensors = read_tensors(folder, config, shapes)
+    if config["storage"] == "shared":
+        tensors[COMPACT_TENSOR] = base_layer(config["base"], folder)
+    network.load_state_dict(tensors, strict=True, assign=True)
+    return Checkpoint(network.to(device).eval(), preparation, config)
+
+
+def read_tensors(folder: Path, config: dict, shapes: dict[str, torch.Size]) -> dict[str, Tensor]:
+    """The tensors that the folder holds, as float32; without the large layer where that is shared."""
     try:
         tensors = parse_safetensors(read_weights(folder, config["weights_sha256"]))
     except SafetensorError as error:
         raise CheckpointError(f"{folder / WEIGHTS_FILE} is not a safetensors file: {error}.") from error
-    shapes = {name: tensor.shape for name, tensor in network.state_dict().items()}
     check_tensors(tensors, shapes, config["storage"], folder)
     check_finite(tensors, f"of {folder} cannot be used")
-    if config["storage"] == "int8":
-        tensors = restore(tensors)
-    network.load_state_dict(tensors, strict=True, assign=True)
-    return Checkpoint(network.to(device).eval(), preparation, config)
+    return restore(tensors) if config["storage"] == "int8" else {name: each.float() for name, each in tensors.items()}
+
+
+def base_layer(base: dict, folder: Path) -> Float32[Tensor, "4096 9216"]:
+    """The weights of the large layer out of the bundled checkpoint that `base` names; raises CheckpointError.
+
+    `folder` is the checkpoint that shares the layer, for the sentence.
+    """
+    source = BASES / base["name"]
+    needs = f"{folder} needs the bundled checkpoint {base['name']!r} with the weights {base['weights_sha256'][:12]}"
+    if not (source / CONFIG_FILE).is_file():
+        raise CheckpointError(f"{needs}, which is missing here: take the version of the package that it came with.")
+    config = read_config(source)
+    if config["weights_sha256"] != base["weights_sha256"]:
+        raise CheckpointError(
+            f"{needs}, here it has {config['weights_sha256'][:12]}: take the version of the package that it came with."
+        )
+    if config["storage"] == "shared":
+        raise CheckpointError(f"{needs}, which has no large layer of its own.")
+    with torch.device("meta"):
+        shapes = {name: tensor.shape for name, tensor in SiameseNetwork().state_dict().items()}
+    return read_tensors(source, config, shapes)[COMPACT_TENSOR]
 
 
 def amend_config(folder: Path | str, **entries: dict) -> dict:
@@ -151,12 +197,24 @@ def read_config(folder: Path) -> dict:
     digest = config.get("weights_sha256")
     if not isinstance(digest, str) or len(digest) != 64:
         raise CheckpointError(f"{path} lacks the SHA-256 of the weights.")
+    if config["storage"] == "shared":
+        check_base(config.get("base"), path)
     check_verification(config, folder)
     return config
 
 
+def check_base(base: object, path: Path) -> None:
+    """The name of a bundled checkpoint, and no way out of their folder, and a SHA-256; raises CheckpointError."""
+    name, digest = (base.get(key) for key in ("name", "weights_sha256")) if isinstance(base, dict) else (None, None)
+    if not isinstance(name, str) or not re.fullmatch(r"[a-z0-9_]+", name):
+        raise CheckpointError(f"{path} shares a layer but does not name the bundled checkpoint that has it.")
+    if not isinstance(digest, str) or not re.fullmatch(r"[0-9a-f]{64}", digest):
+        raise CheckpointError(f"{path} lacks the SHA-256 of the weights of its base {name!r}.")
+
+
 def check_verification(config: dict, folder: Path) -> None:
-    """A threshold in (0, 1) and a calibration of numbers in [0, 1], where there are any; raises CheckpointError."""
+    """A threshold in (0, 1), a calibration of numbers in [0, 1], named operating points and their curves, where there
+    are any; raises CheckpointError."""
     path, verification = folder / CONFIG_FILE, config.get("verification")
     if verification is None:
         return
@@ -170,6 +228,37 @@ def check_verification(config: dict, folder: Path) -> None:
         values = calibration.get(key, []) if isinstance(calibration, dict) else [] if calibration is None else None
         if not isinstance(values, list) or not all(is_number(value) and 0 <= value <= 1 for value in values):
             raise CheckpointError(f"{path} has a calibration whose {key!r} is not a list of numbers in 0 to 1.")
+    check_measured(verification, path)
+    by_references = verification.get("by_references", {})
+    if not isinstance(by_references, dict) or not all(key.isdecimal() for key in by_references):
+        raise CheckpointError(f"{path} has a 'by_references' whose names are not numbers of references.")
+    for measured in by_references.values():
+        check_measured(measured, path)
+
+
+def check_measured(entry: object, path: Path) -> None:
+    """ "operating_points" and "curve" of an entry, where it has them; raises CheckpointError."""
+    if not isinstance(entry, dict):
+        raise CheckpointError(f"{path} has a 'by_references' with an entry that is no JSON object.")
+    points = entry.get("operating_points")
+    if points is not None:
+        if not isinstance(points, dict) or set(points) != set(NAMED_POINTS):
+            raise CheckpointError(f"{path} must name the operating points {', '.join(NAMED_POINTS)}, and no others.")
+        for name, point in points.items():
+            values = [point.get(key) for key in ("threshold", "far", "frr")] if isinstance(point, dict) else [None]
+            if not all(is_number(value) and 0 <= value <= 1 for value in values) or not 0 < values[0] < 1:
+                raise CheckpointError(
+                    f"{path} has an operating point {name!r} without a threshold between 0 and 1 and two rates."
+                )
+    curve = entry.get("curve")
+    if curve is not None:
+        try:
+            columns = {key: curve[key] for key in ("threshold", "far", "frr")}
+            if not all(is_number(value) for values in columns.values() for value in values):
+                raise ValueError("Its entries are not all numbers.")
+            ErrorCurve(**{key: tuple(values) for key, values in columns.items()})
+        except (KeyError, TypeError, ValueError) as error:
+            raise CheckpointError(f"{path} has a 'curve' that is no error curve: {error}") from error
 
 
 def is_number(value: object) -> bool:
@@ -236,6 +325,9 @@ def check_tensors(tensors: dict[str, Tensor], shapes: dict[str, torch.Size], sto
     if storage == "int8":
         shapes = shapes | {SCALE_TENSOR: torch.Size([shapes[COMPACT_TENSOR][0]])}
         types = dict.fromkeys(shapes, torch.float16) | {COMPACT_TENSOR: torch.int8, SCALE_TENSOR: torch.float32}
+    if storage == "shared":
+        shapes = {name: shape for name, shape in shapes.items() if name != COMPACT_TENSOR}
+        types = dict.fromkeys(shapes, torch.float16)
     path = folder / WEIGHTS_FILE
     for name in sorted(set(shapes) - set(tensors)):
         raise CheckpointError(f"{path} lacks the tensor {name} of shape {list(shapes[name])}.")
@@ -265,9 +357,14 @@ def check_finite(tensors: dict[str, Tensor], consequence: str) -> None:
 def compact(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """Float tensors as "int8" stores them; raises CheckpointError for a weight that float16 cannot hold."""
     quantised, scale = quantise_rows(tensors[COMPACT_TENSOR])
-    stored = {name: tensor.half() for name, tensor in tensors.items() if name != COMPACT_TENSOR}
-    check_finite(stored, 'cannot be stored as "int8"')
+    stored = in_float16({name: tensor for name, tensor in tensors.items() if name != COMPACT_TENSOR}, "int8")
     return stored | {COMPACT_TENSOR: quantised, SCALE_TENSOR: scale}
+
+
+def in_float16(tensors: dict[str, Tensor], storage: Storage) -> dict[str, Tensor]:
+    stored = {name: tensor.half() for name, tensor in tensors.items()}
+    check_finite(stored, f'cannot be stored as "{storage}"')
+    return stored
 
 
 def restore(stored: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -5,11 +5,18 @@ the threshold. FAR is the share of different pairs (forgeries) accepted, FRR the
 signatures) refused; every rate is a fraction in [0, 1].
 """
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import torch
 from jaxtyping import Bool, Float, Float64
 from torch import Tensor
+
+STRICT_FAR = 0.01  # of skilled forgeries
+LENIENT_FRR = 0.01
+NAMED_POINTS = ("strict", "balanced", "lenient")
+CURVE_POINTS = 100
+LEVELS = 2_000  # thresholds of a bootstrapped curve; their spacing is far below the intervals that come out
 
 
 @dataclass(frozen=True)
@@ -36,6 +43,43 @@ class Roc:
     threshold: Float64[Tensor, " points"]
     far: Float64[Tensor, " points"]
     frr: Float64[Tensor, " points"]
+
+
+@dataclass(frozen=True)
+class ErrorCurve:
+    """What each threshold costs, in few points: small enough to travel in config.json."""
+
+    threshold: tuple[float, ...]
+    """Rising."""
+    far: tuple[float, ...]
+    """Never rises."""
+    frr: tuple[float, ...]
+    """Never falls."""
+
+    def __post_init__(self) -> None:
+        if not 0 < len(self.threshold) == len(self.far) == len(self.frr):
+            raise ValueError("A curve needs as many thresholds as rates of either kind, and at least one.")
+        if list(self.threshold) != sorted(set(self.threshold)):
+            raise ValueError("The thresholds of a curve must rise.")
+        if list(self.far) != sorted(self.far, reverse=True) or list(self.frr) != sorted(self.frr):
+            raise ValueError("The far of a curve must not rise with the threshold, its frr must not fall.")
+        if not all(0 <= rate <= 1 for rate in (*self.far, *self.frr)):
+            raise ValueError("The rates of a curve must lie in 0 to 1.")
+
+    def at(self, threshold: float) -> OperatingPoint:
+        """The rates at a threshold, on straight lines between the points; beyond them those of the nearest one."""
+        places = torch.tensor(self.threshold, dtype=torch.float64)
+        after = int(torch.searchsorted(places, torch.tensor(threshold, dtype=torch.float64)))
+        if after in (0, len(places)):
+            nearest = max(0, after - 1)
+            return OperatingPoint(threshold, self.far[nearest], self.frr[nearest])
+        low, high = self.threshold[after - 1], self.threshold[after]
+        share = (threshold - low) / (high - low)
+        far, frr = (rates[after - 1] + share * (rates[after] - rates[after - 1]) for rates in (self.far, self.frr))
+        return OperatingPoint(threshold, far, frr)
+
+    def as_dict(self) -> dict:
+        return {name: list(values) for name, values in asdict(self).items()}
 
 
 @dataclass(frozen=True)
@@ -125,6 +169,67 @@ def threshold_at_far(roc: Roc, far: float) -> OperatingPoint:
     if not 0 <= far <= 1:
         raise ValueError(f"far is {far}, must lie in 0 to 1.")
     return _between(roc, int((roc.far <= far + 1e-12).nonzero()[0]))
+
+
+def threshold_at_frr(roc: Roc, frr: float) -> OperatingPoint:
+    """The highest threshold that refuses at most this share of same pairs."""
+    if not 0 <= frr <= 1:
+        raise ValueError(f"frr is {frr}, must lie in 0 to 1.")
+    return _between(roc, int((roc.frr <= frr + 1e-12).nonzero()[-1]))
+
+
+def named_points(roc: Roc) -> dict[str, OperatingPoint]:
+    """The three thresholds that people choose among, by the names in NAMED_POINTS.
+
+    "strict" accepts at most 1 % of the forgeries, "balanced" errs alike both ways, "lenient" refuses at most 1 % of
+    the genuine ones. Where the scores are parted so well that the order would turn round, all three are "balanced".
+    """
+    balanced = equal_error_point(roc)
+    strict, lenient = threshold_at_far(roc, STRICT_FAR), threshold_at_frr(roc, LENIENT_FRR)
+    if not lenient.threshold <= balanced.threshold <= strict.threshold:
+        strict = lenient = balanced
+    return dict(zip(NAMED_POINTS, (strict, balanced, lenient), strict=True))
+
+
+def error_curve(roc: Roc, points: int = CURVE_POINTS) -> ErrorCurve:
+    """At most `points` points of an ROC with finite thresholds, evenly spread over the changes of both rates."""
+    finite = roc.threshold.isfinite()
+    threshold, far, frr = (part[finite] for part in (roc.threshold, roc.far, roc.frr))
+    way = frr - far  # rises from -1; every change of either rate moves it
+    wanted = torch.linspace(way[0].item(), way[-1].item(), points, dtype=torch.float64)
+    places = torch.searchsorted(way.contiguous(), wanted).clamp(max=len(way) - 1).unique()
+    return ErrorCurve(*(tuple(part[places].tolist()) for part in (threshold, far, frr)))
+
+
+def equal_error_interval(
+    same: Sequence[Float[Tensor, " _"]],
+    different: Sequence[Float[Tensor, " _"]],
+    generator: torch.Generator,
+    samples: int = 1_000,
+) -> tuple[float, float]:
+    """The 95 % interval of the equal error rate by bootstrap over writers (Efron, 1979).
+
+    `same[i]` and `different[i]` are the scores of writer i. Scores of one writer depend on each other, so whole
+    writers are drawn, with replacement; the rates are those of all scores drawn together. With few writers such an
+    interval is rather too narrow. Raises ValueError where a writer lacks one kind.
+    """
+    for ours, theirs in zip(same, different, strict=True):
+        _require_scores(ours, theirs)
+    levels = torch.cat([*same, *different]).double().unique()
+    if len(levels) > LEVELS:
+        levels = levels[torch.linspace(0, len(levels) - 1, LEVELS).round().long()]
+    levels = torch.cat([levels, levels.new_full((1,), torch.inf)])
+    refused = torch.stack([torch.searchsorted(s.double().sort().values, levels) for s in same]).double()
+    passed = torch.stack([len(d) - torch.searchsorted(d.double().sort().values, levels) for d in different]).double()
+    counts = torch.tensor([[len(s), len(d)] for s, d in zip(same, different, strict=True)], dtype=torch.float64)
+    rates = []
+    for _ in range(samples):
+        drawn = torch.randint(len(same), (len(same),), generator=generator)
+        total = counts[drawn].sum(0)
+        far, frr = passed[drawn].sum(0) / total[1], refused[drawn].sum(0) / total[0]
+        rates.append(equal_error_point(Roc(levels, far, frr)).far)
+    low, high = torch.tensor(rates, dtype=torch.float64).quantile(torch.tensor([0.025, 0.975], dtype=torch.float64))
+    return low.item(), high.item()
 
 
 def calibration(similarity: Float[Tensor, " pairs"], same: Bool[Tensor, " pairs"], bins: int = 20) -> Calibration:
