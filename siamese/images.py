@@ -76,10 +76,14 @@ def open_image(source: Source | object) -> Image.Image:
 
 
 def load_ink(source: Source | object, preparation: Preparation = Preparation()) -> Float[Tensor, "1 105 105"]:
-    """What the network is shown of an image: ink 1 on paper 0, centred and scaled as `preparation` says.
+    """What the network is shown of an image: ink 1 on paper 0, found, centred and scaled as `preparation` says.
 
     Raises ImageError for what `open_image` refuses and where no ink is found.
     """
+    if preparation.kind == "signature":
+        from siamese.signature_ink import load_signature_ink  # which needs this module
+
+        return load_signature_ink(source, preparation)
     ink = find_ink(open_image(source))
     try:
         return prepare_ink(ink, preparation)

@@ -8,8 +8,11 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional as transforms
 
 from siamese.network import IMAGE_SIZE_PX
+from siamese.strokes import drawn, thinned
 
 INK_LEVEL = 0.25  # what counts as ink when the box is measured; below it is the blur of a scaled edge
+LINE_LEVEL = 0.5  # what counts as ink when lines are thinned: the middle of an edge, whatever its blur
+KINDS = ("character", "signature")
 
 
 @dataclass(frozen=True)
@@ -23,12 +26,35 @@ class Preparation:
     keep_aspect: bool = True
     """Scale both sides alike; otherwise both sides of the box are brought to `extent_px`."""
 
+    kind: str = "character"
+    """What an image shows, and so how its ink is found: "character" or "signature"."""
+
+    aspect_power: float = 1.0
+    """Where the aspect is kept: the shorter side becomes `extent_px` times (shorter / longer) to this power, so that
+    below 1 a long, low signature gets more of the picture's height; in (0, 1]."""
+
+    pen_px: float = 0.0
+    """Width of the pen with which the middle of the lines is drawn again, in pixels of the 105 x 105 picture; 0 scales
+    the ink as it is, with the width of its own pen."""
+
     def __post_init__(self) -> None:
         if self.extent_px != 0 and not 8 <= self.extent_px <= IMAGE_SIZE_PX:
             raise ValueError(f"extent_px is {self.extent_px}, must be 0 or lie in 8 to {IMAGE_SIZE_PX}.")
+        if self.kind not in KINDS:
+            raise ValueError(f"kind is {self.kind!r}, must be one of {', '.join(KINDS)}.")
+        if not 0 < self.aspect_power <= 1:
+            raise ValueError(f"aspect_power is {self.aspect_power}, must lie above 0 and at most at 1.")
+        if self.pen_px != 0 and not 1 <= self.pen_px <= 8:
+            raise ValueError(f"pen_px is {self.pen_px}, must be 0 or lie in 1 to 8.")
+        if self.extent_px == 0 and (self.pen_px != 0 or self.aspect_power != 1):
+            raise ValueError("extent_px is 0, which leaves ink in its frame: pen_px must be 0 and aspect_power 1.")
 
     def as_dict(self) -> dict:
         return asdict(self)
+
+
+SIGNATURE = Preparation(extent_px=99, kind="signature", aspect_power=0.5, pen_px=2.0)
+"""How signatures are shown to a network, see the README's table of what was tried."""
 
 
 def ink_box(ink: Float[Tensor, "height width"]) -> tuple[int, int, int, int] | None:
@@ -45,18 +71,36 @@ def prepare_ink(ink: Float[Tensor, "height width"], preparation: Preparation) ->
 
     Raises ValueError where there is no ink.
     """
+    if preparation.pen_px:
+        return _redrawn(ink, preparation)
     box = ink_box(ink)
     if box is None:
         raise ValueError("The picture holds no ink.")
     top, left, bottom, right = box if preparation.extent_px else (0, 0, *ink.shape)
     height, width = bottom - top, right - left
     extent, longer = preparation.extent_px or IMAGE_SIZE_PX, max(height, width)
-    if preparation.keep_aspect:
+    if not preparation.keep_aspect:
+        new_height = new_width = extent
+    elif preparation.aspect_power == 1:
         new_height, new_width = (max(1, round(side * extent / longer)) for side in (height, width))
     else:
-        new_height = new_width = extent
+        power = preparation.aspect_power
+        new_height, new_width = (max(1, round((side / longer) ** power * extent)) for side in (height, width))
     scaled = transforms.resize(ink[None, top:bottom, left:right], [new_height, new_width], antialias=True)
     picture = torch.zeros(1, IMAGE_SIZE_PX, IMAGE_SIZE_PX)
     y, x = (IMAGE_SIZE_PX - new_height) // 2, (IMAGE_SIZE_PX - new_width) // 2
     picture[:, y : y + new_height, x : x + new_width] = scaled.clamp(0, 1)
     return picture
+
+
+def _redrawn(ink: Float[Tensor, "height width"], preparation: Preparation) -> Float[Tensor, "1 105 105"]:
+    """The lines drawn again; the box is that of the lines' middle, which no pen's width changes."""
+    lines = thinned(ink >= min(LINE_LEVEL, float(ink.max())) if float(ink.max()) >= INK_LEVEL else ink > 1)
+    rows, columns = lines.any(1).nonzero(), lines.any(0).nonzero()
+    if len(rows) == 0:
+        raise ValueError("The picture holds no ink.")
+    height, width = int(rows[-1] - rows[0]), int(columns[-1] - columns[0])
+    room, longer = preparation.extent_px - preparation.pen_px, max(height, width, 1)
+    power = preparation.aspect_power if preparation.keep_aspect else 0.0
+    box = [room * (side / longer) ** power if side else 0.0 for side in (height, width)]
+    return drawn(lines, box[0], box[1], IMAGE_SIZE_PX, preparation.pen_px)[None]
