@@ -20,6 +20,7 @@ from siamese.preparation import Preparation
 from siamese.verification import Calibration
 
 if TYPE_CHECKING:
+    from siamese.checkpoint import Checkpoint
     from siamese.hub import ResolvedModel
 
 BATCH = 64  # pictures in one pass; larger ones are no faster on a CPU
@@ -249,7 +250,17 @@ def load_recognizer(
     from siamese.hub import load_model
 
     chosen = usable_device(device)
-    origin, checkpoint = load_model(source)
+    return recognizer_of(*load_model(source), chosen, lend)
+
+
+def recognizer_of(
+    origin: "ResolvedModel",
+    checkpoint: "Checkpoint",
+    device: torch.device | str = "cpu",
+    lend: Lender | None = None,
+    base: Recognizer | None = None,
+) -> Recognizer:
+    """A recogniser with weights that were read already; `lend` and `base` as in `Recognizer`."""
     verification = checkpoint.config.get("verification") or {}
     measured = verification.get("calibration")
     return Recognizer(
@@ -258,7 +269,8 @@ def load_recognizer(
         threshold=verification.get("threshold", DEFAULT_THRESHOLD),
         calibration=Calibration(**{name: tuple(values) for name, values in measured.items()}) if measured else None,
         origin=origin,
-        device=chosen,
+        device=device,
+        base=base,
         lend=lend,
     )
 
