@@ -1,0 +1,19 @@
+"""The package `spaces` where it is installed. app.py imports this first: `spaces` must come before torch and CUDA."""
+
+import os
+
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # on ZeroGPU `spaces` imports gradio, which reads it
+
+try:
+    import spaces
+except ImportError:
+    spaces = None
+
+from siamese.lent_gpu import Lender, on_zero_gpu
+
+DURATION_S = 15  # asked of a visitor's quota for one call, the start of a process and of CUDA in it included
+
+
+def lender() -> Lender | None:
+    """`spaces.GPU` on ZeroGPU; None elsewhere, where it would do nothing."""
+    return spaces.GPU(duration=DURATION_S) if spaces is not None and on_zero_gpu() else None

@@ -1,0 +1,77 @@
+"""The same app.py with a stand-in for `spaces` (tests/zero_gpu) and without it."""
+
+import base64
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+from hostile import drawing
+from PIL import Image
+from running_app import ROOT, running_app
+
+from siamese.lent_gpu import WORTH_IT
+from siamese.ui.zero_gpu import DURATION_S, lender
+
+STAND_IN = Path(__file__).parent / "zero_gpu"
+
+
+def test_elsewhere_nothing_is_lent(monkeypatch):
+    monkeypatch.delenv("SPACES_ZERO_GPU", raising=False)
+    assert lender() is None
+
+
+def data_url(image: Image.Image) -> str:
+    stream = io.BytesIO()
+    image.save(stream, "PNG")
+    return "data:image/png;base64," + base64.b64encode(stream.getvalue()).decode()
+
+
+def asked(address: str, function: str, data: dict) -> dict:
+    """What the page's own call of a server function gives."""
+    components = httpx.get(f"{address}/config", timeout=60).json()["components"]
+    place = next(one["id"] for one in components if function in (one["props"].get("server_fns") or []))
+    body = {"session_hash": "test", "component_id": place, "fn_name": function, "data": data}
+    headers = {"X-IP-Token": "the visitor's"}
+    return httpx.post(f"{address}/gradio_api/component_server", json=body, headers=headers, timeout=120).json()
+
+
+@pytest.fixture(scope="module")
+def zero_gpu(tmp_path_factory):
+    """A running app on such a Space; the files of its calls and of its troubles."""
+    folder = tmp_path_factory.mktemp("zero")
+    log, trouble = folder / "log", folder / "trouble"
+    log.touch()
+    environment = {"SPACES_ZERO_GPU": "true", "ZERO_LOG": str(log), "ZERO_TROUBLE": str(trouble)}
+    with running_app(PYTHONPATH=str(STAND_IN), **environment) as address:
+        yield address, log, trouble
+
+
+def test_a_space_lends_its_gpu_to_what_is_worth_it_and_answers_without_it(zero_gpu):
+    address, log, trouble = zero_gpu
+    pair = {"a": data_url(drawing("L", (100, 100))), "b": data_url(drawing("L", (100, 100)).rotate(90, fillcolor=255))}
+    compared = asked(address, "compare_pictures", pair)
+    assert 0 <= compared["similarity"] <= 1
+    assert log.read_text() == ""
+    lent = asked(address, "explain_pictures", pair)
+    assert set(lent) == {"maps"}
+    (call,) = map(json.loads, log.read_text().splitlines())
+    assert call["images"] > WORTH_IT
+    assert call | {"images": 0} == {"images": 0, "duration": DURATION_S, "visitor": "the visitor's", "trouble": ""}
+    for what in ("quota", "dies"):
+        trouble.write_text(what)
+        answered = asked(address, "explain_pictures", pair)
+        assert json.loads(log.read_text().splitlines()[-1])["trouble"] == what
+        assert set(answered) == {"maps"}
+
+
+def test_an_app_without_the_package_says_so_by_working(tmp_path):
+    """`spaces` is not there, whatever the variable says."""
+    script = "import sys; sys.modules['spaces'] = None; import app; print(app.lender())"
+    environment = os.environ | {"SPACES_ZERO_GPU": "true"}
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.stdout.strip().splitlines()[-1:] == ["None"], done.stderr
