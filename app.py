@@ -3,12 +3,14 @@
 import os
 import sys
 
+from siamese.ui.zero_gpu import lender  # isort: skip; before whatever imports torch
+
 from siamese.recognizer import load_recognizer
 from siamese.ui.page import EvaluationSet, build_demo, launch_settings
 
 if __name__ == "__main__":
     try:
-        recognizer = load_recognizer()  # of MODEL_ID, or what can stand in for it
+        recognizer = load_recognizer(lend=lender())  # of MODEL_ID, or what can stand in for it
     except (OSError, ValueError) as error:  # HubError, CheckpointError: one sentence
         sys.exit(str(error))
     demo = build_demo(recognizer, EvaluationSet(), os.environ.get("CHALLENGE_SECRET"))

@@ -1,9 +1,5 @@
 """The package `spaces` where it is installed. app.py imports this first: `spaces` must come before torch and CUDA."""
 
-import os
-
-os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # on ZeroGPU `spaces` imports gradio, which reads it
-
 try:
     import spaces
 except ImportError:
