@@ -51,6 +51,22 @@ class Drawings:
         return pictures
 
 
+def joined(first: Drawings, second: Drawings) -> Drawings:
+    """Both, the alphabets and characters of `second` numbered after those of `first`; raises ValueError where they
+    share the name of an alphabet."""
+    both = sorted(set(first.alphabet_names) & set(second.alphabet_names))
+    if both:
+        raise ValueError(f"Both data sets have an alphabet called {', '.join(both)}.")
+    characters = int(first.character.max()) + 1 if len(first) else 0
+    return Drawings(
+        torch.cat([first.ink, second.ink]),
+        torch.cat([first.alphabet, second.alphabet + len(first.alphabet_names)]),
+        torch.cat([first.character, second.character + characters]),
+        torch.cat([first.drawer, second.drawer]),
+        first.alphabet_names + second.alphabet_names,
+    )
+
+
 def pack_bits(ink: Bool[Tensor, "drawings 105 105"]) -> UInt8[Tensor, "drawings bytes"]:
     return torch.from_numpy(np.packbits(ink.flatten(1).numpy(), axis=1))
 

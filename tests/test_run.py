@@ -186,10 +186,14 @@ def test_a_run_begins_with_earlier_weights(drawings, tmp_path, trained):
     assert network.config.batch_norm
 
 
-def test_weights_for_another_preparation_are_refused(drawings, trained):
-    config = TrainConfig(preparation=Preparation(extent_px=0))
-    with pytest.raises(RecipeError, match="use a recipe with the same preparation"):
-        begin(config, drawings, str(trained / "model"))
+def test_weights_for_another_preparation_are_taken_with_a_word(drawings, trained, capsys):
+    config = TrainConfig(network=NetworkConfig(batch_norm=True), preparation=Preparation(extent_px=95))
+    network = begin(config, drawings, str(trained / "model")).eval()
+    assert "trained on Preparation(extent_px=80" in capsys.readouterr().out
+    images = drawings.take(torch.tensor([0, 30])).prepared(config.preparation).float() / 255
+    with torch.no_grad():
+        expected = load_checkpoint(trained / "model").network.embed(images)
+        torch.testing.assert_close(network.embed(images), expected, rtol=0, atol=1e-4)
 
 
 def test_without_earlier_weights_the_seed_decides(drawings):

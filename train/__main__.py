@@ -1,4 +1,4 @@
-"""`python -m train fit | evaluate | publish | data | bundle`."""
+"""`python -m train fit | evaluate | search | publish | data | bundle`."""
 
 import argparse
 import sys
@@ -7,6 +7,7 @@ from importlib import import_module
 COMMANDS = {
     "fit": ("train.run", "fit the network by a recipe"),
     "evaluate": ("train.evaluate", "measure a checkpoint: one table, one JSON report, figures"),
+    "search": ("train.search", "compare changes to a recipe, each trained at the same budget"),
     "publish": ("train.publish", "push a model, the app or the data set to the Hub"),
     "data": ("train.data", "say what a data source holds"),
     "bundle": ("train.bundle", "store a checkpoint compactly, as the package carries it"),

@@ -47,6 +47,10 @@ class TrainConfig:
 
     hold_out: tuple[str, ...] = VALIDATION_ALPHABETS
     """Alphabets kept from training, for validation; empty trains on all of the background set."""
+    alphabets: tuple[str, ...] = ()
+    """Alphabets to train on; empty takes all that are not held out."""
+    invented_alphabets: int = 0
+    """So many invented alphabets (`siamese.invented`) of 20 characters by 20 drawers are trained on beside."""
     train_drawers: int = 20
     """Only drawers up to this number are trained on; below 20, the others are those of validation."""
     validation_drawers: int = 0
@@ -113,7 +117,7 @@ class TrainConfig:
         for name in ("steps", "characters", "validate_every", "validation_trials", "pairs", "decay_every"):
             if getattr(self, name) < 1:
                 raise RecipeError(f"{name} is {getattr(self, name)}, must be at least 1.")
-        for name in ("copies", "patience", "warmup_steps", "weight_decay", "margin", "validation_drawers"):
+        for name in ("invented_alphabets", "copies", "patience", "warmup_steps", "weight_decay", "margin", "validation_drawers"):
             if getattr(self, name) < 0:
                 raise RecipeError(f"{name} is {getattr(self, name)}, must not be negative.")
         if not 0 <= self.label_smoothing < 0.5:
@@ -136,6 +140,9 @@ class TrainConfig:
             raise RecipeError(f"momentum is {self.momentum}, must be two numbers in 0 to below 1 and a count.")
         if self.momentum[2] < 1:
             raise RecipeError(f"momentum rises within {self.momentum[2]} decays, must be at least 1.")
+        both = sorted(set(self.alphabets) & set(self.hold_out))
+        if both:
+            raise RecipeError(f"{', '.join(both)} cannot be trained on and held out.")
         if not 2 <= self.train_drawers <= 20:
             raise RecipeError(f"train_drawers is {self.train_drawers}, must lie in 2 to 20.")
         others = 20 - self.train_drawers
@@ -155,12 +162,17 @@ class TrainConfig:
         if self.patience and not self.hold_out:
             raise RecipeError("patience needs alphabets in hold_out to validate on.")
 
+    @property
+    def images_a_step(self) -> int:
+        """Drawings embedded in a step."""
+        return self.characters * (self.drawers if self.sampling == "alphabets" else 2)
+
     def as_dict(self) -> dict:
         return asdict(self)
 
 
 PARTS = {"network": NetworkConfig, "preparation": Preparation, "distortions": Distortions}
-SEQUENCES = ("hold_out", "layer_rates", "momentum")
+SEQUENCES = ("hold_out", "alphabets", "layer_rates", "momentum")
 SCALARS = {int: "a whole number", float: "a number", bool: "true or false"}
 
 

@@ -16,8 +16,9 @@ from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from siamese.drawings import Drawings
+from siamese.drawings import Drawings, joined
 from siamese.episodes import Trials, sample_trials
+from siamese.invented import invented_drawings
 from siamese.network import SiameseNetwork
 from siamese.recognizer import fastest_precision
 from train import distributed
@@ -38,6 +39,7 @@ from train.state import (
 
 VALIDATION_SEED = 20151  # one set of trials for every recipe and seed, so that runs can be compared trial by trial
 SAVE_EVERY_S = 45
+INVENTED_CHARACTERS, INVENTED_DRAWERS = 20, 20  # in the manner of Omniglot, whose alphabets have 14 to 55 characters
 
 
 class TrainingError(RuntimeError):
@@ -85,7 +87,6 @@ def fit(
     step, best = restore_state(output, network, optimizer, config) if resume and has_state(output) else (0, (0.0, 0))
     if first:
         keep_metrics_until(output, step)
-    images_a_step = config.characters * (config.drawers if config.sampling == "alphabets" else 2)
     accuracy, began = best[0] if best[1] == step > 0 else None, time.monotonic()
     saved = began
 
@@ -103,10 +104,10 @@ def fit(
             bar.update()
             bar.set_postfix(
                 loss=f"{loss.item():.3f}",
-                images_s=f"{images_a_step * (bar.format_dict['rate'] or 0):.0f}",
+                images_s=f"{config.images_a_step * (bar.format_dict['rate'] or 0):.0f}",
                 refresh=False,
             )
-            line = {"step": step, "loss": loss.item(), "images": step * images_a_step}
+            line = {"step": step, "loss": loss.item(), "images": step * config.images_a_step}
             line["learning_rate"] = learning_rate(config, step - 1)
             accuracy = None
             if validation and (step % config.validate_every == 0 or step == config.steps):
@@ -121,7 +122,7 @@ def fit(
                     if config.patience and first:
                         save_best(output, network)
                     if improved and first and step < config.steps:
-                        improved(Outcome(step, False, step * images_a_step, accuracy))
+                        improved(Outcome(step, False, step * config.images_a_step, accuracy))
             if not first:
                 continue
             line["seconds"] = round(time.monotonic() - began, 2)
@@ -139,7 +140,7 @@ def fit(
         network.load_state_dict(best_weights(output))
         accuracy = best[0]
     network.eval()
-    return Outcome(step, finished, step * images_a_step, accuracy)
+    return Outcome(step, finished, step * config.images_a_step, accuracy)
 
 
 def out_of_patience(config: TrainConfig, step: int, best: tuple[float, int]) -> bool:
@@ -290,8 +291,11 @@ def split(drawings: Drawings, config: TrainConfig) -> tuple[Drawings, Validation
 
     Raises ValueError for an alphabet that the drawings do not hold, EpisodeError where the held-out ones are too few.
     """
-    kept = drawings.of_alphabets(set(drawings.alphabet_names) - set(config.hold_out))
+    kept = drawings.of_alphabets(set(config.alphabets or drawings.alphabet_names) - set(config.hold_out))
     training = kept.take(kept.drawer <= config.train_drawers)
+    if config.invented_alphabets:
+        invented = invented_drawings(config.invented_alphabets, INVENTED_CHARACTERS, INVENTED_DRAWERS, config.seed)
+        training = joined(training, invented)
     if not config.hold_out:
         return training, None
     held = drawings.of_alphabets(set(config.hold_out))

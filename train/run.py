@@ -184,11 +184,8 @@ def begin(config: TrainConfig, drawings: Drawings, init: str | None) -> SiameseN
     if init is None:
         return SiameseNetwork(config.network, config.initialisation, torch.Generator().manual_seed(config.seed))
     checkpoint = load_checkpoint(resolve_model(init, strict=True).folder)
-    if checkpoint.preparation != config.preparation:
-        raise RecipeError(
-            f"The weights of {init} were trained on {checkpoint.preparation}, the recipe has {config.preparation}; "
-            "use a recipe with the same preparation."
-        )
+    if checkpoint.preparation != config.preparation and distributed.is_first():
+        print(f"The weights of {init} were trained on {checkpoint.preparation}, this run has {config.preparation}.")
     rows = torch.randperm(len(drawings), generator=step_generator(config.seed, -1))[:UNFOLD_IMAGES]
     images = drawings.take(rows).prepared(config.preparation).float() / 255
     return checkpoint.network.unfolded(config.network, images)
@@ -225,7 +222,8 @@ def provenance(arguments: argparse.Namespace, config: TrainConfig, outcome: Outc
         "config": config.as_dict(),
         "steps": outcome.steps,
         "images": outcome.images,
-        "alphabets": sorted(set(drawings.alphabet_names) - set(config.hold_out)),
+        "alphabets": sorted(set(config.alphabets or drawings.alphabet_names) - set(config.hold_out)),
+        "invented_alphabets": config.invented_alphabets,
         "held_out_alphabets": list(config.hold_out),
         "validation_accuracy": outcome.validation_accuracy,
         "began_with": None if arguments.init is None else origin(arguments.init),

@@ -1,0 +1,139 @@
+"""`python -m train search`: runs that differ in one thing, compared trial by trial."""
+
+import json
+
+import pytest
+import torch
+
+from siamese import omniglot
+from train.__main__ import main
+from train.config import RecipeError, load_recipe
+from train.search import Change, SearchError, chosen_changes, compared, load_search, markdown, merged, search_names
+
+SEARCH = """
+recipe = "modern"
+steps = 1
+characters = 4
+validation_trials = 20
+weight_decay = 0.0
+optimiser = "sgd"
+
+[changes.control]
+says = "as it is"
+
+[changes.finer]
+says = "a finer pen"
+distortions = { pen_broad = 0.3 }
+"""
+
+
+@pytest.fixture
+def search(tmp_path):
+    path = tmp_path / "two.toml"
+    path.write_text(SEARCH, encoding="utf-8")
+    return str(path)
+
+
+def test_a_search_trains_compares_and_is_not_made_twice(search, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(omniglot.INVENTED, "background", (2, 20, 2, 11))
+    output = tmp_path / "out"
+    words = ["search", search, "--data", "invented", "--trials", "30", "--device", "cpu", "--output", str(output)]
+    assert main(words) == 0
+    printed = capsys.readouterr().out
+    rows = json.loads((output / "summary.json").read_text())
+    assert [row["name"] for row in rows] == ["control", "finer"]
+    for row in rows:
+        low, high = row["validation"]["interval"]
+        assert low <= row["validation"]["accuracy"] <= high
+        assert row["validation"]["trials"] == 30
+        assert row["images"] == 8
+    assert "p_of_difference" not in rows[0]
+    assert 0 < rows[1]["p_of_difference"] <= 1
+    assert f"| a finer pen | {rows[1]['validation']['accuracy']:.2%} |" in printed
+    written = (output / "finer" / "summary.json").stat().st_mtime_ns
+    assert main(words) == 0
+    assert (output / "finer" / "summary.json").stat().st_mtime_ns == written
+    with open(search, "a") as file:
+        file.write("pen_share = 0.1\n")  # outside the inline table: a field that the config has not
+    assert main(words) == 1
+    assert "pen_share" in capsys.readouterr().err
+
+
+def test_a_run_by_another_config_is_not_taken_for_this_one(search, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(omniglot.INVENTED, "background", (2, 20, 2, 11))
+    words = ["search", search, "--data", "invented", "--trials", "5", "--device", "cpu", "--only", "control"]
+    assert main([*words, "--output", str(tmp_path / "out")]) == 0
+    changed = tmp_path / "changed.toml"
+    changed.write_text(SEARCH.replace("characters = 4", "characters = 5"), encoding="utf-8")
+    words[1] = str(changed)
+    assert main([*words, "--output", str(tmp_path / "out")]) == 1
+    assert "holds a run by another config" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", search_names())
+def test_the_searches_of_the_package_fit_together(name):
+    changes = load_search(name)
+    assert len({change.name for change in changes}) == len(changes) > 1
+    assert all(change.says for change in changes)
+
+
+def test_rivals_embed_as_many_images_as_the_recipe_they_are_compared_with():
+    for name in ("rivals", "minimal_splits"):
+        images = [change.config.steps * change.config.images_a_step for change in load_search(name)]
+        assert all(0.99 * 64_000 < count <= 64_000 for count in images)
+
+
+def test_changes_of_a_table_leave_its_other_entries_alone():
+    assert merged({"a": {"x": 1, "y": 2}, "b": 3}, {"a": {"y": 4}, "c": 5}) == {"a": {"x": 1, "y": 4}, "b": 3, "c": 5}
+
+
+def test_each_seed_makes_a_run_of_its_own():
+    config = load_recipe("modern")
+    changes = [Change("one", "one", config), Change("two", "two", config), Change("three", "three", config)]
+    chosen = chosen_changes(changes, ["three"], [4, 5])
+    assert [(c.name, c.config.seed) for c in chosen] == [("one-4", 4), ("one-5", 5), ("three-4", 4), ("three-5", 5)]
+    with pytest.raises(SearchError, match="lists no four; there are one, two, three"):
+        chosen_changes(changes, ["four"], None)
+
+
+def test_the_table_tells_who_differs_from_the_first():
+    def row(name, won, hold_out):
+        return {
+            "says": name,
+            "config": {"hold_out": hold_out},
+            "won": torch.tensor(won),
+            "validation": {"accuracy": sum(won) / len(won), "interval": [0.1, 0.9], "trials": len(won)},
+        }
+
+    first = row("first", [True] * 2 + [False] * 8, ["A"])
+    better = row("better", [True] * 10, ["A"])
+    elsewhere = row("elsewhere", [True] * 10, ["B"])
+    rows = [compared(each, first) for each in (first, better, elsewhere)]
+    assert rows[1]["p_of_difference"] == 2 / 2**8  # eight differ, all one way
+    assert "p_of_difference" not in rows[2]
+    assert "won" not in rows[1]
+    assert markdown(rows).splitlines()[3] == "| better | 100.00% | 10.0% to 90.0% | 0.0078 |"
+
+
+@pytest.mark.parametrize(
+    "text, sentence",
+    [
+        ("steps = 1", "lists no changes"),
+        ("changes = 3", "lists no changes"),
+        ("[changes.a", "cannot be read"),
+        ("stepps = 1\n[changes.a]", "no field stepps"),
+        ("recipe = 'none'\n[changes.a]", "No recipe is called"),
+    ],
+)
+def test_a_search_that_does_not_fit_is_refused_in_a_sentence(text, sentence, tmp_path, capsys):
+    path = tmp_path / "bad.toml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises((SearchError, RecipeError), match=sentence):
+        load_search(str(path))
+    assert main(["search", str(path), "--output", str(tmp_path / "out")]) == 1
+    assert sentence in capsys.readouterr().err
+
+
+def test_an_unknown_search_names_those_there_are():
+    with pytest.raises(SearchError, match="No search is called 'all'; there are ablations, minimal_splits, rivals"):
+        load_search("all")

@@ -1,0 +1,234 @@
+"""Runs that differ in one thing each, at the same budget: `python -m train search`.
+
+What is chosen is chosen on the held-out background alphabets: all changes answer the same trials there, and a
+difference counts where McNemar's test says so. The evaluation set is looked at only with --report-evaluation.
+"""
+
+import argparse
+import json
+import sys
+import tomllib
+from dataclasses import dataclass, replace
+from importlib import resources
+from pathlib import Path
+
+import torch
+from jaxtyping import Bool
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from siamese.checkpoint import CheckpointError
+from siamese.drawings import Drawings
+from siamese.episodes import EpisodeError, sample_trials
+from siamese.hub import HubError
+from siamese.network import SiameseNetwork
+from siamese.omniglot import OmniglotError, lake_runs, load_drawings
+from siamese.recognizer import usable_device
+from train.config import RecipeError, TrainConfig, config_from, load_recipe
+from train.evaluate import embed_drawings, generator_for, one_shot_accuracy, paired_test
+from train.fit import TrainingError, fit
+from train.run import begin, with_held_out
+from train.state import StateError, has_state
+
+SUMMARY = "summary.json"
+WON = "won.safetensors"
+TRIALS_SEED = 20153
+REFUSALS = (CheckpointError, EpisodeError, HubError, OmniglotError, RecipeError, StateError, TrainingError)
+
+
+class SearchError(ValueError):
+    """A search that cannot be made; the message is one sentence."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """One row of a search."""
+
+    name: str
+    says: str
+    """What is changed, in the words of the table."""
+    config: TrainConfig
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.description = "Train one run for each change that a search file lists, and compare them trial by trial."
+    add = parser.add_argument
+    add("search", help=f"one of {', '.join(search_names())}, or a TOML file")
+    add("--output", metavar="DIR", type=Path, required=True, help="a folder for each run, and the tables")
+    add("--init", metavar="CHECKPOINT", help="every run begins with these weights (default: drawn at random)")
+    add("--only", metavar="NAME", nargs="+", help="these changes; the first that the file lists is always made")
+    add("--seeds", metavar="SEED", type=int, nargs="+", help="repeat every run with each of these seeds")
+    add("--data", metavar="SOURCE", help="folder, Hub id or 'invented' (default: $OMNIGLOT_DATA, else the archives)")
+    add("--trials", type=int, default=10_000, help="20-way trials in held-out alphabets (default: 10000)")
+    add(
+        "--report-evaluation", action="store_true", help="add the evaluation set and Lake's runs: not to choose by"
+    )
+    add("--device", help="cpu or cuda (default: cuda where present)")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Make the runs that are missing, print the table; 0, or 1 after one sentence on standard error."""
+    try:
+        if arguments.trials < 1:
+            raise SearchError("--trials must be at least 1.")
+        device = usable_device(arguments.device)
+        changes = chosen_changes(load_search(arguments.search), arguments.only, arguments.seeds)
+        drawings = load_drawings("background", arguments.data)
+        evaluation = load_drawings("evaluation", arguments.data) if arguments.report_evaluation else None
+        rows = []
+        for change in changes:
+            change = replace(change, config=with_held_out(change.config, drawings.alphabet_names))
+            folder = arguments.output / change.name
+            if not (folder / SUMMARY).is_file():
+                make_run(change, folder, drawings, evaluation, arguments, device)
+            rows.append(read_row(folder, change))
+            print(f"{change.name}: {rows[-1]['validation']['accuracy']:.2%}", flush=True)
+        rows = [compared(row, rows[0]) for row in rows]
+        write_json(rows, arguments.output / SUMMARY)
+        print(markdown(rows))
+    except (*REFUSALS, ValueError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"{error.filename or 'The search'} cannot be written: {error.strerror or error}.", file=sys.stderr)
+        return 1
+    return 0
+
+
+def search_names() -> list[str]:
+    return sorted(Path(entry.name).stem for entry in resources.files("train.searches").iterdir())
+
+
+def load_search(name: str) -> list[Change]:
+    """The changes of a search file, in its order; raises SearchError or RecipeError.
+
+    Entries outside `changes` hold for every run; `images` there stands for the steps that embed so many.
+    """
+    path = Path(name)
+    try:
+        if path.suffix == ".toml":
+            table = tomllib.loads(path.read_text(encoding="utf-8"))
+        elif name in search_names():
+            table = tomllib.loads((resources.files("train.searches") / f"{name}.toml").read_text(encoding="utf-8"))
+        else:
+            raise SearchError(f"No search is called {name!r}; there are {', '.join(search_names())}.")
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SearchError(f"The search {name} cannot be read: {error}.") from error
+    changes = table.pop("changes", None)
+    if not isinstance(changes, dict) or not changes or not all(isinstance(entry, dict) for entry in changes.values()):
+        raise SearchError(f"The search {name} lists no changes: [changes.NAME].")
+    return [Change(key, str(entry.pop("says", key)), changed(table, entry)) for key, entry in changes.items()]
+
+
+def changed(common: dict, entry: dict) -> TrainConfig:
+    """The config of one row; raises RecipeError."""
+    table = merged(common, entry)
+    images = table.pop("images", None)
+    config = config_from(merged(load_recipe(table.pop("recipe", "modern")).as_dict(), table))
+    if images is None:
+        return config
+    return config_from(config.as_dict() | {"steps": max(1, images // config.images_a_step)})
+
+
+def merged(table: dict, changes: dict) -> dict:
+    """`table` with the entries of `changes`, tables within it entry by entry."""
+    both = dict(table)
+    for key, value in changes.items():
+        both[key] = merged(both[key], value) if isinstance(value, dict) and isinstance(both.get(key), dict) else value
+    return both
+
+
+def chosen_changes(changes: list[Change], only: list[str] | None, seeds: list[int] | None) -> list[Change]:
+    """The first change, which the others are compared with, and those that are asked for, with each seed."""
+    names = [change.name for change in changes]
+    unknown = sorted(set(only or ()) - set(names))
+    if unknown:
+        raise SearchError(f"The search lists no {', '.join(unknown)}; there are {', '.join(names)}.")
+    wanted = [change for change in changes if only is None or change.name in only or change is changes[0]]
+    if seeds is None:
+        return wanted
+    return [
+        Change(f"{change.name}-{seed}", change.says, config_from(change.config.as_dict() | {"seed": seed}))
+        for change in wanted
+        for seed in seeds
+    ]
+
+
+def make_run(
+    change: Change,
+    folder: Path,
+    drawings: Drawings,
+    evaluation: Drawings | None,
+    arguments: argparse.Namespace,
+    device: torch.device,
+) -> None:
+    """Train, or go on with what was cut off, then answer the trials; the summary is written last."""
+    folder.mkdir(parents=True, exist_ok=True)
+    network = begin(change.config, drawings, arguments.init)
+    outcome = fit(network, drawings, change.config, folder, device, resume=has_state(folder))
+    if not outcome.finished:
+        raise SearchError(f"{change.name} was stopped at step {outcome.steps}; the same command goes on from there.")
+    summary = {"says": change.says, "config": change.config.as_dict(), "images": outcome.images}
+    held = drawings.of_alphabets(set(change.config.hold_out))
+    summary["validation"], won = one_shot(network, held, change.config, arguments.trials, device)
+    if evaluation is not None:
+        summary["evaluation"], _ = one_shot(network, evaluation, change.config, arguments.trials, device)
+        summary["lake_runs"], _ = one_shot(network, evaluation, change.config, None, device)
+    save_file({"won": won}, folder / WON)
+    write_json(summary, folder / SUMMARY)
+
+
+def one_shot(
+    network: SiameseNetwork, drawings: Drawings, config: TrainConfig, trials: int | None, device: torch.device
+) -> tuple[dict, Bool[Tensor, " trials"]]:
+    """20-way trials within alphabets, the same for every network, or Lake's runs for None: entry and trials won."""
+    if trials is None:
+        drawn = lake_runs(drawings)
+    else:
+        drawn = sample_trials(drawings, 20, trials, generator_for(TRIALS_SEED, "search"), within_alphabet=True)
+    embeddings = embed_drawings(network, drawings.prepared(config.preparation), device)
+    accuracy, interval, won = one_shot_accuracy(network, embeddings, drawn)
+    return {"accuracy": accuracy, "interval": interval, "trials": len(won)}, won
+
+
+def read_row(folder: Path, change: Change) -> dict:
+    """A finished run; raises SearchError where it was made by another config or is damaged."""
+    try:
+        row = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
+        row |= {"name": change.name, "won": load_file(folder / WON)["won"]}
+        config = config_from(row["config"])
+    except (OSError, KeyError, TypeError, ValueError, SafetensorError) as error:
+        raise SearchError(f"{folder} holds no run that can be read ({error}); remove it to make it again.") from error
+    if config != change.config:
+        raise SearchError(f"{folder} holds a run by another config; choose another --output or remove it.")
+    return row
+
+
+def compared(row: dict, first: dict) -> dict:
+    """The row without its trials, and its p against the first row's where both answered the same."""
+    entry = {key: value for key, value in row.items() if key not in ("won", "config")}
+    if row is not first and row["config"]["hold_out"] == first["config"]["hold_out"]:
+        entry["p_of_difference"] = paired_test(first["won"], row["won"])
+    return entry
+
+
+def markdown(rows: list[dict]) -> str:
+    """The table for the README."""
+    extra = "evaluation" in rows[0]
+    head = ["change", "held-out alphabets", "95 % interval", "p"] + (["evaluation set", "Lake's runs"] if extra else [])
+    lines = ["| " + " | ".join(head) + " |", "| --- |" + " --- |" * (len(head) - 1)]
+    for row in rows:
+        low, high = row["validation"]["interval"]
+        p = f"{row['p_of_difference']:.2g}" if "p_of_difference" in row else ""
+        cells = [row["says"], f"{row['validation']['accuracy']:.2%}", f"{low:.1%} to {high:.1%}", p]
+        if extra:
+            cells += [f"{row[part]['accuracy']:.2%}" for part in ("evaluation", "lake_runs")]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def write_json(value: dict | list, path: Path) -> None:
+    temporary = path.with_name(f"{path.name}.part")
+    temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    temporary.replace(path)
