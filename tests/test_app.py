@@ -2,6 +2,7 @@
 
 import json
 import re
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -122,10 +123,26 @@ def test_files_of_the_server_cannot_be_named(app_address):
         assert httpx.get(f"{app_address}/gradio_api/file={path}").status_code in {403, 404}
 
 
-def test_addresses_inside_are_not_fetched_on_a_visitors_word(app_address):
-    for url in (f"{app_address}/config", "http://127.0.0.1:1/", "http://169.254.169.254/", "http://[::1]/"):
-        answer = called(app_address, "compare", [{"path": url, "meta": META}, {"path": url, "meta": META}])
-        assert answer.startswith("event: error")
+@pytest.mark.parametrize("key", ["path", "url"])
+@pytest.mark.parametrize("place", ["file", "redirect", "value"])
+def test_no_address_is_fetched_on_a_visitors_word(app_address, place, key):
+    """Neither one that lies inside nor one that redirects there: nobody ever knocks at this listener."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        listener.settimeout(0.2)
+        here = f"http://127.0.0.1:{listener.getsockname()[1]}/a.png"
+        for address in (here, here.replace("127.0.0.1", "localhost"), here.replace("127.0.0.1", "127.0.0.1.nip.io")):
+            if place == "redirect":
+                for form in ("file", "proxy"):
+                    assert httpx.get(f"{app_address}/gradio_api/{form}={address}").status_code == 404
+                continue
+            payload = {"path": "", "meta": META} | {key: address}
+            data = [payload, payload] if place == "file" else [payload, payload, payload]
+            answer = called(app_address, "compare" if place == "file" else "new_challenge", data)
+            assert answer.startswith("event: error")
+        with pytest.raises(TimeoutError):
+            listener.accept()
 
 
 def test_a_request_is_bounded(app_address):
@@ -133,6 +150,112 @@ def test_a_request_is_bounded(app_address):
     assert httpx.post(f"{app_address}/gradio_api/upload", files={"files": ("a.png", big)}).status_code == 413
     many = called(app_address, "verify", [[{"path": "/nothing.png"}] * 500, {"path": "/nothing.png"}])
     assert "500 came" in many
+
+
+def test_a_body_is_cut_off_while_it_streams_in(app_address):
+    """Without a length that could be refused at once, and before there is a file that nobody would delete."""
+    before = {path for path in upload_folder(app_address).rglob("*") if path.is_file()}
+
+    def endless():
+        yield b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.png"\r\n\r\n'
+        for _ in range(40):
+            yield bytes(1 << 20)
+
+    headers = {"content-type": "multipart/form-data; boundary=x"}
+    try:
+        status = httpx.post(f"{app_address}/gradio_api/upload", content=endless(), headers=headers).status_code
+    except httpx.TransportError:  # the server hung up while more was being sent
+        status = 413
+    assert status == 413
+    assert {path for path in upload_folder(app_address).rglob("*") if path.is_file()} == before
+
+
+def upload_folder(address: str) -> Path:
+    (path,) = httpx.post(f"{address}/gradio_api/upload", files={"files": ("a.png", b"anything")}).json()
+    return Path(path).parent.parent
+
+
+def test_a_call_brings_less_than_an_upload(app_address):
+    picture = "data:image/png;base64," + "A" * (13 << 20)
+    for place, body in (
+        ("call/compare", {"data": [{"url": picture}, {"url": picture}]}),
+        ("queue/join", {"fn_index": 0, "session_hash": "a", "data": [{"url": picture}, None]}),
+    ):
+        assert httpx.post(f"{app_address}/gradio_api/{place}", json=body, timeout=60).status_code == 413
+
+
+@pytest.mark.parametrize(
+    ("method", "place"),
+    [
+        ("POST", "run/compare"),  # past the queue
+        ("POST", "api/compare"),
+        ("GET", "deep_link?session_hash=test"),  # what a visitor sent, kept for a link
+        ("POST", "process_recording"),
+        ("GET", "upload_progress?upload_id=1"),
+        ("GET", "proxy=https://example.org/"),
+        ("GET", "file=https://example.org/"),
+        ("GET", "file=/etc/passwd"),
+        ("GET", "stream/test/0/1/playlist.m3u8"),
+        ("POST", "vibe-edit"),
+        ("GET", "custom_component/1/client/component/index.js"),
+        ("GET", "run-history/records"),
+        ("GET", "dev/reload"),
+    ],
+)
+def test_what_the_app_does_not_use_is_closed(app_address, method, place):
+    response = httpx.request(
+        method, f"{app_address}/gradio_api/{place}", json={"data": []} if method == "POST" else None
+    )
+    assert (response.status_code, response.json()) == (404, {"detail": "This app has nothing here."})
+
+
+def test_another_visitors_picture_cannot_be_had(app_address):
+    """Not even by somebody who knows the picture, and with it the path, which is a hash of it."""
+    (path,) = httpx.post(f"{app_address}/gradio_api/upload", files={"files": ("mine.png", b"a signature")}).json()
+    assert Path(path).read_bytes() == b"a signature"
+    for place in (f"file={path}", f"file/{path}", f"proxy={app_address}/gradio_api/file={path}", path):
+        assert httpx.get(f"{app_address}/gradio_api/{place}").status_code == 404
+
+
+def test_files_are_taken_at_one_place_only(app_address):
+    for place in ("component_server", "component_server/", "queue/join", "call/compare"):
+        files = {"file": ("a.png", b"anything")}
+        assert httpx.post(f"{app_address}/gradio_api/{place}", files=files).status_code == 415
+
+
+def test_functions_that_are_on_no_list_cannot_be_called(app_address):
+    components = {one["id"]: one["props"] for one in httpx.get(f"{app_address}/config").json()["components"]}
+    with_functions = {number: props["server_fns"] for number, props in components.items() if props.get("server_fns")}
+    first = next(iter(with_functions))
+    for number, name in (
+        (first, "preprocess"),
+        (first, "get_config"),
+        (first, "__class__"),
+        (first, "no_such"),
+        (next(number for number in components if number not in with_functions), "challenge_deal"),
+    ):
+        body = {"session_hash": "test", "component_id": number, "fn_name": name, "data": {}}
+        assert httpx.post(f"{app_address}/gradio_api/component_server", json=body).status_code == 404
+
+
+def test_numbers_and_choices_are_checked_past_the_components(app_address):
+    """Gradio lets values beyond a component's range, and of another kind, through to the function."""
+    for data, words in (
+        ([10**6, "invented", ""], "n_way must be one of"),
+        (["10", "invented", ""], "n_way must be one of"),
+        ([[5], "invented", ""], "n_way must be one of"),
+        ([5, {"a": 1}, ""], "data must be one of"),
+        ([5, "invented", 7], "no challenge"),
+        ([5, "invented", "5i-" + "a" * 1_000_000], "no challenge"),
+    ):
+        answer = called(app_address, "new_challenge", data)
+        assert answer.startswith("event: error")
+        assert words in answer
+
+
+def test_a_data_url_of_a_program_is_bounded_like_a_file(app_address):
+    answer = called(app_address, "compare", [{"url": "data:image/png;base64," + "A" * (11 << 20)}, None])
+    assert "larger than 8 MB" in answer
 
 
 def test_the_page_gives_no_answer_away_and_asks_no_other_host(app_address):

@@ -1,12 +1,16 @@
+import asyncio
 import base64
 import io
 import math
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from PIL import Image, ImageDraw
 
 from siamese.ui import door
 from siamese.ui.door import Refusal
+from siamese.ui.limits import BUSY
 
 
 def drawn(size: int = 60) -> Image.Image:
@@ -83,6 +87,16 @@ def test_names_are_tidied():
             door.name(wrong, "It")
 
 
+def asked(answers: list) -> list:
+    """What these calls come to when they are under way at the same time."""
+
+    async def together():
+        return await asyncio.gather(*answers)
+
+    with ThreadPoolExecutor(1) as thread:  # a browser test may have left its event loop in this one
+        return thread.submit(asyncio.run, together()).result()
+
+
 def test_the_page_is_answered_with_a_sentence_and_never_with_a_traceback(caplog):
     @door.for_page
     def answer(asked):
@@ -90,11 +104,28 @@ def test_the_page_is_answered_with_a_sentence_and_never_with_a_traceback(caplog)
             raise KeyError("/secret/path")
         raise Refusal("No.")
 
-    assert answer({}) == {"error": "No."}
-    assert answer(None) == {"error": "No."}
-    assert "understand" in answer([1])["error"]
-    assert answer({"fail": True}) == {"error": "Something went wrong on the server; please try again."}
+    said = asked([answer({}), answer(None), answer([1]), answer({"fail": True})])
+    assert said[:2] == [{"error": "No."}] * 2
+    assert "understand" in said[2]["error"]
+    assert said[3] == {"error": "Something went wrong on the server; please try again."}
     assert "answer failed" in caplog.text
+
+
+def test_beyond_the_bound_a_visitor_is_told_and_everybody_else_is_served(monkeypatch):
+    monkeypatch.setattr(door, "_turnstile", door.Turnstile(door.AT_ONCE + 2))  # so that two wait for a thread
+    come = threading.Barrier(door.AT_ONCE, timeout=60)
+
+    @door.for_page
+    def answer(asked):
+        if asked["number"] < door.AT_ONCE:
+            come.wait()  # all threads are taken until all have come
+        return {"number": asked["number"]}
+
+    said = asked([answer({"number": number}) for number in range(door.AT_ONCE + 5)])
+    served, told = said[: door.AT_ONCE + 2], said[door.AT_ONCE + 2 :]
+    assert served == [{"number": number} for number in range(door.AT_ONCE + 2)]
+    assert told == [{"error": BUSY}] * 3
+    assert asked([answer({"number": 99})]) == [{"number": 99}]
 
 
 def test_the_turnstile_refuses_instead_of_queueing():

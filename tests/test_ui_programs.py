@@ -1,10 +1,14 @@
+import asyncio
 import base64
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from siamese.ui import programs
 from siamese.ui.door import Refusal
-from siamese.ui.programs import brought_bytes, forget, several
+from siamese.ui.programs import as_sent, brought_bytes, forget, several
+
+FILE = {"meta": {"_type": "gradio.FileData"}}
 
 
 @pytest.fixture
@@ -60,3 +64,25 @@ def test_signatures_are_forgotten_and_nothing_else(uploads, tmp_path):
     forget([{"path": str(mine)}, {"path": str(other)}, None, {"path": 3}])
     assert not mine.exists()
     assert other.exists()
+
+
+def test_gradio_fetches_and_copies_nothing_before_an_endpoint_has_seen_it(monkeypatch):
+    """What it would do with an address in a FileData of any input, redirects and all, is put out of its hands."""
+    import gradio as gr
+    from gradio import processing_utils
+
+    def fetch(*_given, **_named):
+        raise AssertionError("fetched")
+
+    monkeypatch.setattr(processing_utils, "async_ssrf_protected_get", fetch)
+    monkeypatch.setattr(processing_utils, "save_file_to_cache", fetch)
+    with ThreadPoolExecutor(1) as thread:
+        for kind in (gr.Image, gr.File, gr.Number, gr.Textbox):
+            left = as_sent(kind(visible=False, render=False))
+            for place in ("http://example.org/a.png", "/etc/passwd"):
+                work = processing_utils.async_move_files_to_cache({"path": place, **FILE}, left)
+                assert thread.submit(asyncio.run, work).result()["path"] == place
+        plain = gr.Image(visible=False, render=False)
+        work = processing_utils.async_move_files_to_cache({"path": "http://example.org/a.png", **FILE}, plain)
+        with pytest.raises(AssertionError, match="fetched"):
+            thread.submit(asyncio.run, work).result()

@@ -1,12 +1,15 @@
 """What comes from a visitor: checked here, refused with one sentence, never trusted further in."""
 
+import asyncio
 import base64
 import binascii
+import contextvars
 import functools
 import logging
 import re
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 from jaxtyping import Float
@@ -15,9 +18,11 @@ from torch import Tensor
 
 from siamese.images import ImageError, open_image
 from siamese.ink import find_ink
+from siamese.ui.limits import BUSY
 
 MAX_PICTURE_BYTES = 8 << 20  # of one data URL, decoded; the page scales photographs down before it sends them
-MAX_WAITING = 48  # calls from pages that may be under way at one moment
+MAX_WAITING = 48  # calls from pages that may be under way at one moment, those included that are
+AT_ONCE = 8  # answered now; the others wait outside the threads that Gradio serves everything else with
 DATA_URL = re.compile(r"data:[\w.+-]{1,40}/[\w.+-]{1,60};base64,")
 CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f\u202a-\u202e\u2066-\u2069]")
 
@@ -38,7 +43,7 @@ class Turnstile:
     def enter(self) -> Iterator[None]:
         """Raises Refusal where every place is taken."""
         if not self._places.acquire(blocking=False):
-            raise Refusal("Too many people are playing at this moment; please try again in a few seconds.")
+            raise Refusal(BUSY)
         try:
             yield
         finally:
@@ -46,21 +51,23 @@ class Turnstile:
 
 
 _turnstile = Turnstile(MAX_WAITING)
+_desk = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="page")
 
 
-def for_page(answer: Callable[[dict], dict]) -> Callable[[dict], dict]:
+def for_page(answer: Callable[[dict], dict]) -> Callable[[object], Awaitable[dict]]:
     """A function that the page may call: takes one JSON object; what it refuses comes back as {"error": sentence}.
 
     Anything unforeseen is logged without what the visitor sent and answered with a sentence that tells nothing.
     """
 
     @functools.wraps(answer)
-    def guarded(payload: object = None) -> dict:
+    async def guarded(payload: object = None) -> dict:
         try:
             if payload is not None and not isinstance(payload, dict):
                 raise Refusal("The page sent something that this app does not understand.")
             with _turnstile.enter():
-                return answer(payload or {})
+                context = contextvars.copy_context()  # Gradio's: the request, by which ZeroGPU counts a quota
+                return await asyncio.get_running_loop().run_in_executor(_desk, context.run, answer, payload or {})
         except (Refusal, ImageError) as refusal:
             return {"error": str(refusal)}
         except Exception:

@@ -8,8 +8,6 @@ from datetime import date
 from importlib.util import find_spec
 from typing import Any
 
-os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when gradio is imported
-
 import gradio as gr
 from gradio.themes import Base
 from starlette.middleware import Middleware
@@ -17,13 +15,12 @@ from starlette.middleware import Middleware
 from siamese.drawings import Drawings
 from siamese.recognizer import Recognizer
 from siamese.ui import about, challenge, compare, own_classes, programs, verify
-from siamese.ui.limits import BodyLimit
+from siamese.ui.limits import UPLOAD_LIFE_S, BodyLimit, OpenPlaces, tidy
 from siamese.ui.scripts import script
 
 WAITING_CALLS = 64  # of programs; the next one is told that the queue is full
 CALLS_AT_ONCE = 4
-SESSIONS = 500
-FILE_LIFE_S = (600, 1800)  # uploads are looked through every ten minutes and dropped after half an hour
+FILE_LIFE_S = (600, UPLOAD_LIFE_S)  # uploads are looked through every ten minutes and dropped after half an hour
 MAX_FILE_BYTES = 32 << 20
 
 log = logging.getLogger("one_look")
@@ -112,7 +109,7 @@ def build_demo(
             with gr.Tab("About", id="about", elem_id="about"):
                 about.build(recognizer)
         programs.build(recognizer, table)
-    demo.queue(max_size=WAITING_CALLS, default_concurrency_limit=CALLS_AT_ONCE)
+    demo.queue(max_size=WAITING_CALLS, default_concurrency_limit=CALLS_AT_ONCE, api_open=False)
     return demo
 
 
@@ -131,7 +128,11 @@ def launch_settings() -> dict[str, Any]:
         "pwa": False,
         "ssr_mode": False,
         "max_file_size": MAX_FILE_BYTES,
-        "state_session_capacity": SESSIONS,
         "mcp_server": find_spec("mcp") is not None,
-        "app_kwargs": {"middleware": [Middleware(BodyLimit)], "docs_url": None, "redoc_url": None},
+        "app_kwargs": {
+            "middleware": [Middleware(OpenPlaces), Middleware(BodyLimit)],
+            "lifespan": tidy,
+            "docs_url": None,
+            "redoc_url": None,
+        },
     }

@@ -64,9 +64,15 @@ def as_sent(component: Component, schema: dict[str, Any] | None = None) -> Compo
     """
     component.preprocess = lambda payload: payload
     component.data_model = None  # checked in the endpoint, where a refusal is a sentence
+    component.async_move_resource_to_block_cache = _left_where_it_is
     if schema is not None:
         component.api_info = lambda: schema
     return component
+
+
+async def _left_where_it_is(path: Any) -> str:
+    """Gradio would fetch an address, and copy a file, before the endpoint has seen it."""
+    return str(path)
 
 
 def for_programs(answer: Callable[..., dict]) -> Callable[..., dict]:
