@@ -1,7 +1,9 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
-from siamese.drawings import pack_bits, unpack_bits
+from siamese.drawings import joined, pack_bits, unpack_bits
 from siamese.preparation import Preparation, ink_box
 
 
@@ -26,6 +28,17 @@ def test_of_alphabets_keeps_whole_alphabets_and_their_index(drawings):
 def test_an_alphabet_that_is_not_here_is_named(drawings):
     with pytest.raises(ValueError, match="No alphabet is called Klingon"):
         drawings.of_alphabets({"Klingon", drawings.alphabet_names[0]})
+
+
+def test_joined_drawings_keep_their_names_and_numbers_apart(drawings):
+    others = replace(drawings, alphabet_names=tuple(f"new {name}" for name in drawings.alphabet_names))
+    both = joined(drawings, others.take(torch.arange(24, 72)))
+    assert torch.equal(both.ink, torch.cat([drawings.ink, drawings.ink[24:]]))
+    assert both.alphabet.unique().tolist() == [0, 1, 2, 4, 5]
+    assert both.alphabet_names[4] == f"new {drawings.alphabet_names[1]}"
+    assert len(both.character.unique()) == len(drawings.character.unique()) + len(others.character[24:].unique())
+    with pytest.raises(ValueError, match=f"alphabet called .*{drawings.alphabet_names[0]}"):
+        joined(drawings, drawings)
 
 
 def test_packed_bits_come_back(drawings):

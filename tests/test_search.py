@@ -1,6 +1,7 @@
 """`python -m train search`: runs that differ in one thing, compared trial by trial."""
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -53,7 +54,7 @@ def test_a_search_trains_compares_and_is_not_made_twice(search, tmp_path, monkey
     written = (output / "finer" / "summary.json").stat().st_mtime_ns
     assert main(words) == 0
     assert (output / "finer" / "summary.json").stat().st_mtime_ns == written
-    with open(search, "a") as file:
+    with Path(search).open("a") as file:
         file.write("pen_share = 0.1\n")  # outside the inline table: a field that the config has not
     assert main(words) == 1
     assert "pen_share" in capsys.readouterr().err
@@ -116,7 +117,7 @@ def test_the_table_tells_who_differs_from_the_first():
 
 
 @pytest.mark.parametrize(
-    "text, sentence",
+    ("text", "sentence"),
     [
         ("steps = 1", "lists no changes"),
         ("changes = 3", "lists no changes"),

@@ -117,7 +117,15 @@ class TrainConfig:
         for name in ("steps", "characters", "validate_every", "validation_trials", "pairs", "decay_every"):
             if getattr(self, name) < 1:
                 raise RecipeError(f"{name} is {getattr(self, name)}, must be at least 1.")
-        for name in ("invented_alphabets", "copies", "patience", "warmup_steps", "weight_decay", "margin", "validation_drawers"):
+        for name in (
+            "invented_alphabets",
+            "copies",
+            "patience",
+            "warmup_steps",
+            "weight_decay",
+            "margin",
+            "validation_drawers",
+        ):
             if getattr(self, name) < 0:
                 raise RecipeError(f"{name} is {getattr(self, name)}, must not be negative.")
         if not 0 <= self.label_smoothing < 0.5:
