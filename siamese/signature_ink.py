@@ -4,17 +4,39 @@ import math
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Float32, Int64, UInt8
 from PIL import Image
 from torch import Tensor
 
 from siamese.images import ImageError, Source, open_image
-from siamese.ink import find_ink
-from siamese.preparation import SIGNATURE, Preparation, ink_box, prepare_ink
+from siamese.ink import connected
+from siamese.preparation import SIGNATURE, Preparation, prepare_ink
 
+WORKING_PX = 800  # longer side at which ink is found: a pen then has 2 to 6 px
+CLOSE_UP = 0.5  # share of that side below which the signature is looked at again, from nearer
+CLOSE_UP_MARGIN = 0.2  # around it, in shares of its extent
+GROUND_PX = 200  # longer side at which the ground is estimated
+STROKE_SHARE = 0.2  # of the longer side: what is narrower may be ink, what is wider is ground or shadow
+DARK_GROUND = 0.35  # of the lightest ground; below that, noise would pass for ink
+LEAST_DEPTH = 0.05  # share of the light that ink must swallow
+NOISES = 5.0  # standard deviations of the paper by which ink stands out
+FULL, FAINT = 0.5, 0.22  # of the depth of full ink: what must reach the first, and goes on down to the second
+EDGE = 0.45  # of the depth of the stroke: where it ends
+BINS = 512  # of depth
+LINE_PX = 160  # longer side at which ruled lines are looked for
+LINE_SLOPE = 0.18  # of a ruled line, at most
+LINE_COVER = 0.8  # share of the way from rim to rim that a ruled line darkens
+LINE_RISE = 0.004  # standard deviation of a ruled line from a parabola, in shares of its length
+RIM_SHARE = 0.5  # of the area of a spot: one whose contact with the rim, squared, is more lies along it
+SPECK = 0.6  # of the square of the pen's width: what is smaller was not made by the pen
+FAR = 0.25  # of the extent of the signature: a small spot so far from the rest is not part of it
+SMALL = 0.02  # of the area of the ink
 ISOLATED_PX = 400  # longer side of the ink that comes out: a pen then has 3 to 8 px
 LEVEL_DEG = 10.0  # a larger slope is the writer's, not the paper's
 NO_INK = "No signature was found in the image; please bring one that stands out more."
+
+Values = Float32[np.ndarray, "height width"]
+Mask = Bool[np.ndarray, "height width"]
 
 
 def isolate_signature(grey: Image.Image) -> Float[Tensor, "height width"]:
@@ -24,11 +46,16 @@ def isolate_signature(grey: Image.Image) -> Float[Tensor, "height width"]:
 
     Raises ImageError where there is no ink.
     """
-    ink = find_ink(grey)
-    box = ink_box(ink)
+    ink = _find(grey)
+    box = _box(ink)
     if box is None:
         raise ImageError(NO_INK)
-    top, left, bottom, right = box
+    left, top, right, bottom = box
+    if max(grey.size) > max(ink.shape) and max(right - left, bottom - top) < CLOSE_UP * max(ink.shape):
+        closer = _find(_surroundings(grey, box, max(grey.size) / max(ink.shape)))
+        closer_box = _box(closer)
+        if closer_box is not None:
+            ink, (left, top, right, bottom) = closer, closer_box
     cropped = ink[top:bottom, left:right]
     return _levelled(cropped, -_slope_deg(cropped))
 
@@ -51,11 +78,265 @@ def load_signature_ink(source: Source | object, preparation: Preparation = SIGNA
     return prepare_signature(open_image(source), preparation)
 
 
-def _slope_deg(ink: Float[Tensor, "height width"]) -> float:
+# Finding.
+
+
+def _find(grey: Image.Image) -> Mask:
+    """Ink true on paper false; the longer side at most WORKING_PX."""
+    if max(grey.size) > WORKING_PX:
+        grey = grey.copy()
+        grey.thumbnail((WORKING_PX, WORKING_PX), Image.Resampling.BOX)
+    depth = _depth(np.asarray(grey))
+    faintest, full = _levels(depth)
+    if full <= 0:
+        return np.zeros(depth.shape, dtype=bool)
+    dark = depth > faintest
+    lined = _without_lines(dark)
+    pen = _pen_width(lined & (depth > FULL * full))
+    deepest = _spread(depth, round(pen))
+    return _without_dirt(lined & (depth > EDGE * deepest), depth > FULL * full)
+
+
+def _surroundings(grey: Image.Image, box: tuple[int, int, int, int], scale: float) -> Image.Image:
+    """The part of an image around a box that was found at 1 / `scale` of its size."""
+    left, top, right, bottom = box
+    margin = CLOSE_UP_MARGIN * max(right - left, bottom - top)
+    low = [max(0, round((at - margin) * scale)) for at in (left, top)]
+    high = [min(side, round((at + margin) * scale)) for side, at in zip(grey.size, (right, bottom), strict=True)]
+    return grey.crop((*low, *high))
+
+
+def _depth(values: UInt8[np.ndarray, "height width"]) -> Values:
+    """The share of the light that the ink swallows, slightly blurred; about 0 for the paper, however it is lit."""
+    light = values.astype(np.float32) / 255
+    picture = Image.fromarray(values).reduce(max(1, round(max(values.shape) / GROUND_PX)))
+    coarse = np.asarray(picture, dtype=np.float32) / 255
+    reach = round(max(coarse.shape) * STROKE_SHARE / 2)
+    ground = _blurred(-_spread(-_spread(coarse, reach), reach))  # a closing keeps the edge of a shadow
+    ground = ground.clip(min=DARK_GROUND * float(ground.max()))
+    spread = Image.fromarray(ground).resize(values.shape[::-1], Image.Resampling.BILINEAR)
+    return 1 - _blurred(light) / np.asarray(spread)
+
+
+def _levels(depth: Values) -> tuple[float, float]:
+    """The depth above which there may be ink, and that of full ink; the latter is 0 where there is none."""
+    bins = 512
+    counts = np.bincount(
+        ((depth.reshape(-1) + 0.25) * (bins / 1.25)).astype(np.int64).clip(0, bins - 1), minlength=bins
+    )
+    middles = (np.arange(bins) + 0.5) * (1.25 / bins) - 0.25
+    total = counts.cumsum()
+    paper = float(middles[np.searchsorted(total, total[-1] / 2)])
+    # ink lies on one side only: the other tells the noise
+    spread = paper - float(middles[np.searchsorted(total, 0.16 * total[-1])])
+    faintest = paper + max(LEAST_DEPTH, NOISES * spread)
+    above = counts * (middles > faintest)
+    if above.sum() == 0:
+        return faintest, 0.0
+    full = float(middles[np.searchsorted(above.cumsum(), 0.7 * above.sum())])
+    return max(faintest, paper + FAINT * (full - paper)), full
+
+
+def _spread(values: Values, reach: int) -> Values:
+    """The largest value up to `reach` pixels away in both directions."""
+    for axis in (0, 1):
+        edges = [(0, 0), (0, 0)]
+        edges[axis] = (reach, reach)
+        padded = np.moveaxis(np.pad(values, edges, mode="edge"), axis, 0)
+        covered = 1  # each value is the largest of so many; doubling them takes few steps for a wide window
+        while covered < 2 * reach + 1:
+            step = min(covered, 2 * reach + 1 - covered)
+            padded = np.maximum(padded[:-step], padded[step:])
+            covered += step
+        values = np.moveaxis(padded, 0, axis)
+    return values
+
+
+def _blurred(values: Values) -> Values:
+    """Weighted 1 2 1 in both directions."""
+    padded = np.pad(values, 1, mode="edge")
+    rows = padded[:-2] + 2 * padded[1:-1] + padded[2:]
+    return (rows[:, :-2] + 2 * rows[:, 1:-1] + rows[:, 2:]) / 16
+
+
+def _pen_width(mask: Mask) -> float:
+    """Width in pixels of a stroke of even width: twice its area over the length of its outline."""
+    # steps along rows and columns count an outline's height and width: over all directions 4 / pi of its length
+    steps = np.count_nonzero(mask[1:] != mask[:-1]) + np.count_nonzero(mask[:, 1:] != mask[:, :-1])
+    return 2 * np.count_nonzero(mask) / max(1.0, steps * math.pi / 4)
+
+
+# Ruled lines, the edges of sheets and boxes.
+
+
+def _without_lines(dark: Mask) -> Mask:
+    """The mask less straight thin lines that run from rim to rim, but with the strokes that cross them."""
+    for transposed in (False, True):
+        turned = dark.T if transposed else dark
+        lines = _lines(turned)
+        if lines:
+            turned = turned.copy()
+            for line in lines:
+                _erase(turned, line)
+            dark = turned.T if transposed else turned
+    return dark
+
+
+def _lines(dark: Mask) -> list[Float[np.ndarray, " width"]]:
+    """For each nearly level line its row in every column."""
+    width = dark.shape[1]
+    if np.count_nonzero(dark.any(0)) < LINE_COVER * width:
+        return []
+    factor = max(1, round(max(dark.shape) / LINE_PX))
+    padded = np.pad(dark, [(0, -side % factor) for side in dark.shape])
+    coarse = padded.reshape(padded.shape[0] // factor, factor, -1, factor).any((1, 3))
+    rows, columns = np.nonzero(coarse)
+    across = coarse.shape[1]
+    slopes = np.arange(-LINE_SLOPE, LINE_SLOPE + 1e-9, 2 / across)
+    reach = math.ceil(LINE_SLOPE * across) + 2
+    offsets = np.floor(rows[None] - slopes[:, None] * (columns - across / 2)[None] + 0.5).astype(np.int64) + reach
+    places = coarse.shape[0] + 2 * reach
+    # each column counts once in a bin: two rows of one column that fall in one bin are the same line
+    held = np.zeros((len(slopes) * places, across), dtype=bool)
+    held[np.arange(len(slopes))[:, None] * places + offsets, columns[None]] = True
+    votes = held.sum(1).reshape(len(slopes), places)
+    lines: list[np.ndarray] = []
+    while len(lines) < 60:
+        best = int(votes.argmax())
+        if votes.flat[best] < 0.5 * across:
+            break
+        slope, offset = slopes[best // places], best % places - reach
+        votes[max(0, best // places - 3) : best // places + 4, max(0, best % places - 2) : best % places + 3] = 0
+        guess = ((offset + slope * (np.arange(width) / factor - across / 2)) + 0.5) * factor
+        line = _fitted(dark, guess, 2.0 * factor)
+        if line is not None and all(np.abs(line - other).max() > 2 for other in lines):
+            lines.append(line)
+    return lines
+
+
+def _fitted(dark: Mask, guess: Float[np.ndarray, " width"], reach: float) -> Float[np.ndarray, " width"] | None:
+    """The parabola through the thin ink near a guess; None where that is not straight or does not reach both rims."""
+    height, width = dark.shape
+    around = np.arange(-math.ceil(reach), math.ceil(reach) + 1)
+    columns = np.arange(width)
+    line = guess
+    for _ in range(3):
+        rows = np.floor(line + 0.5).astype(np.int64)[None] + around[:, None]
+        inside = (rows >= 0) & (rows < height)
+        hits = dark[rows.clip(0, height - 1), columns[None]] & inside
+        count = hits.sum(0)
+        held = (count > 0) & (count < len(around))  # a column full of ink is a stroke that crosses
+        if np.count_nonzero(held) < 8:
+            return None
+        middles = (rows * hits).sum(0)[held] / count[held]
+        usual = np.median(np.abs(middles - line[held])) + 0.5
+        close = np.abs(middles - line[held]) <= 3 * usual
+        if np.count_nonzero(close) < 8:
+            return None
+        curve = np.polynomial.Polynomial.fit(columns[held][close], middles[close], 2)
+        line = curve(columns)
+    rows = np.floor(line + 0.5).astype(np.int64)[None] + np.arange(-1, 2)[:, None]
+    on = (dark[rows.clip(0, height - 1), columns[None]] & (rows >= 0) & (rows < height)).any(0)
+    ends = max(3, round(0.03 * width))
+    straight = np.std((middles - line[held])[close]) <= max(0.75, LINE_RISE * width)
+    if straight and on.mean() >= LINE_COVER and on[:ends].mean() >= 0.5 and on[-ends:].mean() >= 0.5:
+        return line
+    return None
+
+
+def _erase(dark: Mask, line: Float[np.ndarray, " width"]) -> None:
+    """Take a line away where nothing crosses it: where the ink above and below it is no more than its own width."""
+    height, width = dark.shape
+    columns = np.arange(width)
+    middle = np.floor(line + 0.5).astype(np.int64)
+    above, below = np.zeros(width, dtype=np.int64), np.zeros(width, dtype=np.int64)
+    reach = max(4, height // 12)
+    for extent, step in ((above, -1), (below, 1)):
+        going = np.ones(width, dtype=bool)
+        for distance in range(1, reach):
+            rows = middle + step * distance
+            going &= (rows >= 0) & (rows < height) & dark[rows.clip(0, height - 1), columns]
+            # the middle itself may be a pixel beside the ink
+            extent[going] = distance
+    thickness = above + below + 1
+    usual = float(np.median(thickness))
+    for column in np.flatnonzero(thickness <= 1.5 * usual + 1):
+        row = middle[column]
+        dark[max(0, row - above[column] - 1) : row + below[column] + 2, column] = False
+
+
+# Dirt.
+
+
+def _without_dirt(ink: Mask, full: Mask) -> Mask:
+    """The spots that the pen made: neither faint all over, nor along the rim, nor tiny, nor small and far away."""
+    labels, count = (part.numpy() if isinstance(part, Tensor) else part for part in connected(torch.from_numpy(ink)))
+    if count == 0:
+        return ink
+    flat = labels.reshape(-1)
+    area = np.bincount(flat, minlength=count + 1)
+    keep = np.bincount(flat[full.reshape(-1)], minlength=count + 1) > 0
+    rim = np.concatenate([labels[0], labels[-1], labels[1:-1, 0], labels[1:-1, -1]])
+    contact = np.bincount(rim, minlength=count + 1)
+    keep &= contact.astype(np.float64) ** 2 <= RIM_SHARE * area
+    keep[0] = False
+    if not keep.any():
+        return np.zeros_like(ink)
+    largest = int((area * keep).argmax())
+    pen = _pen_width(labels == largest)
+    keep &= area >= SPECK * pen * pen
+    return _near(labels, area, keep)
+
+
+def _near(labels: Int64[np.ndarray, "height width"], area: Int64[np.ndarray, " spots"], keep: np.ndarray) -> Mask:
+    """The spots kept, less small ones that stand far from all others."""
+    rows, columns = np.nonzero(keep[labels])
+    spots = labels[rows, columns]
+    boxes = np.zeros((len(area), 4))
+    boxes[:, :2] = labels.size
+    for column, places in enumerate((rows, columns)):
+        np.minimum.at(boxes[:, column], spots, places)
+        np.maximum.at(boxes[:, column + 2], spots, places)
+    small = keep & (area < SMALL * area[keep].sum())
+    main = keep & ~small
+    if not main.any():
+        return keep[labels]
+    low, high = boxes[main][:, :2].min(0), boxes[main][:, 2:].max(0)
+    far = FAR * float((high - low).max())
+    kept = np.flatnonzero(main).tolist()
+    waiting = np.flatnonzero(small).tolist()
+    while True:  # small ones may lead on to others, as the dots of a line do
+        near = boxes[kept]
+        joined = [spot for spot in waiting if _gap(boxes[spot], near) <= 0.4 * far]
+        if not joined:
+            break
+        kept += joined
+        waiting = [spot for spot in waiting if spot not in set(joined)]
+    keep = np.zeros(len(area), dtype=bool)
+    keep[kept] = True
+    return keep[labels]
+
+
+def _gap(box: np.ndarray, others: np.ndarray) -> float:
+    """The smallest distance between a box and others: top, left, bottom, right."""
+    apart = np.maximum(others[:, :2] - box[2:], box[:2] - others[:, 2:]).clip(min=0)
+    return float(np.sqrt((apart * apart).sum(1)).min())
+
+
+def _box(ink: Mask) -> tuple[int, int, int, int] | None:
+    """Left, top, right and bottom (exclusive) of the ink, None where there is none."""
+    rows, columns = np.flatnonzero(ink.any(1)), np.flatnonzero(ink.any(0))
+    if len(rows) == 0:
+        return None
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+
+
+# Levelling.
+
+
+def _slope_deg(ink: Mask) -> float:
     """Direction in which the ink extends, in degrees upwards, held to LEVEL_DEG; 0 for ink as high as it is wide."""
-    rows, columns = (places.double() for places in (ink >= 0.5).nonzero(as_tuple=True))
-    if len(rows) < 2:
-        return 0.0
+    rows, columns = np.nonzero(ink)
     x, y = columns - columns.mean(), rows.mean() - rows
     xx, yy, xy = float((x * x).mean()), float((y * y).mean()), float((x * y).mean())
     if xx <= yy:
@@ -65,17 +346,16 @@ def _slope_deg(ink: Float[Tensor, "height width"]) -> float:
     return max(-LEVEL_DEG, min(LEVEL_DEG, slope))
 
 
-def _levelled(ink: Float[Tensor, "height width"], turn_deg: float) -> Float[Tensor, "height width"]:
+def _levelled(ink: Mask, turn_deg: float) -> Float[Tensor, "height width"]:
     """The ink turned, cropped and brought to ISOLATED_PX."""
-    picture = Image.fromarray((ink * 255).round().to(torch.uint8).numpy())
+    picture = Image.fromarray(ink.astype(np.uint8) * np.uint8(255))
     scale = ISOLATED_PX / max(picture.size)
     if scale > 1:
         picture = picture.resize([max(1, round(side * scale)) for side in picture.size], Image.Resampling.BICUBIC)
     if turn_deg:
         picture = picture.rotate(turn_deg, Image.Resampling.BILINEAR, expand=True)
-    turned = torch.from_numpy(np.array(picture)) / 255
-    top, left, bottom, right = ink_box(turned) or (0, 0, *turned.shape)
-    picture = picture.crop((left, top, right, bottom))
-    scale = ISOLATED_PX / max(picture.size)
-    picture = picture.resize([max(1, round(side * scale)) for side in picture.size], Image.Resampling.BOX)
-    return torch.from_numpy(np.array(picture)) / 255
+    box = _box(np.asarray(picture) >= 128) or (0, 0, *picture.size)
+    scale = ISOLATED_PX / max(box[2] - box[0], box[3] - box[1])
+    size = [max(1, round((box[side + 2] - box[side]) * scale)) for side in (0, 1)]
+    picture = picture.resize(size, Image.Resampling.BOX if scale < 1 else Image.Resampling.BILINEAR, box=box)
+    return torch.from_numpy(np.array(picture, dtype=np.float32)) / 255
