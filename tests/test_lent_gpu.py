@@ -11,7 +11,8 @@ import torch
 from hostile import drawing
 
 from siamese import lent_gpu
-from siamese.lent_gpu import WORTH_IT, LentGpu, on_zero_gpu
+from siamese import recognizer as recognizer_module
+from siamese.lent_gpu import LentGpu, on_zero_gpu
 from siamese.network import SiameseNetwork
 from siamese.recognizer import Recognizer, usable_device
 
@@ -22,8 +23,11 @@ def network() -> SiameseNetwork:
 
 
 @pytest.fixture(autouse=True)
-def device(monkeypatch) -> None:
+def small(monkeypatch) -> None:
+    """The CPU in the GPU's place, and few pictures already worth it."""
     monkeypatch.setattr(lent_gpu, "DEVICE", "cpu")
+    monkeypatch.setattr(recognizer_module, "WORTH_IT", 5)
+    monkeypatch.setattr(recognizer_module, "PATCH_STEP_PX", 30)
 
 
 def pictures(count: int) -> torch.Tensor:
@@ -57,22 +61,22 @@ def refusing(asked: list[int]) -> lent_gpu.Lender:
 def test_many_pictures_go_in_one_pass_and_once(network):
     sizes: list[int] = []
     recognizer = Recognizer(network, precision=torch.float32, lend=pickling(sizes))
-    there = recognizer.embed_pictures(pictures(100))
-    assert sizes == [100]
-    here = Recognizer(network, precision=torch.float32).embed_pictures(pictures(100))
+    there = recognizer.embed_pictures(pictures(6))
+    assert sizes == [6]
+    here = Recognizer(network, precision=torch.float32).embed_pictures(pictures(6))
     assert torch.allclose(there, here, atol=1e-5)
     assert (there.dtype, there.device.type) == (torch.float32, "cpu")
-    assert torch.equal(recognizer.embed_pictures(pictures(100)), there)
-    assert sizes == [100]  # what is in the cache needs no GPU
+    assert torch.equal(recognizer.embed_pictures(pictures(6)), there)
+    assert sizes == [6]  # what is in the cache needs no GPU
 
 
 def test_few_pictures_are_not_worth_a_gpu(network):
     sizes: list[int] = []
     recognizer = Recognizer(network, precision=torch.float32, lend=pickling(sizes))
-    recognizer.embed_pictures(pictures(WORTH_IT - 1))
+    recognizer.embed_pictures(pictures(4))
     assert sizes == []
-    recognizer.embed_pictures(pictures(WORTH_IT))
-    assert sizes == [WORTH_IT]
+    recognizer.embed_pictures(pictures(5))
+    assert sizes == [5]
 
 
 def test_an_explanation_is_one_pass(network):
@@ -81,7 +85,7 @@ def test_an_explanation_is_one_pass(network):
     a, b = drawing("L", (100, 100)), drawing("L", (100, 100)).rotate(90, fillcolor=255)
     there = recognizer.explain(a, b)
     assert len(sizes) == 1
-    assert sizes[0] > WORTH_IT
+    assert sizes[0] > 6  # the two, and their parts
     for one, other in zip(there, Recognizer(network, precision=torch.float32).explain(a, b), strict=True):
         assert torch.allclose(one, other, atol=1e-3)
 
@@ -90,9 +94,9 @@ def test_where_none_is_lent_the_recogniser_s_own_device_answers(network, caplog)
     asked: list[int] = []
     recognizer = Recognizer(network, precision=torch.float32, lend=refusing(asked))
     with caplog.at_level("INFO", "one_look"):
-        found = recognizer.embed_pictures(pictures(40))
-    assert asked == [40]
-    assert torch.equal(found, Recognizer(network, precision=torch.float32).embed_pictures(pictures(40)))
+        found = recognizer.embed_pictures(pictures(6))
+    assert asked == [6]
+    assert torch.equal(found, Recognizer(network, precision=torch.float32).embed_pictures(pictures(6)))
     assert "exceeded your quota" in caplog.text
 
 

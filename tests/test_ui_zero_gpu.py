@@ -62,16 +62,42 @@ def test_a_space_lends_its_gpu_to_what_is_worth_it_and_answers_without_it(zero_g
     (call,) = map(json.loads, log.read_text().splitlines())
     assert call["images"] > WORTH_IT
     assert call | {"images": 0} == {"images": 0, "duration": DURATION_S, "visitor": "the visitor's", "trouble": ""}
-    for what in ("quota", "dies"):
+    for what in ("quota", "dies"):  # and the CPU answers
         trouble.write_text(what)
         answered = asked(address, "explain_pictures", pair)
         assert json.loads(log.read_text().splitlines()[-1])["trouble"] == what
         assert set(answered) == {"maps"}
 
 
-def test_an_app_without_the_package_says_so_by_working(tmp_path):
-    """`spaces` is not there, whatever the variable says."""
-    script = "import sys; sys.modules['spaces'] = None; import app; print(app.lender())"
-    environment = os.environ | {"SPACES_ZERO_GPU": "true"}
-    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, env=environment, capture_output=True, text=True)
-    assert done.stdout.strip().splitlines()[-1:] == ["None"], done.stderr
+def printed(script: str, **environment: str) -> str:
+    """The last line that `script` prints in a process of its own."""
+    settings = os.environ | {"SPACES_ZERO_GPU": "true"} | environment
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, env=settings, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip().splitlines()[-1]
+
+
+IN_A_FORK = """
+from siamese.ui.zero_gpu import lender
+import torch
+from siamese.lent_gpu import LentGpu
+from siamese.network import SiameseNetwork
+torch.set_num_threads(1)
+network = SiameseNetwork(generator=torch.Generator().manual_seed(0)).eval()
+pictures = torch.rand(3, 1, 105, 105, generator=torch.Generator().manual_seed(0))
+with torch.inference_mode():
+    here = network.embed(pictures)
+there = LentGpu(network, lender(), torch.float32, patience_s=600).embed(pictures)
+print(there is not None and torch.equal(there, here), network.head.weight.device)
+"""
+
+
+def test_a_forked_process_gives_the_same_embeddings(tmp_path):
+    log = tmp_path / "log"
+    assert printed(IN_A_FORK, PYTHONPATH=str(STAND_IN), ZERO_LOG=str(log)) == "True cpu"
+    assert json.loads(log.read_text())["images"] == 3
+
+
+def test_without_the_package_nothing_is_lent_whatever_the_variable_says():
+    script = "import sys; sys.modules['spaces'] = None; from siamese.ui.zero_gpu import lender; print(lender())"
+    assert printed(script) == "None"
