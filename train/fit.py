@@ -56,12 +56,24 @@ class Outcome:
     images: int
     """Drawings embedded, counted with repetition."""
     validation_accuracy: float | None
-    """20-way within the held-out alphabets, of the weights that were returned; None where they were not measured."""
+    """On what was held out, of the weights that were returned; None where they were not measured."""
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a run learns from and is tried on, whatever its images show."""
+
+    step_loss: Callable[[SiameseNetwork, int], Tensor]
+    """The loss of the step with this number: a function of the weights, the seed and the step alone."""
+    accuracy: Callable[[SiameseNetwork], float] | None
+    """Of the network on what was held out, in [0, 1]; None where nothing was."""
+    measure: str
+    """What that accuracy is a share of, for people."""
 
 
 def fit(
     network: SiameseNetwork,
-    drawings: Drawings,
+    drawings: Drawings | Material,
     config: TrainConfig,
     output: Path,
     device: torch.device,
@@ -72,15 +84,14 @@ def fit(
 ) -> Outcome:
     """Train `network` in place until `config.steps`, `max_minutes` or a signal; the state stays in `output`.
 
-    `report` is given each line of metrics.jsonl as well, `improved` is called whenever validation is better than ever
-    before the end. Where several processes train, all call this and the first one writes. Raises TrainingError
-    where the loss or a gradient is no number: before the optimiser's step, so the state saved last is sound.
+    Drawings of characters are split by the config's alphabets; other things are given as `Material`. `report` is
+    given each line of metrics.jsonl as well, `improved` is called whenever validation is better than ever before the
+    end. Where several processes train, all call this and the first one writes. Raises TrainingError where the loss or
+    a gradient is no number: before the optimiser's step, so the state saved last is sound.
     """
     first = distributed.is_first()
     reuse_large_buffers()
-    training, validation = split(drawings, config)
-    prepared = training.prepared(config.preparation).to(device)
-    sampler = make_sampler(training, config)
+    material = drawings if isinstance(drawings, Material) else of_characters(drawings, config, device)
     network.to(device, memory_format=torch.channels_last).train()
     distributed.share_statistics(network)
     optimizer = make_optimizer(network, config)
@@ -96,7 +107,7 @@ def fit(
     progress = tqdm(total=config.steps, initial=step, unit="step", desc="training", disable=not first)
     with progress as bar, stop_request() as stop:
         while step < config.steps and not out_of_patience(config, step, best) and not must_stop():
-            loss = step_loss(network, prepared, sampler, config, step)
+            loss = material.step_loss(network, step)
             if not bool(loss.isfinite()):
                 raise TrainingError(f"The loss of step {step} is {loss.item()}; try a lower learning_rate.")
             take_step(network, optimizer, loss, config, step)
@@ -110,13 +121,11 @@ def fit(
             line = {"step": step, "loss": loss.item(), "images": step * config.images_a_step}
             line["learning_rate"] = learning_rate(config, step - 1)
             accuracy = None
-            if validation and (step % config.validate_every == 0 or step == config.steps):
-                accuracy = distributed.of_first(validation.accuracy(network, device), device)
+            if material.accuracy and (step % config.validate_every == 0 or step == config.steps):
+                accuracy = distributed.of_first(material.accuracy(network), device)
                 line["validation_accuracy"] = accuracy
                 if first:
-                    bar.write(
-                        f"step {step}: {accuracy:.2%} of 20-way trials in held-out alphabets, before {best[0]:.2%}"
-                    )
+                    bar.write(f"step {step}: {accuracy:.2%} of {material.measure}, before {best[0]:.2%}")
                 if accuracy > best[0]:
                     best = (accuracy, step)
                     if config.patience and first:
@@ -141,6 +150,18 @@ def fit(
         accuracy = best[0]
     network.eval()
     return Outcome(step, finished, step * config.images_a_step, accuracy)
+
+
+def of_characters(drawings: Drawings, config: TrainConfig, device: torch.device) -> Material:
+    """Training drawings all against all, or in pairs, and one-shot trials in the held-out alphabets."""
+    training, validation = split(drawings, config)
+    prepared = training.prepared(config.preparation).to(device)
+    sampler = make_sampler(training, config)
+    return Material(
+        lambda network, step: step_loss(network, prepared, sampler, config, step),
+        (lambda network: validation.accuracy(network, device)) if validation else None,
+        "20-way trials in held-out alphabets",
+    )
 
 
 def out_of_patience(config: TrainConfig, step: int, best: tuple[float, int]) -> bool:
@@ -245,7 +266,7 @@ def make_optimizer(network: SiameseNetwork, config: TrainConfig) -> torch.optim.
             layer.append(norm)
     groups = []
     for rate, modules in zip(rates, layers, strict=True):
-        parameters = [p for module in modules for p in module.parameters()]
+        parameters = [p for module in modules for p in module.parameters() if p.requires_grad]
         for decays, decay in ((True, config.weight_decay), (False, 0.0)):
             members = [p for p in parameters if (p.ndim > 1) == decays]
             groups.append({"params": members, "weight_decay": decay, "rate": rate})
