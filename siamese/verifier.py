@@ -1,0 +1,155 @@
+"""Signatures on the desk: references and a questioned one, judged at an operating point whose errors were measured.
+
+Nothing of a signature outlives a call: no file, no log, no remembered embedding.
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from siamese.checkpoint import read_config
+from siamese.images import ImageError, Source, open_image
+from siamese.preparation import prepare_ink
+from siamese.recognizer import Recognizer, Verification, load_recognizer, recognizer_of, usable_device
+from siamese.signature_ink import isolate_signature
+from siamese.verification import NAMED_POINTS, ErrorCurve, OperatingPoint
+
+DEFAULT_POINT = "balanced"
+VARIABLE, BUNDLED = "SIGNATURE_MODEL_ID", "signatures"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """How often a network was fooled with a number of references."""
+
+    points: dict[str, OperatingPoint]
+    """By NAMED_POINTS, strictest first; `far` counts skilled forgeries."""
+    curve: ErrorCurve | None
+    """The same rates over every threshold; None where a checkpoint leaves it out."""
+
+
+@dataclass(frozen=True)
+class Verifier:
+    """A network that compares signatures, and how often it was fooled."""
+
+    recognizer: Recognizer
+    measured: dict[int, Measured] = field(default_factory=dict)
+    """By the number of references, one being the least; empty where the weights carry no such measure."""
+    measured_on: str | None = None
+    """What it was measured on."""
+    note: str | None = None
+    """Why other weights than those asked for answer, in sentences; None where they are the ones."""
+
+    def measured_with(self, references: int) -> Measured | None:
+        """What was measured with as many references or, where none was, with the next smaller number."""
+        counts = [count for count in self.measured if count <= references]
+        return self.measured[max(counts)] if counts else None
+
+    def point_named(self, name: str | None) -> str | None:
+        """The name of an operating point; None stands for the balanced one, or for none where there are none.
+
+        Raises ValueError for a name that these weights have no point of.
+        """
+        if name is None:
+            return DEFAULT_POINT if self.measured else None
+        if not self.measured:
+            raise ValueError(f"These weights carry no operating points, so {name!r} cannot be chosen; leave it out.")
+        if name not in NAMED_POINTS:
+            raise ValueError(f"The operating point {name!r} must be one of {', '.join(NAMED_POINTS)}.")
+        return name
+
+    def threshold(self, point: str | None, references: int) -> float:
+        """The score from which on a signature counts as genuine; raises ValueError as `point_named` does."""
+        name, measured = self.point_named(point), self.measured_with(references)
+        return self.recognizer.threshold if name is None or measured is None else measured.points[name].threshold
+
+    def logits(
+        self, references: Sequence[Float[Tensor, "_ _"]], questioned: Float[Tensor, "_ _"]
+    ) -> Float[Tensor, " references"]:
+        """Of isolated ink, `isolate_signature`'s, of any sizes; raises ImageError where there is none."""
+        embeddings = self.recognizer.embed_pictures(self.pictures([*references, questioned]), remember=False)
+        with torch.inference_mode():
+            return self.recognizer.network.compare(embeddings[:-1], embeddings[-1:].expand_as(embeddings[:-1])).cpu()
+
+    def pictures(self, inks: Sequence[Float[Tensor, "_ _"]]) -> Float[Tensor, "inks 1 105 105"]:
+        """What the network is shown of isolated ink; raises ImageError where there is none."""
+        try:
+            return torch.stack([prepare_ink(ink, self.recognizer.preparation) for ink in inks])
+        except ImageError:
+            raise
+        except ValueError as error:
+            raise ImageError("No signature was found in the image; please bring one that stands out more.") from error
+
+    def verify(self, references: Sequence[Source], questioned: Source, point: str | None = None) -> Verification:
+        """Whether `questioned` is by the hand of all `references`, at the threshold of an operating point.
+
+        Raises ImageError, and ValueError for no reference and for a point that these weights do not have.
+        """
+        threshold = self.threshold(point, len(references))
+        if len(references) == 0:
+            raise ValueError("At least one reference is needed to verify against.")
+        inks = [isolate_signature(open_image(source)) for source in [*references, questioned]]
+        return self.recognizer.judge(self.logits(inks[:-1], inks[-1]), threshold)
+
+    def share_genuine(self, score: float) -> float | None:
+        """The share of genuine signatures among those with such a score, half of all being forged; None if unknown."""
+        calibration = self.recognizer.calibration
+        return None if calibration is None else calibration.share_same_at(score)
+
+
+def load_verifier(
+    source: str | None = None,
+    device: torch.device | str | None = None,
+    characters: Recognizer | None = None,
+) -> Verifier:
+    """The verifier with the weights of `source`: a folder or "user/name@revision".
+
+    None means the environment variable SIGNATURE_MODEL_ID, and without it the bundled signature weights; where none
+    of them can be used, `characters` answers, by default the bundled network of characters, and `note` says so. What
+    the weights share with those of `characters` is held once.
+
+    Raises CheckpointError or HubError for a `source` that cannot be used, ValueError for a device that is not there.
+    """
+    from siamese.hub import PRETRAINED, load_model
+
+    chosen = usable_device(device)
+    if source is not None:
+        return verifier_of(recognizer_of(*load_model(source), chosen, base=characters))
+    note = None
+    if os.environ.get(VARIABLE, "").strip() or (PRETRAINED / BUNDLED).is_dir():
+        try:
+            origin, checkpoint = load_model(variable=VARIABLE, bundled=BUNDLED)
+            return verifier_of(recognizer_of(origin, checkpoint, chosen, base=characters))
+        except (OSError, ValueError) as error:  # HubError, CheckpointError: one sentence each
+            note = f"{error} The network of characters answers instead."
+    return Verifier(characters or load_recognizer(device=chosen), note=note)
+
+
+def verifier_of(recognizer: Recognizer) -> Verifier:
+    """A recogniser with what its config.json says of signatures; raises CheckpointError where it cannot be read."""
+    origin = recognizer.origin
+    verification = (read_config(origin.folder).get("verification") if origin else None) or {}
+    entries = {}
+    if verification.get("operating_points"):
+        others = {int(count): entry for count, entry in verification.get("by_references", {}).items()}
+        entries = {1: verification} | {count: entry for count, entry in others.items() if entry.get("operating_points")}
+    return Verifier(
+        recognizer,
+        {count: measured_in(entry) for count, entry in entries.items()},
+        str(verification.get("measured_on") or "") or None,
+        origin.note if origin else None,
+    )
+
+
+def measured_in(entry: dict) -> Measured:
+    """Points and curve of an entry that `read_config` has checked."""
+    points, curve = entry["operating_points"], entry.get("curve")
+    keys = ("threshold", "far", "frr")
+    return Measured(
+        {name: OperatingPoint(*(float(points[name][key]) for key in keys)) for name in NAMED_POINTS},
+        curve and ErrorCurve(*(tuple(map(float, curve[key])) for key in keys)),
+    )
