@@ -7,7 +7,7 @@ import re
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -47,11 +47,22 @@ IMAGE_COLUMNS = ("image", "signature")
 WRITER_COLUMNS = ("writer", "writer_id", "signer")
 GENUINE_COLUMNS = ("genuine", "is_genuine")
 
+INVENTED = (40, 12, 12, 2011)  # writers, genuine and forged signatures of each, seed
+
 MAX_ARCHIVE_BYTES = 4 << 30
 MAX_MEMBERS = 200_000
 MAX_UNPACKED_BYTES = 16 << 30
 CACHE_FORMAT = "1"
-MAKERS = ("images.py", "ink.py", "preparation.py", "signature_ink.py", "signatures.py", "strokes.py")
+MAKERS = (
+    "images.py",
+    "ink.py",
+    "preparation.py",
+    "signature_ink.py",
+    "signatures.py",
+    "strokes.py",
+    "invented.py",
+    "invented_signatures.py",
+)
 AT_ONCE = 64  # images held in memory while they wait to be prepared
 
 
@@ -112,7 +123,7 @@ class Signatures:
 class _Place:
     """Where a source is, once its name has been understood."""
 
-    kind: Literal["archive", "folder", "hub"]
+    kind: Literal["archive", "folder", "hub", "invented"]
     name: str
     revision: str | None = None
 
@@ -127,15 +138,17 @@ class _Entry:
     read: Callable[[], bytes]
 
 
-def load_signatures(source: str, preparation: Preparation = SIGNATURE) -> Signatures:
+def load_signatures(source: str, preparation: Preparation = SIGNATURE, progress: bool = True) -> Signatures:
     """Every signature of a source, prepared once and from then on read from the cache folder.
 
     `source` is a folder or a ZIP archive with `<writer>/genuine_*` and `<writer>/forgery_*`, in the layout of CEDAR
     (`full_org/original_W_N.png`, `full_forg/forgeries_W_N.png`) or of the ICDAR 2011 Dutch set (`train/001/`,
     `train/001_forg/`, a number being the same writer in train and test); a data set on the Hub, "user/name" or
-    "user/name@revision", with the columns image, writer and genuine, or a folder of its parquet files.
+    "user/name@revision", with the columns image, writer and genuine, or a folder of its parquet files;
+    or "invented".
     A file that is there twice counts once; one that is there as two writers' or as genuine and forged, not at all.
-    Rows go by writer, genuine ones first, then by the number in the file's name.
+    Rows go by writer, genuine ones first, then by the number in the file's name. A bar on stderr shows the
+    `progress` of what is not cached.
 
     Raises SignatureError where the source cannot be read or holds no genuine signature.
     """
@@ -146,10 +159,16 @@ def load_signatures(source: str, preparation: Preparation = SIGNATURE) -> Signat
     if cached is not None:
         return cached
     with _opened(place) as (entries, shown):
-        signatures = _prepare_all(entries, preparation, shown)
+        signatures = _prepare_all(entries, preparation, shown, progress)
     with contextlib.suppress(OSError):  # a full or read-only disk costs the next start a minute, no more
         _write_cache(cache, identity, signatures)
     return signatures
+
+
+def prepare_files(files: Mapping[str, bytes], preparation: Preparation = SIGNATURE) -> Signatures:
+    """Signatures out of files by their paths, which follow one of the layouts; raises SignatureError."""
+    entries = _path_entries({path: partial(bytes, content) for path, content in files.items()}, "The data set")
+    return _prepare_all(entries, preparation, "The data set", progress=False)
 
 
 def load_signature_dataset(source: str) -> "datasets.Dataset":
@@ -262,6 +281,8 @@ def _auc(genuine: Float[Tensor, " genuine"], forged: Float[Tensor, " forged"]) -
 
 
 def _resolve(source: str) -> _Place:
+    if source == "invented":
+        return _Place("invented", source)
     path = Path(source).expanduser()
     if path.is_dir():
         return _Place("folder", str(path.resolve()))
@@ -271,8 +292,8 @@ def _resolve(source: str) -> _Place:
     if hub_id and not source.startswith(".") and not source.endswith(".zip"):
         return _Place("hub", hub_id[1], hub_id[2])
     raise SignatureError(
-        f"{source!r} is neither a folder nor a file; signatures come from a folder, a ZIP archive or a data set on "
-        f"the Hub (user/name)."
+        f"{source!r} is neither a folder nor a file; signatures come from a folder, a ZIP archive, a data set on "
+        f"the Hub (user/name) or 'invented'."
     )
 
 
@@ -280,6 +301,8 @@ def _identity(place: _Place) -> str:
     """What changes when the data behind a source change."""
     if place.kind == "hub":
         return f"{place.name}@{place.revision}"
+    if place.kind == "invented":
+        return f"{INVENTED}"
     path = Path(place.name)
     files = _folder_files(path) if place.kind == "folder" else [path]
     listing = [f"{file} {(facts := file.stat()).st_size} {facts.st_mtime_ns}" for file in files]
@@ -300,6 +323,12 @@ def _opened(place: _Place) -> Iterator[tuple[list[_Entry], str]]:
     if place.kind == "hub":
         shown = f"The data set {place.name}{f'@{place.revision}' if place.revision else ''}"
         yield _table_entries(_fetch_from_hub(place, shown), shown), shown
+    elif place.kind == "invented":
+        from siamese.invented_signatures import invented_files  # which needs this module
+
+        shown = "The invented data set"
+        files = dict(invented_files(*INVENTED))
+        yield _path_entries({path: partial(bytes, content) for path, content in files.items()}, shown), shown
     elif place.kind == "folder":
         shown = f"The folder {place.name!r}"
         tables = sorted(Path(place.name).glob("**/*.parquet"))
@@ -500,7 +529,7 @@ def _natural(text: str) -> list[str | int]:
 # Preparing once.
 
 
-def _prepare_all(entries: list[_Entry], preparation: Preparation, shown: str) -> Signatures:
+def _prepare_all(entries: list[_Entry], preparation: Preparation, shown: str, progress: bool) -> Signatures:
     from tqdm import tqdm
 
     kept, digests, remarks = _without_duplicates(entries, shown)
@@ -515,7 +544,8 @@ def _prepare_all(entries: list[_Entry], preparation: Preparation, shown: str) ->
         except ImageError as error:
             raise SignatureError(f"{shown} holds an image that cannot be used ({kept[row].path}): {error}") from error
 
-    with ThreadPoolExecutor(cpu_count()) as pool, tqdm(total=len(kept), desc="signatures", unit="image") as bar:
+    bar = tqdm(total=len(kept), desc="preparing", unit="image", disable=not progress)
+    with ThreadPoolExecutor(cpu_count()) as pool, bar:
         waiting: list[Future] = []
         try:
             for row, entry in enumerate(kept):
