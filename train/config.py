@@ -10,7 +10,7 @@ from siamese.network import Initialisation, NetworkConfig
 from siamese.preparation import Preparation
 from train.distortions import Distortions
 
-Sampling = Literal["alphabets", "pairs"]
+Sampling = Literal["alphabets", "pairs", "signatures"]
 Optimiser = Literal["adamw", "adam", "sgd"]
 Schedule = Literal["constant", "cosine", "decay"]
 LAYERS = 6  # four convolutions, the 9216 x 4096 layer, the head
@@ -63,19 +63,40 @@ class TrainConfig:
     """Validations without a new best after which the run ends and returns the best; 0 returns the last."""
 
     sampling: Sampling = "alphabets"
-    """"alphabets": characters x drawers of few alphabets, all against all; "pairs": a fixed list of pairs."""
+    """"alphabets": characters x drawers of few alphabets, all against all; "pairs": a fixed list of pairs;
+    "signatures": genuine signatures and forgeries of few writers, all against all."""
     characters: int = 32
     """Characters in a batch of alphabets, pairs in a batch of pairs."""
     drawers: int = 2
     """Drawings of each character in a batch of alphabets, each by another drawer."""
     views: int = 4
-    """How many of the square's eight views count as alphabets of their own: 1 none, 4 turned, 8 mirrored too."""
+    """How many of the square's eight views count as alphabets, or writers, of their own: 1 none, 4 turned, 8 mirrored
+    too."""
     pairs: int = 30_000
     """Length of the list of pairs; half are of one character."""
     different_within_alphabet: bool = True
     """Whether the different pairs of the list lie within one alphabet; otherwise any two characters meet."""
     copies: int = 0
     """Distorted copies of each pair in the list, beside the pair as drawn."""
+
+    test_writers: int = 12
+    """Writers of signatures that neither train nor decide anything."""
+    validation_writers: int = 8
+    """Writers of signatures from which thresholds come, and by which recipes are chosen."""
+    writers: int = 4
+    """Writers in a batch of signatures."""
+    genuine: int = 8
+    """Genuine signatures of each of them."""
+    forgeries: int = 8
+    """Skilled forgeries of each of them."""
+    skilled_share: float = 0.5
+    """Weight of skilled forgeries among the different pairs of a batch; the rest is that of other writers'."""
+    writer_distortions: Distortions = Distortions()
+    """Ranges of a distortion that a writer's signatures of a batch share, forged ones too: a hand of its own."""
+    frozen_convolutions: int = 0
+    """So many of the first convolutions stay as they were at the start."""
+    shared_embedding: bool = False
+    """Leave the 9216 x 4096 weights as they were at the start, so that a checkpoint need not hold them again."""
 
     steps: int = 6000
     """Optimiser steps of the whole run."""
@@ -130,6 +151,15 @@ class TrainConfig:
                 raise RecipeError(f"{name} is {getattr(self, name)}, must not be negative.")
         if not 0 <= self.label_smoothing < 0.5:
             raise RecipeError(f"label_smoothing is {self.label_smoothing}, must lie in 0 to below 0.5.")
+        for name in ("writers", "genuine"):
+            if getattr(self, name) < 2:
+                raise RecipeError(f"{name} is {getattr(self, name)}, must be at least 2.")
+        if self.forgeries < 0 or self.test_writers < 0 or self.validation_writers < 1:
+            raise RecipeError("forgeries and test_writers must not be negative, validation_writers at least 1.")
+        if not 0 <= self.skilled_share <= 1:
+            raise RecipeError(f"skilled_share is {self.skilled_share}, must lie in 0 to 1.")
+        if not 0 <= self.frozen_convolutions <= LAYERS - 2:
+            raise RecipeError(f"frozen_convolutions is {self.frozen_convolutions}, the network has {LAYERS - 2}.")
         for name, kind in (("sampling", Sampling), ("optimiser", Optimiser), ("schedule", Schedule)):
             if getattr(self, name) not in get_args(kind):
                 raise RecipeError(f"{name} is {getattr(self, name)!r}, must be one of {', '.join(get_args(kind))}.")
@@ -165,6 +195,8 @@ class TrainConfig:
             raise RecipeError("The weights of the losses must not be negative, and one must be above 0.")
         if self.sampling == "pairs" and (max(batch_losses) > 0 or self.pair_loss == 0):
             raise RecipeError("A list of pairs is trained by pair_loss alone; set the other losses to 0.")
+        if self.sampling == "signatures" and (max(batch_losses[1:]) > 0 or self.label_smoothing):
+            raise RecipeError("Signatures are trained by pair_loss and n_way_loss, without label_smoothing.")
         if max(batch_losses[1:]) > 0 and not self.distance_head:
             raise RecipeError("The contrastive and the triplet loss need a distance; set distance_head to true.")
         if self.patience and not self.hold_out:
@@ -172,14 +204,21 @@ class TrainConfig:
 
     @property
     def images_a_step(self) -> int:
-        """Drawings embedded in a step."""
+        """Images embedded in a step."""
+        if self.sampling == "signatures":
+            return self.writers * (self.genuine + self.forgeries)
         return self.characters * (self.drawers if self.sampling == "alphabets" else 2)
 
     def as_dict(self) -> dict:
         return asdict(self)
 
 
-PARTS = {"network": NetworkConfig, "preparation": Preparation, "distortions": Distortions}
+PARTS = {
+    "network": NetworkConfig,
+    "preparation": Preparation,
+    "distortions": Distortions,
+    "writer_distortions": Distortions,
+}
 SEQUENCES = ("hold_out", "alphabets", "layer_rates", "momentum")
 SCALARS = {int: "a whole number", float: "a number", bool: "true or false"}
 

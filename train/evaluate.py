@@ -556,6 +556,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--data", metavar="SOURCE", help="folder, Hub id or 'invented' (default: $OMNIGLOT_DATA, else the archives)")
     add("--split", choices=("evaluation", "background"), default="evaluation", help="of the data (default: evaluation)")
     add("--images", metavar="FOLDER", help="measure transfer too, to a folder with one sub-folder for each class")
+    add("--signatures", metavar="SOURCE", help="measure on signatures instead: archive, folder or Hub id")
     add("--transfer-only", action="store_true", help="with --images: measure nothing else")
     add("--compare", metavar="DIR_OR_REPO", help="a second checkpoint to put the same trials to")
     add("--output", metavar="FILE", help="where the JSON report goes")
@@ -577,8 +578,14 @@ def run(arguments: argparse.Namespace) -> int:
             raise EvaluationError("--trials must be at least 1 and --views at least 0.")
         if arguments.transfer_only and not arguments.images:
             raise EvaluationError("--transfer-only needs --images FOLDER.")
-        report = evaluate(arguments)
-        print(table(report))
+        if arguments.signatures:
+            from train import evaluate_signatures
+
+            report = evaluate_signatures.evaluate_signatures(arguments)
+            print(evaluate_signatures.told(report))
+        else:
+            report = evaluate(arguments)
+            print(table(report))
         if arguments.output:
             write_report(report, Path(arguments.output))
     except REFUSALS as error:

@@ -7,6 +7,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
@@ -111,6 +112,50 @@ def roc_curves(curves: Sequence[Curve], path: Path) -> None:
     _save(figure, path)
 
 
+def signature_roc(curves: Sequence[Curve], path: Path) -> None:
+    """Share of genuine signatures accepted over the share of forgeries accepted, with area and equal error rate."""
+    figure, axes = _new(5.6, 5.2)
+    for curve, colour in zip(curves, (BLUE, GREEN, ORANGE, GREY), strict=False):
+        point = equal_error_point(curve.roc)
+        label = f"{curve.name}: AUC {area_under_curve(curve.roc):.3f}, EER {100 * point.far:.1f} %"
+        axes.plot(curve.roc.far.numpy(), (1 - curve.roc.frr).numpy(), color=colour, label=label)
+        axes.plot([point.far], [1 - point.frr], "o", color=colour)
+    axes.plot([0, 1], [1, 0], ":", color=GREY, linewidth=1)
+    axes.set(
+        xlabel="forgeries accepted (FAR)",
+        ylabel="genuine signatures accepted (1 - FRR)",
+        xlim=(-0.01, 1),
+        ylim=(0, 1.01),
+    )
+    _per_cent(axes.xaxis)
+    _per_cent(axes.yaxis)
+    axes.legend(fontsize=8, loc="lower right", title="forgeries, references")
+    axes.set_title("Signatures of unseen writers (dots: FAR = FRR)")
+    _save(figure, path)
+
+
+def detection_error_tradeoff(curves: Sequence[Curve], path: Path) -> None:
+    """FRR over FAR on axes of the normal distribution's quantiles (Martin et al., 1997): there, scores of two normal
+    distributions give a straight line."""
+    shares = (0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6)
+    figure, axes = _new(5.6, 5.4)
+    for curve, colour in zip(curves, (BLUE, GREEN, ORANGE, GREY), strict=False):
+        inner = (curve.roc.far > 0) & (curve.roc.frr > 0) & (curve.roc.far < 1) & (curve.roc.frr < 1)
+        far, frr = torch.special.ndtri(curve.roc.far[inner]), torch.special.ndtri(curve.roc.frr[inner])
+        axes.plot(far.numpy(), frr.numpy(), color=colour, label=curve.name)
+    places = torch.special.ndtri(torch.tensor(shares, dtype=torch.float64)).tolist()
+    axes.plot([places[0], places[-1]], [places[0], places[-1]], ":", color=GREY, linewidth=1)
+    names = [f"{100 * value:g} %" for value in shares]
+    limits = places[0], places[-1]
+    axes.set_xticks(places, names)
+    axes.set_yticks(places, names)
+    axes.tick_params(labelsize=8)
+    axes.set(xlabel="forgeries accepted (FAR)", ylabel="genuine signatures refused (FRR)", xlim=limits, ylim=limits)
+    axes.legend(fontsize=8, loc="upper right", title="forgeries, references")
+    axes.set_title("Detection error tradeoff, unseen writers")
+    _save(figure, path)
+
+
 def trial_rows(won: Bool[Tensor, " trials"], rows: int) -> list[int]:
     """Trials to show: half of them lost ones, where there are as many, the others won; each kind evenly spread."""
     lost_rows, won_rows = (~won).nonzero().flatten().tolist(), won.nonzero().flatten().tolist()
@@ -157,8 +202,8 @@ def trials_picture(
     _save(figure, path)
 
 
-def training_curve(metrics: Path, path: Path) -> None:
-    """Loss and validation accuracy over steps, out of a run's metrics.jsonl.
+def training_curve(metrics: Path, path: Path, measure: str = "validation accuracy, 20-way") -> None:
+    """Loss and validation accuracy over steps, out of a run's metrics.jsonl; `measure` names that accuracy.
 
     Each line is a JSON object with "step" and any of "loss" and "validation_accuracy". Raises FigureError for a
     file without such lines; a last line that was cut off is passed over.
@@ -178,7 +223,7 @@ def training_curve(metrics: Path, path: Path) -> None:
         right.annotate(
             f"{100 * best[1]:.2f} %", best, color=BLUE, fontsize=8, xytext=(0, 5), textcoords="offset points"
         )
-        right.set_ylabel("validation accuracy, 20-way", color=BLUE)
+        right.set_ylabel(measure, color=BLUE)
         right.margins(y=0.12)
         _per_cent(right.yaxis)
     axes.set_title("Training")

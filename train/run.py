@@ -65,6 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="CHECKPOINT",
         help="with --all-alphabets: the held-out run whose threshold and calibration the checkpoint carries",
     )
+    add("--folds", type=int, metavar="N", help="signatures: train N times, each writer being tested once, and pool")
     add("--device", help="cpu or cuda (default: cuda where present)")
     add("--report-to", choices=list(TRACKERS), help="show the metrics there as well (default: nowhere)")
     add("--push-to-hub", metavar="USER/NAME", help="publish the checkpoint at the end")
@@ -77,6 +78,12 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         config = config_of(arguments)
         with distributed.processes(usable_device(arguments.device)) as device:
+            if config.sampling == "signatures":
+                from train.signatures import train_on_signatures
+
+                return train_on_signatures(arguments, config, device)
+            if arguments.folds:
+                raise RecipeError("--folds is for signatures.")
             return train(arguments, config, device)
     except (*REFUSALS, ValueError) as error:
         print(error, file=sys.stderr)
