@@ -152,6 +152,22 @@ def parse_source(source: str) -> tuple[str, str | None]:
     return match["repo_id"], match["revision"]
 
 
+def repository_name(repo_id: str) -> str:
+    """`repo_id` where something can be published under that name; raises HubError."""
+    from huggingface_hub.utils import HFValidationError, validate_repo_id
+
+    try:
+        validate_repo_id(repo_id)
+        is_name = repo_id.count("/") == 1
+    except HFValidationError:
+        is_name = False
+    if not is_name:
+        raise HubError(
+            f"{repo_id!r} is no name to publish under: give user/name, each of letters, digits, '-', '_' and '.'."
+        )
+    return repo_id
+
+
 @dataclass(frozen=True)
 class Request:
     """What is asked of the Hub."""
@@ -423,7 +439,7 @@ def reason(error: BaseException, request: Request, patience: Patience) -> str:
         if isinstance(cause, errors.FileMetadataError):
             return "what answers is no Hub"
         if isinstance(cause, errors.HfHubHTTPError):
-            return status_reason(cause.response.status_code)
+            return status_reason(cause.response.status_code, cause.server_message)
         if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT):
             return "the disk is full"
         if isinstance(cause, PermissionError):
@@ -449,7 +465,8 @@ def chain(error: BaseException) -> list[BaseException]:
     return causes
 
 
-def status_reason(status: int) -> str:
+def status_reason(status: int, message: str | None) -> str:
+    """In our words, with the Hub's own where ours are few."""
     if status == 401:
         return "the Hub wants a valid token (HF_TOKEN)"
     if status == 403:
@@ -460,7 +477,8 @@ def status_reason(status: int) -> str:
         return "the Hub has too many requests from here (429)"
     if status >= 500:
         return f"the Hub is out of order ({status})"
-    return f"the Hub answered {status}"
+    said = " ".join((message or "").split())[:200].rstrip(".")
+    return f"the Hub answered {status}" + (f" ({said})" if said else "")
 
 
 def push_files(
@@ -482,6 +500,7 @@ def push_files(
     """
     from huggingface_hub import CommitOperationAdd, HfApi
 
+    repository_name(repo_id)
     if is_offline():
         raise HubError(f"{repo_id} was not published: HF_HUB_OFFLINE is set.")
     api = HfApi(endpoint=endpoint(), token=token)

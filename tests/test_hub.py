@@ -147,6 +147,18 @@ def test_missing_bundled_weights(without_bundled):
         resolve_model()
 
 
+@pytest.mark.parametrize("source", ["folder", "hub", "bundled"])
+def test_weights_are_read_once(bundled, at_hub, weights, monkeypatch, source):
+    """155 MB take a while to read and to hash."""
+    at_hub.put(REPO, weights["new"])
+    read = []
+    plain = module.load_checkpoint
+    monkeypatch.setattr(module, "load_checkpoint", lambda folder: (read.append(folder), plain(folder))[1])
+    model, checkpoint = module.load_model({"folder": str(bundled), "hub": REPO, "bundled": None}[source])
+    assert read == [model.folder]
+    assert checkpoint.config["training"]["seed"] == (source == "hub")
+
+
 def test_a_folder_is_verified(bundled, tmp_path):
     model = resolve_model(str(bundled))
     assert (model.folder, model.name, model.revision, model.note) == (bundled, str(bundled), None, None)
@@ -457,6 +469,7 @@ def test_a_push_is_one_commit(at_hub, weights, monkeypatch):
         (("commit", {"status": 403}), "was not published: the token"),
         (("commit", {"status": 409}), "somebody else changed it"),
         (("repos/create", {"status": 401}), "wants a valid token"),
+        (("commit", {"status": 400}), r"the Hub answered 400 \(injected\)"),
     ],
 )
 def test_a_push_that_fails_says_why(at_hub, monkeypatch, fault, message):
@@ -464,6 +477,13 @@ def test_a_push_that_fails_says_why(at_hub, monkeypatch, fault, message):
     pattern, what = fault
     with at_hub.fault(pattern, **what), pytest.raises(HubError, match=message):
         push_files(REPO, {"a.txt": b"a"}, message="m")
+
+
+def test_a_push_to_no_name(at_hub):
+    for wrong in ("one-look", "user/one look", f"{REPO}@v1", "user/a/b", "user/a--b", "user/a.git", "user/" + "a" * 97):
+        with pytest.raises(HubError, match=re.escape(f"{wrong!r} is no name to publish under")):
+            push_files(wrong, {"a.txt": b"a"}, message="m")
+    assert at_hub.requests == []
 
 
 def test_a_push_to_somebody_else(at_hub, monkeypatch):

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import math
 import os
 import re
 import subprocess
@@ -32,6 +33,7 @@ from train.publish import push_model, space_metadata, split_front_matter
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=<...>' to upload:DeprecationWarning")
 
 REPO = "user/one-look"
+ROUND_TRIP_S = float(os.environ.get("ONE_LOOK_ROUND_TRIP_S", "0"))  # of training; 60 for the full round
 PROJECT = Path(network_module.__file__).parents[1]
 REPORT = {
     "model": {"source": "run", "parameters": 38951745, "precision": "bfloat16", "device": "cpu"},
@@ -188,10 +190,12 @@ def test_a_dry_run_writes_the_folder(compact, tmp_path, capsys):
 
 def test_round_trip(hub, drawings, tmp_path, capsys):
     """Fit, publish, load elsewhere: outputs equal to the bit."""
-    config = TrainConfig(hold_out=(), steps=2, characters=3, warmup_steps=1)
+    steps, minutes = (100_000, ROUND_TRIP_S / 60) if ROUND_TRIP_S else (2, math.inf)
+    config = TrainConfig(hold_out=(), steps=steps, characters=3, warmup_steps=1)
     network = SiameseNetwork(config.network, generator=torch.Generator().manual_seed(0))
-    fit(network, drawings, config, tmp_path, torch.device("cpu"))
-    save_checkpoint(tmp_path / "model", network, config.preparation, training={"steps": 2})
+    outcome = fit(network, drawings, config, tmp_path, torch.device("cpu"), max_minutes=minutes)
+    assert outcome.steps >= 2
+    save_checkpoint(tmp_path / "model", network, config.preparation, training={"steps": outcome.steps})
     arguments = ["publish", "--model", str(tmp_path / "model"), "--repo-id", REPO, "--private"]
     assert main(arguments) == 0
     repository = hub.repositories["models", REPO]
@@ -265,9 +269,15 @@ def test_a_push_that_goes_well(hub, compact, capsys):
         ([], "Say what to publish"),
         (["--model", "."], "Say where it goes"),
         (["--model", "/nowhere", "--repo-id", REPO], "no such folder"),
-        (["--model", ".", "--repo-id", "one look"], "There is no model at one look"),
+        (["--model", ".", "--repo-id", "one look"], "--repo-id: 'one look' is no name to publish under"),
+        (["--model", ".", "--repo-id", f"{REPO}@v1"], "--repo-id: 'user/one-look@v1' is no name"),
+        (["--model", ".", "--repo-id", "one-look"], "give user/name"),
+        (["--data", "invented", "--repo-id", "a/b/c"], "--repo-id: 'a/b/c' is no name"),
+        (["--space", "user/a--b"], "--space: 'user/a--b' is no name"),
+        (["--space", "user/space", "--repo-id", REPO], "leave out --repo-id"),
+        (["--data", "invented", "--model", ".", "--repo-id", REPO], "leave out --model and --space"),
         (["--data", "nothing-here", "--repo-id", "user/omniglot"], "is no folder"),
-        (["--space", "user/space", "--model", "not a name"], "There is no model at not a name"),
+        (["--space", "user/space", "--model", "./run/model"], "'./run/model' does not. Publish the model first"),
     ],
 )
 def test_what_cannot_be_published_is_said(words, message, capsys):
@@ -294,8 +304,9 @@ def test_a_space_names_what_it_shows():
     assert metadata["models"] == [REPO]
     assert metadata["datasets"] == ["user/omniglot"]
     assert metadata["suggested_hardware"] == "zero-a10g"
+    assert metadata["python_version"] == "3.12.12"
     assert metadata["preload_from_hub"] == [f"{REPO} config.json,model.safetensors v2"]
-    assert "preload_from_hub" not in space_metadata(None, None, "cpu-basic")
+    assert set(space_metadata(None, None, "cpu-basic")) == {"datasets", "suggested_hardware"}
     assert split_front_matter("---\na: 1\n---\n# One\n\n---\n") == ({"a": 1}, "# One\n\n---\n")
     assert split_front_matter("# One\n") == ({}, "# One\n")
 
@@ -335,6 +346,21 @@ def test_the_app_of_this_project(tmp_path):
     written = {path.relative_to(tmp_path / "space").as_posix() for path in (tmp_path / "space").rglob("*.*")}
     assert {"app.py", "requirements.txt", "README.md", "siamese/ui/page.py", "siamese/lake_runs.json"} <= written
     assert not any(name.startswith(("tests", "train")) or "__pycache__" in name for name in written)
+    requirements = (PROJECT / "requirements.txt").read_text().splitlines()
+    assert (tmp_path / "space" / "requirements.txt").read_text().splitlines() == requirements
+
+
+def test_a_space_on_zero_gpu_asks_for_what_is_there(tmp_path):
+    words = ["--space", "user/space", "--hardware", "zero-a10g", "--dry-run", str(tmp_path / "space")]
+    assert main(["publish", *words]) == 0
+    published = (tmp_path / "space" / "requirements.txt").read_text().splitlines()
+    own = (PROJECT / "requirements.txt").read_text().splitlines()
+    assert [line for line in published if line not in own] == ["torch>=2.8,<2.14"]
+    assert len(published) == len(own)
+    assert not any(line.startswith("spaces") for line in published)
+    found = header((tmp_path / "space" / "README.md").read_text(encoding="utf-8"))
+    assert (found["suggested_hardware"], found["python_version"]) == ("zero-a10g", "3.12.12")
+    assert found["sdk"] == "gradio"
 
 
 DATA_SCRIPT = """

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from siamese.checkpoint import CARD_FILE, CONFIG_FILE, WEIGHTS_FILE, CheckpointError, load_checkpoint, save_checkpoint
-from siamese.hub import HubError, parse_source, push_files
+from siamese.hub import HubError, parse_source, push_files, repository_name
 from siamese.model_card import PICTURES, front_matter, model_card
 from siamese.omniglot import OmniglotError
 
@@ -24,6 +24,10 @@ ROOT = Path(__file__).parents[1]
 METRICS = "metrics.jsonl"
 SPACE_FILES = ("app.py", "requirements.txt", "LICENSE", "siamese/**/*")
 HARDWARE = "cpu-basic"
+ZERO_GPU = "zero-"  # how the names of that hardware begin
+# What ZeroGPU supports (September 2026); torchvision follows torch, and `spaces` is there already.
+ZERO_GPU_PYTHON = "3.12.12"
+ZERO_GPU_TORCH = "torch>=2.8,<2.14"
 
 
 class PublishError(ValueError):
@@ -45,25 +49,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--report", metavar="FILE", type=Path, help="JSON of the evaluation command (default: what config.json holds)")
     add("--figures", metavar="DIR", type=Path, help="the evaluation's PNG files (default: figures/ in the checkpoint)")
     add("--dataset", metavar="USER/NAME", help="the data set's Hub id, for the card or the Space's header")
-    add("--hardware", default=HARDWARE, help=f"that the Space asks for (default: {HARDWARE})")
+    add("--hardware", default=HARDWARE, help=f"that the Space suggests, such as zero-a10g (default: {HARDWARE})")
     add("--dry-run", metavar="FOLDER", type=Path, help="write what would be pushed into this folder instead")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Publish or write the folder; 0, or 1 after one sentence on standard error."""
     try:
+        repo_id, kind = destination(arguments)
         with staging(arguments.dry_run) as folder:
-            if arguments.space:
-                repo_id, kind = arguments.space, "space"
+            if kind == "space":
                 stage_space(folder, arguments.model, arguments.dataset, arguments.hardware)
-            elif arguments.data:
-                repo_id, kind = needed(arguments.repo_id), "dataset"
+            elif kind == "dataset":
                 stage_dataset(folder, arguments.data, repo_id)
-            elif arguments.model:
-                repo_id, kind = needed(arguments.repo_id), "model"
-                stage_model(folder, arguments.model, repo_id, arguments.report, arguments.figures, arguments.dataset)
             else:
-                raise PublishError("Say what to publish: --model DIR, --data SOURCE or --space USER/NAME.")
+                stage_model(folder, arguments.model, repo_id, arguments.report, arguments.figures, arguments.dataset)
             if arguments.dry_run:
                 print(f"{arguments.dry_run} holds what would be pushed to {repo_id}.")
                 return 0
@@ -102,10 +102,27 @@ def push_model(
     return True
 
 
-def needed(repo_id: str | None) -> str:
-    if not repo_id:
+def destination(arguments: argparse.Namespace) -> tuple[str, str]:
+    """The repository that is pushed to and its kind; raises PublishError for options that do not go together."""
+    if arguments.data and (arguments.model or arguments.space):
+        raise PublishError("--data publishes the data set alone: leave out --model and --space.")
+    if arguments.space and arguments.repo_id:
+        raise PublishError("--space says already where the app goes: leave out --repo-id.")
+    if not (arguments.space or arguments.data or arguments.model):
+        raise PublishError("Say what to publish: --model DIR, --data SOURCE or --space USER/NAME.")
+    if arguments.space:
+        return named("--space", arguments.space), "space"
+    if not arguments.repo_id:
         raise PublishError("Say where it goes: --repo-id USER/NAME.")
-    return repo_id
+    return named("--repo-id", arguments.repo_id), "dataset" if arguments.data else "model"
+
+
+def named(option: str, repo_id: str) -> str:
+    """The name that an option gives; raises PublishError."""
+    try:
+        return repository_name(repo_id)
+    except HubError as error:
+        raise PublishError(f"{option}: {error}") from error
 
 
 @contextmanager
@@ -155,7 +172,6 @@ def stage_model(
     dataset: str | None = None,
 ) -> None:
     """Float32 weights whatever the storage was, config.json with the figures, card and pictures."""
-    parse_source(repo_id)
     model = Path(model)
     checkpoint = load_checkpoint(model)
     config = checkpoint.config
@@ -231,6 +247,9 @@ def stage_space(folder: Path, model: str | None, dataset: str | None, hardware: 
         if (ROOT / link).is_file():
             copy_below(ROOT / link, folder)
     (folder / CARD_FILE).write_text(f"{header}\n\n{body.lstrip()}", encoding="utf-8")
+    if hardware.startswith(ZERO_GPU):
+        needed = folder / "requirements.txt"
+        needed.write_text(re.sub(r"(?m)^torch\b(?!-).*$", ZERO_GPU_TORCH, needed.read_text()), encoding="utf-8")
 
 
 def copy_below(path: Path, folder: Path) -> None:
@@ -252,8 +271,16 @@ def split_front_matter(text: str) -> tuple[dict, str]:
 def space_metadata(model: str | None, dataset: str | None, hardware: str) -> dict:
     """What the header of a Space says of one place; `model` is "user/name" or "user/name@revision"."""
     metadata = {"datasets": [dataset or "omniglot"], "suggested_hardware": hardware}
+    if hardware.startswith(ZERO_GPU):
+        metadata["python_version"] = ZERO_GPU_PYTHON
     if model:
-        repo_id, revision = parse_source(model)
+        try:
+            repo_id, revision = parse_source(model)
+        except HubError as error:
+            raise PublishError(
+                f"With --space, --model names a repository on the Hub, as user/name or user/name@revision; {model!r} "
+                "does not. Publish the model first, or leave --model out for the bundled weights."
+            ) from error
         files = f"{repo_id} {CONFIG_FILE},{WEIGHTS_FILE}"
         metadata |= {"models": [repo_id], "preload_from_hub": [f"{files} {revision}" if revision else files]}
     return metadata
@@ -264,7 +291,6 @@ def space_metadata(model: str | None, dataset: str | None, hardware: str) -> dic
 
 def stage_dataset(folder: Path, source: str, repo_id: str) -> None:
     """Both splits as parquet with the images embedded, and a card."""
-    parse_source(repo_id)
     from siamese.omniglot import load_omniglot
 
     splits = load_omniglot(source)
