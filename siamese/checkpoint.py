@@ -256,7 +256,7 @@ def check_measured(entry: object, path: Path) -> None:
             columns = {key: curve[key] for key in ("threshold", "far", "frr")}
             if not all(is_number(value) for values in columns.values() for value in values):
                 raise ValueError("Its entries are not all numbers.")
-            ErrorCurve(**{key: tuple(values) for key, values in columns.items()})
+            ErrorCurve(**{key: tuple(map(float, values)) for key, values in columns.items()})
         except (KeyError, TypeError, ValueError) as error:
             raise CheckpointError(f"{path} has a 'curve' that is no error curve: {error}") from error
 

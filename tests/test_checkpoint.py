@@ -51,6 +51,13 @@ def compact(network, tmp_path_factory):
     return folder
 
 
+POINTS = ("strict", "balanced", "lenient")
+
+
+def points(threshold: float, far: float, frr: float) -> dict:
+    return {name: {"threshold": threshold, "far": far, "frr": frr} for name in POINTS}
+
+
 def linked(folder: Path, to: Path) -> Path:
     """A folder of its own whose files may be replaced, not written into: they are links."""
     for name in ("model.safetensors", "config.json"):
@@ -194,6 +201,29 @@ def test_an_int8_config_over_float_tensors_is_refused(copy):
         ({"weights_sha256": 7}, "lacks the SHA-256"),
         ({"verification": {"threshold": 1.5}}, "threshold 1.5"),
         ({"verification": {"calibration": {"share_same": [0.1, "x"]}}}, "'share_same' is not a list"),
+        ({"verification": {"operating_points": {"strict": {}}}}, "name the operating points strict, balanced, lenient"),
+        (
+            {"verification": {"operating_points": points(0.5, 2, 0)}},
+            "rates",
+        ),
+        (
+            {"verification": {"operating_points": points(1, 0, 0)}},
+            "between",
+        ),
+        ({"verification": {"operating_points": dict.fromkeys(POINTS, 7)}}, "point 'strict' without a threshold"),
+        ({"verification": {"curve": {"threshold": [0.2, 0.1], "far": [1, 0], "frr": [0, 1]}}}, "thresholds .* rise"),
+        ({"verification": {"curve": {"threshold": ["x"], "far": [1], "frr": [0]}}}, "not all numbers"),
+        ({"verification": {"curve": {"threshold": [0.1], "far": [1]}}}, "no error curve"),
+        ({"verification": {"curve": 3}}, "no error curve"),
+        ({"verification": {"by_references": {"many": {}}}}, "not numbers of references"),
+        ({"verification": {"by_references": {"3": {"curve": {}}}}}, "no error curve"),
+        ({"verification": {"by_references": {"3": 3}}}, "entry that is no JSON object"),
+        ({"storage": "shared"}, "shares a layer but does not name"),
+        ({"storage": "shared", "base": {"name": "../omniglot", "weights_sha256": "0" * 64}}, "does not name"),
+        (
+            {"storage": "shared", "base": {"name": "omniglot", "weights_sha256": "0"}},
+            "SHA-256 of the weights of its base",
+        ),
     ],
 )
 def test_a_config_must_be_understood(copy, entries, message):
@@ -244,6 +274,92 @@ def test_weights_that_are_not_finite_are_not_saved(network, saved, tmp_path):
         broken.head.weight[0, 5] = 1e6
     with pytest.raises(CheckpointError, match=r"head\.weight .*int8"):
         save_checkpoint(tmp_path / "new", broken, Preparation(), storage="int8")
+
+
+# A checkpoint that shares the large layer
+
+
+@pytest.fixture
+def bases(compact, monkeypatch):
+    """The bundled checkpoints are the compact one alone, called "first"."""
+    folder = compact.parent / "bases"
+    if not folder.exists():
+        (folder / "first").mkdir(parents=True)
+        linked(compact, folder / "first")
+    monkeypatch.setattr(module, "BASES", folder)
+    return folder
+
+
+def sharing(bases: Path) -> SiameseNetwork:
+    """The base's large layer, everything else drawn anew."""
+    network = SiameseNetwork(generator=torch.Generator().manual_seed(8)).eval()
+    network.embedding.weight = load_checkpoint(bases / "first").network.embedding.weight
+    return network
+
+
+def test_a_shared_layer_is_not_stored_and_is_restored_to_the_bit(bases, images, tmp_path):
+    network = sharing(bases)
+    save_checkpoint(tmp_path / "small", network, Preparation(), storage="shared", base="first")
+    assert sum(path.stat().st_size for path in (tmp_path / "small").iterdir()) <= 2_600_000
+    assert "embedding.weight" not in load_file(tmp_path / "small" / "model.safetensors")
+    loaded = load_checkpoint(tmp_path / "small")
+    assert loaded.config["base"]["name"] == "first"
+    assert torch.equal(loaded.network.embedding.weight, network.embedding.weight)
+    assert all(tensor.dtype == torch.float32 for tensor in loaded.network.state_dict().values())
+    torch.testing.assert_close(loaded.network.embed(images), network.embed(images), rtol=0, atol=2e-2)
+    save_checkpoint(tmp_path / "whole", loaded.network, loaded.preparation)  # as it is published
+    assert "base" not in read_config(tmp_path / "whole")
+    assert torch.equal(load_checkpoint(tmp_path / "whole").network.embed(images), loaded.network.embed(images))
+
+
+def test_a_trained_network_folds_back_to_the_shared_layer(bases, images, tmp_path):
+    """Batch normalisation around a layer whose scale was left alone is folded away without a trace."""
+    plain = sharing(bases)
+    network = plain.unfolded(NetworkConfig(batch_norm=True), images)
+    with torch.no_grad():
+        network.embedding_norm.bias += 0.5
+    save_checkpoint(tmp_path, network, Preparation(), storage="shared", base="first")
+    with torch.no_grad():
+        network.embedding_norm.weight[7] *= 1.01
+    with pytest.raises(CheckpointError, match="layer is not the one of the bundled checkpoint 'first'"):
+        save_checkpoint(tmp_path, network, Preparation(), storage="shared", base="first")
+
+
+def test_another_or_a_missing_base_is_refused(bases, network, tmp_path, monkeypatch):
+    save_checkpoint(tmp_path / "small", sharing(bases), Preparation(), storage="shared", base="first")
+    save_checkpoint(tmp_path / "bases" / "first", network, Preparation())
+    monkeypatch.setattr(module, "BASES", tmp_path / "bases")
+    with pytest.raises(CheckpointError, match=r"needs the bundled checkpoint 'first' .* here it has"):
+        load_checkpoint(tmp_path / "small")
+    shutil.rmtree(tmp_path / "bases")
+    with pytest.raises(CheckpointError, match=r"'first' .*, which is missing here"):
+        load_checkpoint(tmp_path / "small")
+
+
+def test_a_base_must_have_the_layer_itself(bases, tmp_path, monkeypatch):
+    save_checkpoint(tmp_path / "bases" / "second", sharing(bases), Preparation(), storage="shared", base="first")
+    digest = read_config(tmp_path / "bases" / "second")["weights_sha256"]
+    linked_second = tmp_path / "third"
+    save_checkpoint(linked_second, sharing(bases), Preparation(), storage="shared", base="first")
+    write_config(linked_second, base={"name": "second", "weights_sha256": digest})
+    monkeypatch.setattr(module, "BASES", tmp_path / "bases")
+    with pytest.raises(CheckpointError, match="has no large layer of its own"):
+        load_checkpoint(linked_second)
+
+
+def test_a_base_goes_with_the_shared_storage_only(network, tmp_path):
+    for given in ({"base": "omniglot"}, {"storage": "shared"}):
+        with pytest.raises(CheckpointError, match="A base belongs to the storage"):
+            save_checkpoint(tmp_path, network, Preparation(), **given)
+
+
+def test_a_checkpoint_with_thresholds_for_signatures_loads(copy):
+    measured = {
+        "operating_points": points(0.5, 0.1, 0.1),
+        "curve": {"threshold": [0.1, 0.9], "far": [1.0, 0.0], "frr": [0.0, 1.0]},
+    }
+    write_config(copy, verification=measured | {"threshold": 0.5, "by_references": {"1": measured, "5": measured}})
+    assert load_checkpoint(copy).config["verification"]["by_references"]["5"] == measured
 
 
 # Writing: the files are small, as only their order and their completeness matter
