@@ -28,6 +28,7 @@ LINE_SLOPE = 0.18  # of a ruled line, at most
 LINE_COVER = 0.8  # share of the way from rim to rim that a ruled line darkens
 LINE_RISE = 0.004  # standard deviation of a ruled line from a parabola, in shares of its length
 RIM_SHARE = 0.5  # of the area of a spot: one whose contact with the rim, squared, is more lies along it
+RIM_STRIP = 0.03  # of the shorter side: what lies mostly in it belongs to the rim
 SPECK = 0.6  # of the square of the pen's width: what is smaller was not made by the pen
 FAR = 0.25  # of the extent of the signature: a small spot so far from the rest is not part of it
 SMALL = 0.02  # of the area of the ink
@@ -276,9 +277,7 @@ def _without_dirt(ink: Mask, full: Mask) -> Mask:
     flat = labels.reshape(-1)
     area = np.bincount(flat, minlength=count + 1)
     keep = np.bincount(flat[full.reshape(-1)], minlength=count + 1) > 0
-    rim = np.concatenate([labels[0], labels[-1], labels[1:-1, 0], labels[1:-1, -1]])
-    contact = np.bincount(rim, minlength=count + 1)
-    keep &= contact.astype(np.float64) ** 2 <= RIM_SHARE * area
+    keep &= ~_along_rim(labels, area)
     keep[0] = False
     if not keep.any():
         return np.zeros_like(ink)
@@ -288,15 +287,35 @@ def _without_dirt(ink: Mask, full: Mask) -> Mask:
     return _near(labels, area, keep)
 
 
-def _near(labels: Int64[np.ndarray, "height width"], area: Int64[np.ndarray, " spots"], keep: np.ndarray) -> Mask:
-    """The spots kept, less small ones that stand far from all others."""
-    rows, columns = np.nonzero(keep[labels])
+def _along_rim(
+    labels: Int64[np.ndarray, "height width"], area: Int64[np.ndarray, " spots"]
+) -> Bool[np.ndarray, " spots"]:
+    """Which spots are a table, a shadow or the edge of a sheet: at the rim, and not a stroke that touches it."""
+    rim = np.concatenate([labels[0], labels[-1], labels[1:-1, 0], labels[1:-1, -1]])
+    contact = np.bincount(rim, minlength=len(area))
+    inner = max(2, round(RIM_STRIP * min(labels.shape)))
+    beside = area - np.bincount(labels[inner:-inner, inner:-inner].reshape(-1), minlength=len(area))
+    boxes = _boxes(labels, labels > 0, len(area))
+    room = (boxes[:, 2] - boxes[:, 0] + 1) * (boxes[:, 3] - boxes[:, 1] + 1)
+    shaped = (beside > 0.5 * area) | (area > 0.4 * room) | (contact > 0.3 * len(rim))
+    return (contact.astype(np.float64) ** 2 > RIM_SHARE * area) & shaped
+
+
+def _boxes(labels: Int64[np.ndarray, "height width"], mask: Mask, count: int) -> Float[np.ndarray, "count 4"]:
+    """Top, left, bottom and right (inclusive) of each label within a mask."""
+    rows, columns = np.nonzero(mask)
     spots = labels[rows, columns]
-    boxes = np.zeros((len(area), 4))
+    boxes = np.zeros((count, 4))
     boxes[:, :2] = labels.size
     for column, places in enumerate((rows, columns)):
         np.minimum.at(boxes[:, column], spots, places)
         np.maximum.at(boxes[:, column + 2], spots, places)
+    return boxes
+
+
+def _near(labels: Int64[np.ndarray, "height width"], area: Int64[np.ndarray, " spots"], keep: np.ndarray) -> Mask:
+    """The spots kept, less small ones that stand far from all others."""
+    boxes = _boxes(labels, keep[labels], len(area))
     small = keep & (area < SMALL * area[keep].sum())
     main = keep & ~small
     if not main.any():
@@ -346,7 +365,7 @@ def _slope_deg(ink: Mask) -> float:
     return max(-LEVEL_DEG, min(LEVEL_DEG, slope))
 
 
-def _levelled(ink: Mask, turn_deg: float) -> Float[Tensor, "height width"]:
+def _levelled(ink: Mask, turn_deg: float) -> Float[Tensor, "rows columns"]:
     """The ink turned, cropped and brought to ISOLATED_PX."""
     picture = Image.fromarray(ink.astype(np.uint8) * np.uint8(255))
     scale = ISOLATED_PX / max(picture.size)
