@@ -9,11 +9,15 @@ from siamese.hub import BUNDLED, CARD_FILE, PRETRAINED, HubError, resolve_model
 from siamese.model_card import model_card
 from train.publish import PublishError, read_report
 
+SIGNATURES = "signatures"  # where a checkpoint goes that shares its large layer with the package's first one
 CARD_NAME = "user/one-look"  # as README.md writes where a reader puts a repository of their own
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.description = "Store a checkpoint with the 9216 x 4096 layer as int8 and the rest as float16."
+    parser.description = (
+        "Store a checkpoint with the 9216 x 4096 layer as int8 and the rest as float16; one that shares that layer "
+        "with a bundled checkpoint goes on sharing it."
+    )
     parser.add_argument("--model", metavar="DIR_OR_REPO", required=True, help="the full-precision checkpoint")
     parser.add_argument("--report", metavar="FILE", type=Path, help="JSON of the evaluation command, to carry along")
     parser.add_argument("--output", metavar="DIR", type=Path, help="where it goes (default: the package's own)")
@@ -24,13 +28,15 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         checkpoint = load_checkpoint(resolve_model(arguments.model, strict=True).folder)
         figures = read_report(arguments.report) if arguments.report else None
-        output = arguments.output or PRETRAINED / BUNDLED
         config = checkpoint.config
+        is_shared = config["storage"] == "shared"
+        output = arguments.output or PRETRAINED / (SIGNATURES if is_shared else BUNDLED)
         save_checkpoint(
             output,
             checkpoint.network,
             checkpoint.preparation,
-            storage="int8",
+            storage="shared" if is_shared else "int8",
+            base=config["base"]["name"] if is_shared else None,
             verification=config.get("verification"),
             training=config.get("training"),
             figures=figures or config.get("figures"),
