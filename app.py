@@ -7,11 +7,13 @@ from siamese.ui.zero_gpu import lender  # isort: skip; before whatever imports t
 
 from siamese.recognizer import load_recognizer
 from siamese.ui.page import EvaluationSet, build_demo, launch_settings
+from siamese.verifier import load_verifier
 
 if __name__ == "__main__":
     try:
         recognizer = load_recognizer(lend=lender())  # of MODEL_ID, or what can stand in for it
     except (OSError, ValueError) as error:  # HubError, CheckpointError: one sentence
         sys.exit(str(error))
-    demo = build_demo(recognizer, EvaluationSet(), os.environ.get("CHALLENGE_SECRET"))
+    verifier = load_verifier(characters=recognizer)  # of SIGNATURE_MODEL_ID, or what can stand in for it
+    demo = build_demo(recognizer, EvaluationSet(), os.environ.get("CHALLENGE_SECRET"), verifier=verifier)
     demo.launch(**launch_settings())

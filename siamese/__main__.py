@@ -4,6 +4,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from siamese.recognizer import Recognizer
+    from siamese.verifier import Verifier
 
 MAX_SUPPORT = 10_000  # images in a support folder
 
@@ -18,17 +20,12 @@ MAX_SUPPORT = 10_000  # images in a support folder
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; 0, or 1 after one sentence on stderr (2 for a command line that cannot be understood)."""
     asked = parser().parse_args(arguments)
-    from siamese.recognizer import load_recognizer  # torch only after the command line is known to be right
-
     try:
         paths = [Path(path) for path in asked.images]
         if asked.command == "classify":
             paths = [*support_files(Path(asked.support)), *paths]
         images = [opened(path) for path in paths]
-        recognizer = load_recognizer(asked.model, asked.device)
-        if recognizer.origin is not None and recognizer.origin.note:
-            print(recognizer.origin.note, file=sys.stderr)
-        answer, sentences = COMMANDS[asked.command](recognizer, paths, images)
+        answer, sentences = COMMANDS[asked.command](asked, paths, images)
     except (ValueError, OSError) as error:  # ImageError, CheckpointError, HubError and their like
         print(error, file=sys.stderr)
         return 1
@@ -38,7 +35,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def parser() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(add_help=False)
-    options.add_argument("--model", help="a folder, or user/name@revision on the Hub (default: the bundled weights)")
+    options.add_argument(
+        "--model", help="a folder, or user/name@revision on the Hub (default: the bundled weights for the task)"
+    )
     options.add_argument("--device", help="cpu, cuda, ... (default: CUDA where it is present)")
     options.add_argument("--json", action="store_true", help="print JSON instead of sentences")
     top = argparse.ArgumentParser(prog="python -m siamese", description="Recognise what was seen once.")
@@ -48,6 +47,12 @@ def parser() -> argparse.ArgumentParser:
     verify = commands.add_parser("verify", parents=[options], help="is the last image by the hand of the others?")
     verify.add_argument("first", metavar="REFERENCE")
     verify.add_argument("images", nargs="+", metavar="REFERENCE ... QUESTIONED", action=BehindFirst)
+    verify.add_argument(
+        "--operating-point",
+        choices=("strict", "balanced", "lenient"),
+        help="which error to fear: strict lets hardly any forgery pass, lenient refuses hardly any genuine signature "
+        "(default: balanced)",
+    )
     classify = commands.add_parser("classify", parents=[options], help="which image of a folder is the query like?")
     classify.add_argument("support", metavar="SUPPORT_DIR")
     classify.add_argument("images", nargs=1, metavar="QUERY")
@@ -85,7 +90,22 @@ def support_files(folder: Path) -> list[Path]:
     return files
 
 
-def compare(recognizer: "Recognizer", paths: list[Path], images: list["Image.Image"]) -> tuple[dict, list[str]]:
+def loaded(asked: argparse.Namespace) -> "Recognizer":
+    """The recogniser asked for; why another one answers is told on stderr."""
+    from siamese.recognizer import load_recognizer  # torch only after the command line is known to be right
+
+    recognizer = load_recognizer(asked.model, asked.device)
+    remark(recognizer.origin.note if recognizer.origin else None)
+    return recognizer
+
+
+def remark(note: str | None) -> None:
+    if note:
+        print(note, file=sys.stderr)
+
+
+def compare(asked: argparse.Namespace, paths: list[Path], images: list["Image.Image"]) -> tuple[dict, list[str]]:
+    recognizer = loaded(asked)
     similarity = recognizer.similarity(*images)
     reliability = recognizer.reliability(similarity)
     same = similarity >= recognizer.threshold
@@ -103,23 +123,34 @@ def compare(recognizer: "Recognizer", paths: list[Path], images: list["Image.Ima
     ]
 
 
-def verify(recognizer: "Recognizer", paths: list[Path], images: list["Image.Image"]) -> tuple[dict, list[str]]:
-    found = recognizer.verify(images[:-1], images[-1])
+def verify(asked: argparse.Namespace, paths: list[Path], images: list["Image.Image"]) -> tuple[dict, list[str]]:
+    from siamese.verifier import load_verifier
+
+    verifier = load_verifier(asked.model, asked.device)
+    remark(verifier.note)
+    point = verifier.point_named(asked.operating_point)
+    found = verifier.verify(images[:-1], images[-1], point)
+    measured = verifier.measured_with(len(images) - 1)
     answer = {
-        "model": name_of(recognizer),
+        "model": name_of(verifier.recognizer),
         "score": found.score,
         "threshold": found.threshold,
+        "operating_point": point,
         "verdict": found.verdict,
         "reliability": found.reliability,
         "similarities": {str(path): one for path, one in zip(paths[:-1], found.similarities, strict=True)},
+        "operating_points": {name: asdict(one) for name, one in measured.points.items()} if measured else {},
     }
+    at = f" ({point})" if point else ""
     return answer, [
-        f"Score {found.score:.3f}, threshold {found.threshold:.3f}: {found.verdict}.",
+        f"Score {found.score:.3f}, threshold {found.threshold:.3f}{at}: {found.verdict}.",
+        *errors(verifier, len(images) - 1, point),
         *odds(found.reliability),
     ]
 
 
-def classify(recognizer: "Recognizer", paths: list[Path], images: list["Image.Image"]) -> tuple[dict, list[str]]:
+def classify(asked: argparse.Namespace, paths: list[Path], images: list["Image.Image"]) -> tuple[dict, list[str]]:
+    recognizer = loaded(asked)
     similarities = recognizer.classify(images[:-1], images[-1])
     ranked = sorted(zip(similarities, paths[:-1], strict=True), key=lambda entry: -entry[0])
     answer = {
@@ -128,6 +159,14 @@ def classify(recognizer: "Recognizer", paths: list[Path], images: list["Image.Im
         "similarities": {path.name: similarity for similarity, path in ranked},
     }
     return answer, [f"{similarity:.3f}  {path.name}" for similarity, path in ranked]
+
+
+def errors(verifier: "Verifier", references: int, point: str | None) -> list[str]:
+    measured = verifier.measured_with(references)
+    if measured is None or point is None:
+        return ["How often this network is fooled by signatures was not measured."]
+    rates = measured.points[point]
+    return [f"There {rates.far:.1%} of skilled forgeries pass and {rates.frr:.1%} of genuine signatures are refused."]
 
 
 def odds(reliability: float | None) -> list[str]:

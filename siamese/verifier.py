@@ -22,6 +22,10 @@ DEFAULT_POINT = "balanced"
 VARIABLE, BUNDLED = "SIGNATURE_MODEL_ID", "signatures"
 
 
+class UnknownPoint(ValueError):
+    """An operating point that there is none of; its text is one sentence for people."""
+
+
 @dataclass(frozen=True)
 class Measured:
     """How often a network was fooled with a number of references."""
@@ -49,21 +53,21 @@ class Verifier:
         counts = [count for count in self.measured if count <= references]
         return self.measured[max(counts)] if counts else None
 
-    def point_named(self, name: str | None) -> str | None:
+    def point_named(self, name: object) -> str | None:
         """The name of an operating point; None stands for the balanced one, or for none where there are none.
 
-        Raises ValueError for a name that these weights have no point of.
+        Raises UnknownPoint for a name that these weights have no point of.
         """
         if name is None:
             return DEFAULT_POINT if self.measured else None
+        if not isinstance(name, str) or name not in NAMED_POINTS:
+            raise UnknownPoint(f"The operating point must be one of {', '.join(NAMED_POINTS)}.")
         if not self.measured:
-            raise ValueError(f"These weights carry no operating points, so {name!r} cannot be chosen; leave it out.")
-        if name not in NAMED_POINTS:
-            raise ValueError(f"The operating point {name!r} must be one of {', '.join(NAMED_POINTS)}.")
+            raise UnknownPoint(f"These weights carry no operating points, so {name!r} cannot be chosen; leave it out.")
         return name
 
     def threshold(self, point: str | None, references: int) -> float:
-        """The score from which on a signature counts as genuine; raises ValueError as `point_named` does."""
+        """The score from which on a signature counts as genuine; raises UnknownPoint as `point_named` does."""
         name, measured = self.point_named(point), self.measured_with(references)
         return self.recognizer.threshold if name is None or measured is None else measured.points[name].threshold
 
@@ -87,7 +91,7 @@ class Verifier:
     def verify(self, references: Sequence[Source], questioned: Source, point: str | None = None) -> Verification:
         """Whether `questioned` is by the hand of all `references`, at the threshold of an operating point.
 
-        Raises ImageError, and ValueError for no reference and for a point that these weights do not have.
+        Raises ImageError, ValueError for no reference, UnknownPoint for a point that these weights do not have.
         """
         threshold = self.threshold(point, len(references))
         if len(references) == 0:

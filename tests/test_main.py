@@ -1,6 +1,7 @@
 """`python -m siamese`: answers for people and as JSON, one sentence for bad input."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ import torch
 from hostile import drawing
 
 from siamese.__main__ import main
-from siamese.checkpoint import save_checkpoint
+from siamese.checkpoint import amend_config, save_checkpoint
 from siamese.network import SiameseNetwork
 from siamese.preparation import Preparation
 
@@ -82,7 +83,40 @@ def test_sentences_for_people(capsys, model, files):
     assert main(["classify", files["support"], files["query"], "--model", model]) == 0
     assert capsys.readouterr().out.splitlines()[0].endswith("  b.png")
     assert main(["verify", files["b"], files["b"], "--model", model]) == 0
-    assert capsys.readouterr().out.startswith("Score 0.982, threshold 0.500: genuine.\n")
+    assert capsys.readouterr().out == (
+        "Score 0.982, threshold 0.500: genuine.\n"
+        "How often this network is fooled by signatures was not measured.\n"
+        "Of scores like this one 90% are on the right side, where half of all pairs are the same.\n"
+    )
+
+
+def test_verify_at_an_operating_point(capsys, model, files, tmp_path):
+    points = {
+        "strict": {"threshold": 0.99, "far": 0.01, "frr": 0.4},
+        "balanced": {"threshold": 0.6, "far": 0.15, "frr": 0.15},
+        "lenient": {"threshold": 0.2, "far": 0.5, "frr": 0.01},
+    }
+    signatures = tmp_path / "signatures"
+    shutil.copytree(model, signatures)
+    amend_config(signatures, verification={"threshold": 0.6, "operating_points": points, "calibration": CALIBRATION})
+    given = ["verify", files["b"], files["b"], "--model", str(signatures)]
+    answer = answer_of(capsys, *given)
+    assert (answer["operating_point"], answer["threshold"], answer["verdict"]) == ("balanced", 0.6, "genuine")
+    assert answer["operating_points"] == points
+    answer = answer_of(capsys, *given, "--operating-point", "strict")
+    assert (answer["operating_point"], answer["threshold"], answer["verdict"]) == ("strict", 0.99, "unsure")
+    assert main([*given, "--operating-point", "lenient"]) == 0
+    assert capsys.readouterr().out.splitlines()[:2] == [
+        "Score 0.982, threshold 0.200 (lenient): genuine.",
+        "There 50.0% of skilled forgeries pass and 1.0% of genuine signatures are refused.",
+    ]
+    with pytest.raises(SystemExit):
+        main([*given, "--operating-point", "firm"])
+    capsys.readouterr()
+    assert main(["verify", files["b"], files["b"], "--model", model, "--operating-point", "strict"]) == 1
+    assert capsys.readouterr().err == (
+        "These weights carry no operating points, so 'strict' cannot be chosen; leave it out.\n"
+    )
 
 
 @pytest.mark.parametrize(

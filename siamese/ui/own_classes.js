@@ -1,20 +1,8 @@
 // The tab "Your own classes". The set lives in this page; the server keeps no copy of it.
-const { make, pad, ask, say, guard, percent, readAsUrl } = window.oneLook;
-const part = (name) => element.querySelector(`[data-${name}]`);
 const [LEAST, MOST] = [2, 50];
 let classes = []; // {name, picture}
-let latest = 0;
 
-const refuse = (sentence) => say(element, sentence, true);
 const stem = (file) => file.name.replace(/\.[^.]*$/, "").replaceAll("_", " ").slice(0, 60);
-
-const newPad = pad({ label: "A new class", name: "class", hint: "One picture of it", onRefusal: refuse,
-  onChange: (value) => { part("add").disabled = !value; },
-  onFile: (file) => { if (!part("name").value) part("name").value = stem(file); },
-  onMany: (url, file) => add(url, stem(file)) });
-const queryPad = pad({ label: "A query", name: "query", hint: "Which class is this?", onRefusal: refuse, onChange: () => rank() });
-part("new").replaceWith(newPad.node);
-part("query").replaceWith(queryPad.node);
 
 const freeName = (wanted) => {
   const taken = new Set(classes.map((one) => one.name));
@@ -24,17 +12,12 @@ const freeName = (wanted) => {
   return name;
 };
 
-const add = guard(element, async (url, name) => {
-  if (!url) return;
-  if (classes.length >= MOST) throw new window.oneLook.Refusal(`There are ${MOST} classes already; please remove one first.`);
+const add = async (url, file) => {
+  if (classes.length >= MOST) throw new Refusal(`There are ${MOST} classes already; please remove one first.`);
   const { picture } = await ask(server, "own_add", { picture: url });
-  classes.push({ name: freeName(name), picture });
-  newPad.clear(false);
-  part("add").disabled = true;
-  part("name").value = "";
-  show();
-  rank();
-});
+  classes.push({ name: freeName(file ? stem(file) : part("name").value), picture });
+  if (!file) part("name").value = "";
+};
 
 const show = () => {
   part("count").textContent = classes.length ? `${classes.length} ${classes.length === 1 ? "class" : "classes"}` : "No classes yet";
@@ -43,31 +26,15 @@ const show = () => {
     make("img", { src: one.picture, alt: "" }),
     make("input", { type: "text", value: one.name, maxlength: 60, "aria-label": `Name of class ${place + 1}`,
       onchange: (event) => { one.name = event.target.value.trim() || one.name; event.target.value = one.name; rank(); } }),
-    make("button", { type: "button", class: "remove", text: "×", "aria-label": `Remove ${one.name}`,
-      onclick: () => { classes.splice(place, 1); show(); rank(); part("add").focus(); } }))));
+    removeButton(`Remove ${one.name}`, part("shelf"), newPad.sheet, () => { classes.splice(place, 1); show(); rank(); }))));
 };
 
-const rank = guard(element, async () => {
+const rank = answering("own_rank", () => {
   const query = queryPad.value();
-  const turn = ++latest;
-  if (!query || classes.length < LEAST) {
-    part("answer").hidden = true;
-    if (query) say(element, `Add ${classes.length ? "one more class" : "two classes"} and the query is ranked.`);
-    else say(element, classes.length >= LEAST ? "Now a query." : "");
-    return;
-  }
-  say(element, "Looking …");
-  const asked = classes.slice();
-  let result;
-  try {
-    result = await ask(server, "own_rank", { classes: asked, query });
-  } catch (error) {
-    if (turn === latest) part("answer").hidden = true;
-    throw error;
-  }
-  if (turn !== latest) return;
-  say(element, "");
-  part("answer").hidden = false;
+  if (query && classes.length >= LEAST) return { classes: classes.slice(), query };
+  if (query) return `Add ${classes.length ? "one more class" : "two classes"} and the query is ranked.`;
+  return classes.length >= LEAST ? "Now a query." : "";
+}, (result, { classes: asked }) => {
   part("verdict").textContent = result.none_of_these ? "None of these" : asked[result.best].name;
   part("score").textContent = result.none_of_these
     ? `the nearest, ${asked[result.best].name}, is ${percent(result.similarities[result.best])} similar`
@@ -81,9 +48,14 @@ const rank = guard(element, async () => {
   part("note").textContent = `Below ${percent(result.threshold)}, the red line, a query counts as none of these.${order.length > 10 ? " The ten nearest are shown." : ""}`;
 });
 
-part("add").addEventListener("click", () => add(newPad.value(), part("name").value));
-part("name").addEventListener("keydown", (event) => { if (event.key === "Enter") add(newPad.value(), part("name").value); });
-part("empty").addEventListener("click", () => { classes = []; show(); rank(); part("add").focus(); });
+const { sheet: newPad, addOne } = gather({ place: "new", label: "A new class", name: "class", hint: "One picture of it",
+  add, changed: () => { show(); return rank(); },
+  onFile: (file) => { if (!part("name").value) part("name").value = stem(file); } });
+const queryPad = pad({ label: "A query", name: "query", hint: "Which class is this?", onRefusal: refuse, onChange: () => rank() });
+part("query").replaceWith(queryPad.node);
+
+part("name").addEventListener("keydown", (event) => { if (event.key === "Enter") addOne(); });
+part("empty").addEventListener("click", () => { classes = []; show(); rank(); newPad.sheet.focus({ preventScroll: true }); });
 part("export").addEventListener("click", guard(element, async () => {
   const { zip } = await ask(server, "own_export", { classes });
   make("a", { href: zip, download: "one-look-classes.zip" }).click();
@@ -93,9 +65,9 @@ part("import").addEventListener("change", guard(element, async (event) => {
   const [file] = event.target.files;
   event.target.value = "";
   if (!file) return;
-  if (file.size > 8 << 20) throw new window.oneLook.Refusal("The ZIP is larger than 8 MB.");
-  const brought = (await ask(server, "own_import", { zip: await readAsUrl(file.slice(0, file.size, "application/zip")) })).classes;
-  if (classes.length + brought.length > MOST) throw new window.oneLook.Refusal(`That would be more than ${MOST} classes; please remove some first.`);
+  if (file.size > 8 << 20) throw new Refusal("The ZIP is larger than 8 MB.");
+  const brought = (await ask(server, "own_import", { zip: await window.oneLook.readAsUrl(file.slice(0, file.size, "application/zip")) })).classes;
+  if (classes.length + brought.length > MOST) throw new Refusal(`That would be more than ${MOST} classes; please remove some first.`);
   for (const one of brought) classes.push({ name: freeName(one.name), picture: one.picture });
   show();
   await rank();

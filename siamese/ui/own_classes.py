@@ -193,7 +193,7 @@ def build(recognizer: Recognizer) -> None:
 
     @for_page
     def own_add(asked: dict) -> dict:
-        ink = ink_of(picture(asked.get("picture"), "The picture"), "The picture")
+        ink = ink_of(open_image(decoded(asked.get("picture"), "The picture")), "The picture")
         return {"picture": kept_url(ink), "sees": ink_url(prepare_ink(ink, recognizer.preparation)[0])}
 
     @for_page
@@ -233,7 +233,7 @@ def build(recognizer: Recognizer) -> None:
 
     gr.HTML(
         MARKUP,
-        js_on_load=script("own_classes.js"),
+        js_on_load=script("upload.js", "own_classes.js"),
         apply_default_css=False,
         server_functions=[own_add, own_rank, own_export, own_import, own_example],
         elem_classes="tab",

@@ -160,7 +160,8 @@
   const pads = []; // every pad of the page, for pictures that are pasted without a pad in focus
 
   // A sheet to draw on that also takes files, the clipboard and the camera. `options`: label, name, hint, onChange,
-  // wide (a signature's shape), drawOnly. Returns {node, value(), clear(), show(url), setEnabled()}.
+  // onMany(files) for several at once (from `manyFrom` on), wide (a signature's shape), drawOnly. Returns {node,
+  // sheet, take(file), show(url), value(), isDrawing(), clear()}.
   oneLook.pad = (options) => {
     const canvas = make("canvas", { width: SHEET_PX, height: SHEET_PX, "aria-hidden": "true" });
     const pen = canvas.getContext("2d");
@@ -272,18 +273,10 @@
     };
 
     const takeAll = async (files) => {
-      if (files.length > 1 && options.onMany) {
-        for (const one of files) {
-          try {
-            await options.onMany(await oneLook.fileToUrl(one), one);
-          } catch (error) {
-            options.onRefusal && options.onRefusal(error.message);
-          }
-        }
-      } else if (files.length) {
-        options.onFile && options.onFile(files[0]);
-        await take(files[0]);
-      }
+      if (options.onMany && files.length >= (options.manyFrom ?? 2)) return options.onMany(files);
+      if (!files.length) return;
+      options.onFile && options.onFile(files[0]);
+      await take(files[0]);
     };
     input.addEventListener("change", () => {
       const files = [...input.files];

@@ -17,6 +17,7 @@ from siamese.recognizer import Recognizer
 from siamese.ui import about, challenge, compare, own_classes, programs, verify
 from siamese.ui.limits import UPLOAD_LIFE_S, BodyLimit, OpenPlaces, tidy
 from siamese.ui.scripts import script
+from siamese.verifier import Verifier
 
 WAITING_CALLS = 64  # of programs; the next one is told that the queue is full
 CALLS_AT_ONCE = 4
@@ -88,12 +89,15 @@ def build_demo(
     evaluation: Callable[[], Drawings | None] = lambda: None,
     secret: str | None = None,
     today: Callable[[], date] | None = None,
+    verifier: Verifier | None = None,
 ) -> gr.Blocks:
     """The app around a recogniser.
 
     `evaluation` gives Omniglot's evaluation drawings once they are at hand and None until then; `secret` keys the
-    links of challenges (see challenge.py); `today` is the UTC date, for tests.
+    links of challenges (see challenge.py); `today` is the UTC date, for tests; `verifier` judges signatures, by
+    default with the recogniser's own network.
     """
+    verifier = verifier or Verifier(recognizer)
     table = challenge.Table(recognizer, challenge.Deck(evaluation, secret), today)
     with gr.Blocks(title="One Look", analytics_enabled=False, delete_cache=FILE_LIFE_S) as demo:
         gr.HTML(MASTHEAD, apply_default_css=False, js_on_load=None)
@@ -103,12 +107,12 @@ def build_demo(
             with gr.Tab("Compare", id="compare", elem_id="compare"):
                 compare.build(recognizer)
             with gr.Tab("Verify a signature", id="verify", elem_id="verify"):
-                verify.build(recognizer)
+                verify.build(verifier)
             with gr.Tab("Your own classes", id="own", elem_id="own"):
                 own_classes.build(recognizer)
             with gr.Tab("About", id="about", elem_id="about"):
                 about.build(recognizer)
-        programs.build(recognizer, table)
+        programs.build(recognizer, table, verifier)
     demo.queue(max_size=WAITING_CALLS, default_concurrency_limit=CALLS_AT_ONCE, api_open=False)
     return demo
 

@@ -17,6 +17,7 @@ from siamese.preparation import ink_box
 FOR_COLOUR = (22, 110, 118)  # ink that speaks for sameness; the same in light and dark
 AGAINST_COLOUR = (200, 47, 31)
 KEPT_SIDE_PX = 320  # of a picture that the visitor's browser keeps
+INK_COLOUR = (29, 25, 22)  # the page's --ink in light, which it keeps on the paper of a sheet in dark
 # Of two inks that lie over one another. Blue and orange differ to every kind of colour vision, each has a contrast of
 # 3 : 1 to the paper in light and in dark, and where both lie they multiply to near black.
 REFERENCE_COLOUR = (0, 94, 162)

@@ -8,6 +8,7 @@ import functools
 import logging
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from siamese.ui.compare import comparison
 from siamese.ui.door import Refusal, choice, decoded
 from siamese.ui.own_classes import LEAST_CLASSES, MOST_CLASSES, ranking
 from siamese.ui.verify import MAX_REFERENCES
+from siamese.verifier import UnknownPoint, Verifier
 
 MAX_FILE_BYTES = 32 << 20
 
@@ -99,7 +101,7 @@ def several(payload: object, what: str, least: int, most: int) -> list[bytes]:
     return [brought_bytes(one, f"Image {number} of {what}") for number, one in enumerate(payload, 1)]
 
 
-def build(recognizer: Recognizer, table: Table) -> None:
+def build(recognizer: Recognizer, table: Table, verifier: Verifier) -> None:
     """Put the endpoints into the open Gradio context; nothing of them is seen on the page."""
 
     @for_programs
@@ -118,27 +120,36 @@ def build(recognizer: Recognizer, table: Table) -> None:
         )
 
     @for_programs
-    def verify(references: Any, questioned: Any) -> dict:
-        """Whether a questioned image is by the hand of all references.
+    def verify(references: Any, questioned: Any, operating_point: Any) -> dict:
+        """Whether a questioned signature is by the hand of all references. Nothing of it is kept.
 
         Parameters:
-            references: 1 to 10 images that are known to be genuine
-            questioned: the image in question
+            references: 1 to 10 images of signatures that are known to be genuine
+            questioned: the image of the signature in question
+            operating_point: "strict", "balanced" or "lenient"; empty for "balanced" where the weights carry such points
         Returns:
             score and threshold in [0, 1]; verdict "genuine", "forgery" or "unsure"; reliability in [0, 1] or null;
-            similarities, one in [0, 1] for each reference
+            similarities, one in [0, 1] for each reference; operating_point, the one chosen, or null;
+            operating_points, for each its threshold, far (share of skilled forgeries that pass) and frr (share of
+            genuine signatures that are refused), empty where nothing was measured
         """
         try:
             known = several(references, "references", 1, MAX_REFERENCES)
-            result = recognizer.verify(known, brought_bytes(questioned, "The questioned image"))
+            point = verifier.point_named(operating_point if operating_point not in (None, "") else None)
+            result = verifier.verify(known, brought_bytes(questioned, "The questioned image"), point)
+        except UnknownPoint as error:
+            raise Refusal(str(error)) from None
         finally:
             forget([*(references if isinstance(references, list) else []), questioned])
+        measured = verifier.measured_with(len(known))
         return {
             "score": result.score,
             "threshold": result.threshold,
             "verdict": result.verdict,
             "reliability": result.reliability,
             "similarities": list(result.similarities),
+            "operating_point": point,
+            "operating_points": {name: asdict(one) for name, one in measured.points.items()} if measured else {},
         }
 
     @for_programs
@@ -209,7 +220,7 @@ def build(recognizer: Recognizer, table: Table) -> None:
     data = as_sent(gr.Radio(list(SOURCES), value="invented", label="data", visible=False))
     endpoints = [
         (compare, [image("first"), image("second")]),
-        (verify, [images("references"), image("questioned")]),
+        (verify, [images("references"), image("questioned"), text("operating_point")]),
         (classify, [images("support"), image("query")]),
         (new_challenge, [number("n_way", 10), data, text("link")]),
         (answer_challenge, [text("challenge_id"), number("choice", 0)]),
@@ -231,6 +242,8 @@ def forget(payloads: list) -> None:
         path = payload.get("path") if isinstance(payload, dict) else None
         if isinstance(path, str) and path:
             with suppress(OSError, ValueError):
-                file = Path(path).resolve(strict=True)
-                if file.is_relative_to(Path(get_upload_folder()).resolve()):
+                file, folder = Path(path).resolve(strict=True), Path(get_upload_folder()).resolve()
+                if file.is_relative_to(folder):
                     file.unlink()
+                    if file.parent != folder:
+                        file.parent.rmdir()  # Gradio names it by a hash of what was signed

@@ -5,6 +5,6 @@ from pathlib import Path
 HERE = Path(__file__).parent
 
 
-def script(file: str) -> str:
-    """The text of a .js or .css file of this folder."""
-    return (HERE / file).read_text(encoding="utf-8")
+def script(*files: str) -> str:
+    """The text of .js or .css files of this folder, one behind the other: a tab's own behind what it shares."""
+    return "\n".join((HERE / file).read_text(encoding="utf-8") for file in files)
