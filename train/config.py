@@ -83,6 +83,8 @@ class TrainConfig:
     """Writers of signatures that neither train nor decide anything."""
     validation_writers: int = 8
     """Writers of signatures from which thresholds come, and by which recipes are chosen."""
+    invented_writers: int = 0
+    """So many invented writers (`siamese.invented_signatures`) are trained on beside those of the data."""
     writers: int = 4
     """Writers in a batch of signatures."""
     genuine: int = 8
@@ -151,6 +153,8 @@ class TrainConfig:
                 raise RecipeError(f"{name} is {getattr(self, name)}, must not be negative.")
         if not 0 <= self.label_smoothing < 0.5:
             raise RecipeError(f"label_smoothing is {self.label_smoothing}, must lie in 0 to below 0.5.")
+        if self.invented_writers < 0:
+            raise RecipeError(f"invented_writers is {self.invented_writers}, must not be negative.")
         for name in ("writers", "genuine"):
             if getattr(self, name) < 2:
                 raise RecipeError(f"{name} is {getattr(self, name)}, must be at least 2.")

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from siamese.checkpoint import BASES, CheckpointError, load_checkpoint, read_config, save_checkpoint
 from siamese.hub import BUNDLED, resolve_model
+from siamese.invented_signatures import invented_signatures
 from siamese.network import SiameseNetwork
 from siamese.signatures import Signatures, load_signatures
 from siamese.verification import equal_error_point
@@ -35,6 +36,7 @@ from train.tracking import tracker
 
 SPLIT_SEED = 0  # one division of the writers for every recipe and seed, so that those for the test stay unseen
 UNFOLD_IMAGES = 256
+INVENTED_GENUINE, INVENTED_FORGERIES, INVENTED_SEED = 12, 12, 7  # of each invented writer
 MEASURE = "pairs of unseen writers (genuine, or genuine and forged) told right where both errors are alike"
 CURVE_LABEL = "validation: 1 - EER, skilled forgeries"
 REPORT = "folds.json"
@@ -103,6 +105,22 @@ def writer_sampler(signatures: Signatures) -> WriterSampler:
     if len(genuine) < 2 or sum(map(len, forged)) == 0:
         raise RecipeError("Training needs two writers with two genuine signatures each, and forgeries of some.")
     return WriterSampler(genuine, forged)
+
+
+def with_invented(training: Signatures, config: TrainConfig) -> Signatures:
+    """The training signatures, and those of writers that do not exist behind them."""
+    if not config.invented_writers:
+        return training
+    numbers = config.invented_writers, INVENTED_GENUINE, INVENTED_FORGERIES
+    invented = invented_signatures(*numbers, INVENTED_SEED, config.preparation)
+    return Signatures(
+        torch.cat([training.images, invented.images]),
+        torch.cat([training.writer, invented.writer + len(training.writer_names)]),
+        torch.cat([training.genuine, invented.genuine]),
+        (*training.writer_names, *(f"invented {name}" for name in invented.writer_names)),
+        (*training.sha256, *invented.sha256),
+        torch.cat([training.raw_statistics, invented.raw_statistics]),
+    )
 
 
 def split_writers(names: tuple[str, ...], config: TrainConfig) -> Split:
@@ -297,7 +315,7 @@ def train_one(
     init = resolve_model(arguments.init or BUNDLED, strict=True).folder
     training, validation = signatures.of_writers(split.training), signatures.of_writers(split.validation)
     network = begin(config, training, init)
-    material = of_signatures(training, validation, config, device)
+    material = of_signatures(with_invented(training, config), validation, config, device)
     with tracker(arguments.report_to if distributed.is_first() else None, output, config) as report:
         outcome = fit(network, material, config, output, device, arguments.resume, arguments.max_minutes, report)
     if not distributed.is_first():
