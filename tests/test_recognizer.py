@@ -10,6 +10,7 @@ from PIL import Image
 from siamese import recognizer as module
 from siamese.checkpoint import save_checkpoint
 from siamese.images import ImageError
+from siamese.int8_tower import is_fast
 from siamese.network import SiameseNetwork
 from siamese.preparation import Preparation, prepare_ink
 from siamese.recognizer import BATCH, Recognizer, load_recognizer
@@ -270,3 +271,28 @@ def test_a_threshold_of_ones_own(network):
     assert (refused.verdict, refused.threshold) == ("unsure", 0.95)
     assert refused.reliability == pytest.approx(0.1)
     assert recognizer.judge(-logit, threshold=0.95).verdict == "forgery"
+
+
+@pytest.mark.skipif(not is_fast(), reason="a processor without VNNI")
+def test_whole_numbers_answer_where_the_processor_has_instructions_for_them(network):
+    base = Recognizer(network)
+    assert base.precision == torch.int8
+    exact = Recognizer(network, precision=torch.float32)
+    pictures = torch.stack([exact.load_ink(one) for one in images(4)])
+    a, b = base.embed_pictures(pictures), exact.embed_pictures(pictures)
+    assert 0 < (a - b).square().mean().sqrt() < 0.005
+    shared = Recognizer(network, base=base)
+    assert shared._tower.embedding.weight is base._tower.embedding.weight
+    assert torch.equal(shared.embed_pictures(pictures), a)
+
+
+def test_other_processors_answer_in_the_precision_of_training(network, monkeypatch):
+    monkeypatch.setattr(module, "is_fast", lambda: False)
+    assert Recognizer(network).precision == module.fastest_precision(torch.device("cpu"))
+
+
+def test_a_network_that_whole_numbers_cannot_serve_is_served_without_them(network, monkeypatch):
+    monkeypatch.setattr(module, "int8_tower", lambda *_: None)
+    recognizer = Recognizer(network, precision=torch.int8)
+    assert recognizer.precision == module.fastest_precision(torch.device("cpu"))
+    assert recognizer.embed(images(1)).shape == (1, 4096)
