@@ -287,6 +287,12 @@ def test_what_cannot_be_published_is_said(words, message, capsys):
     assert said.count("\n") == 1
 
 
+def test_a_run_that_could_not_be_published_does_not_begin(tmp_path, capsys):
+    assert main(["fit", "--output", str(tmp_path / "run"), "--data", "invented", "--push-to-hub", "one look"]) == 1
+    assert "'one look' is no name to publish under" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_report_must_be_one(compact, tmp_path, capsys):
     report = tmp_path / "report.json"
     words = ["publish", "--model", str(compact), "--repo-id", REPO, "--report", str(report)]

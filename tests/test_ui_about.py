@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from siamese.checkpoint import amend_config, save_checkpoint
+from siamese.hub import ResolvedModel
 from siamese.network import SiameseNetwork
 from siamese.preparation import Preparation
 from siamese.recognizer import Recognizer, load_recognizer
@@ -47,3 +48,15 @@ def test_the_plot_stands_at_the_measured_heights():
     first = drawn.split("<circle")[1].split('cy="')[1].split('"')[0]
     assert float(first) == pytest.approx(16 + (1 - 0.9) * (320 - 16 - 44), abs=0.05)
     assert about.accuracy_plot({}) == ""
+
+
+def test_the_page_says_whose_weights_answer_and_why(tmp_path: Path):
+    note = "user/one-look could not be loaded: <the> Hub is out of order (500). Revision 0123456 from the cache answers."
+    origin = ResolvedModel(tmp_path, "user/one-look", "0123456" + "f" * 33, note)
+    network = SiameseNetwork(generator=torch.Generator().manual_seed(0))
+    text = about.markup(Recognizer(network, origin=origin))
+    for words in ("user/one-look", "0123456" + "f" * 33, note.replace("<the>", "&lt;the&gt;")):
+        assert words in text
+    bundled = about.markup(Recognizer(network, origin=ResolvedModel(tmp_path, "omniglot (bundled)", None, None)))
+    assert "omniglot (bundled)" in bundled
+    assert "Note" not in bundled

@@ -11,7 +11,7 @@ import torch
 from siamese.checkpoint import CheckpointError, load_checkpoint, read_config, save_checkpoint
 from siamese.drawings import Drawings
 from siamese.episodes import EpisodeError
-from siamese.hub import HubError, resolve_model
+from siamese.hub import HubError, repository_name, resolve_model
 from siamese.network import SiameseNetwork
 from siamese.omniglot import OmniglotError, load_drawings
 from siamese.recognizer import usable_device
@@ -143,6 +143,8 @@ def config_of(arguments: argparse.Namespace) -> TrainConfig:
         changes |= {"hold_out": (), "patience": 0}
     if not arguments.max_minutes >= 0:  # NaN would never end a run
         raise RecipeError(f"--max-minutes is {arguments.max_minutes}, must not be negative.")
+    if arguments.push_to_hub is not None:
+        repository_name(arguments.push_to_hub)  # refused now, not after hours
     if arguments.push_improvements and arguments.push_to_hub is None:
         raise RecipeError("--push-improvements needs --push-to-hub USER/NAME.")
     if arguments.push_improvements and arguments.all_alphabets:
