@@ -51,7 +51,9 @@ def test_the_plot_stands_at_the_measured_heights():
 
 
 def test_the_page_says_whose_weights_answer_and_why(tmp_path: Path):
-    note = "user/one-look could not be loaded: <the> Hub is out of order (500). Revision 0123456 from the cache answers."
+    note = (
+        "user/one-look could not be loaded: <the> Hub is out of order (500). Revision 0123456 from the cache answers."
+    )
     origin = ResolvedModel(tmp_path, "user/one-look", "0123456" + "f" * 33, note)
     network = SiameseNetwork(generator=torch.Generator().manual_seed(0))
     text = about.markup(Recognizer(network, origin=origin))
