@@ -133,7 +133,8 @@ def measures(scores: Scores, thresholds: Mapping[str, float], seed: int = SEED) 
     generator = torch.Generator().manual_seed(seed)
     intervals = {"eer_skilled": list(equal_error_interval(scores.genuine, scores.skilled, generator))}
     if curves.random:
-        intervals["eer_random"] = list(equal_error_interval(scores.genuine, scores.random, generator))
+        met = [pair for pair in zip(scores.genuine, scores.random, strict=True) if len(pair[1])]
+        intervals["eer_random"] = list(equal_error_interval(*map(list, zip(*met, strict=True)), generator))
     genuine, skilled, others = (torch.cat(part) for part in (scores.genuine, scores.skilled, scores.random))
     points = {
         name: {
