@@ -430,11 +430,13 @@ def train_folds(
 def mean_points(folds: list[dict]) -> dict:
     """The operating points, each fold's by the thresholds of its own validation writers, averaged over the folds."""
     names = folds[0]["operating_points"]
-    columns = {name: [fold["operating_points"][name] for fold in folds] for name in names}
-    return {
-        name: {key: sum(point[key] for point in points) / len(points) for key in points[0]}
-        for name, points in columns.items()
-    }
+    means: dict[str, dict] = {name: {} for name in names}
+    for name, point in means.items():
+        for key in ("threshold", "far", "far_random", "frr"):
+            values = [fold["operating_points"][name][key] for fold in folds]
+            known = [value for value in values if value is not None]  # a fold of one writer has no random forgeries
+            point[key] = sum(known) / len(known) if known else None
+    return means
 
 
 def is_finished(model: Path, config: TrainConfig) -> bool:
