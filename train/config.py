@@ -70,8 +70,8 @@ class TrainConfig:
     drawers: int = 2
     """Drawings of each character in a batch of alphabets, each by another drawer."""
     views: int = 4
-    """How many of the square's eight views count as alphabets, or writers, of their own: 1 none, 4 turned, 8 mirrored
-    too."""
+    """How many of the square's eight views count as alphabets of their own: 1 none, 4 turned, 8 mirrored too. As
+    writers of their own, whose lines stay level: 4 mirrored and upside down, 8 turned too."""
     pairs: int = 30_000
     """Length of the list of pairs; half are of one character."""
     different_within_alphabet: bool = True

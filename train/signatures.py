@@ -35,6 +35,7 @@ from train.losses import n_way_cross_entropy
 from train.tracking import tracker
 
 SPLIT_SEED = 0  # one division of the writers for every recipe and seed, so that those for the test stay unseen
+LEVEL_FIRST = (0, 4, 2, 6, 1, 5, 3, 7)  # the square's views: as written, mirrored, upside down, both, then on end
 UNFOLD_IMAGES = 256
 INVENTED_GENUINE, INVENTED_FORGERIES, INVENTED_SEED = 12, 12, 7  # of each invented writer
 MEASURE = "pairs of unseen writers (genuine, or genuine and forged) told right where both errors are alike"
@@ -78,7 +79,7 @@ class WriterSampler:
         for place, which in enumerate(
             torch.randperm(len(self.genuine), generator=generator)[: config.writers].tolist()
         ):
-            seen_as = torch.randint(config.views, (), generator=generator)
+            seen_as = torch.tensor(LEVEL_FIRST)[torch.randint(config.views, (), generator=generator)]
             for count, members, own in (
                 (config.genuine, self.genuine[which], True),
                 (config.forgeries, self.forged[which], False),
