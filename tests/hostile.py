@@ -8,7 +8,7 @@ import sys
 import time
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from pathlib import Path
 from random import Random
@@ -165,6 +165,41 @@ def hostile_files() -> Iterator[tuple[str, bytes]]:
     yield "too many bytes", encoded(drawing(), "PNG") + bytes(33 << 20)
 
 
+def hostile_archives() -> Iterator[tuple[str, bytes]]:
+    """What might come as a ZIP of classes: bombs, lies about sizes, paths that lead out, links, locked and odd ones."""
+    picture = encoded(drawing(), "PNG")
+    yield "no archive", b"PK\x03\x04 not a ZIP at all" * 9
+    yield "empty archive", zipped({})
+    yield "cut archive", zipped({"a.png": picture, "b.png": picture})[:-60]
+    for name in ("../a.png", "/etc/a.png", "a/../../b.png", "C:\\a.png", "..\\a.png"):
+        yield f"path {name}", zipped({name: picture})
+    yield "one large bomb", zipped({"a.png": bytes(200 << 20)}, zipfile.ZIP_DEFLATED)
+    yield "many small bombs", zipped({f"{i}.png": bytes(4 << 20) for i in range(90)}, zipfile.ZIP_DEFLATED)
+    yield "too many files", zipped({f"{i}.png": b"" for i in range(20_000)})
+    yield "odd compression", zipped({"a.png": picture}, zipfile.ZIP_LZMA)
+    yield "an archive in an archive", zipped({"a.png": zipped({"b.png": picture})})
+    yield "a page in an archive", zipped({"a.png": b"<!doctype html><script>alert(1)</script>"})
+    yield "a manifest without end", zipped({"classes.json": b"[" * 60_000})
+    yield (
+        "a manifest of files that are not there",
+        zipped(
+            {"classes.json": b'{"format": "one-look-classes/1", "classes": [{"name": "a", "file": "/etc/passwd"}]}'}
+        ),
+    )
+    honest = zipped({"a.png": bytes(3 << 20), "b.png": picture}, zipfile.ZIP_DEFLATED)
+    yield "a size that lies", honest.replace(struct.pack("<I", 3 << 20), struct.pack("<I", 300))
+    locked = bytearray(zipped({"a.png": picture}))
+    locked[6] |= 1
+    locked[locked.rindex(b"PK\x01\x02") + 8] |= 1
+    yield "a password", bytes(locked)
+    link = zipfile.ZipInfo("a.png")
+    link.external_attr = 0o120777 << 16
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr(link, "/etc/passwd")
+    yield "a link", file.getvalue()
+
+
 def chunk(name: bytes, body: bytes) -> bytes:
     return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
 
@@ -229,21 +264,26 @@ def jpeg_with(segment: bytes, count: int) -> bytes:
     return data[:2] + segment * count + data[2:]
 
 
-def zipped(files: dict[str, bytes]) -> bytes:
+def zipped(files: dict[str, bytes], compression: int = zipfile.ZIP_STORED) -> bytes:
     file = io.BytesIO()
-    with zipfile.ZipFile(file, "w") as archive:
+    with zipfile.ZipFile(file, "w", compression) as archive:
         for name, data in files.items():
             archive.writestr(name, data)
     return file.getvalue()
 
 
-def strain(door: Callable[[bytes], object], files: Iterator[tuple[str, bytes]], refusal: type[Exception]) -> dict:
+def strain(
+    door: Callable[[bytes], object],
+    files: Iterable[tuple[str, bytes]],
+    refusal: type[Exception],
+    first: Iterable[bytes],
+) -> dict:
     """What comes through a door, what is refused, and what that costs at most: seconds and MB of one file each.
 
     The MB are the growth of the process above what it held before the first file (Linux; elsewhere None).
     """
     report = {"accepted": [], "refused": {}, "broken": {}, "slowest": ["", 0.0], "growth_mb": None}
-    for data in valid_files().values():  # whatever is loaded on first use does not count as growth
+    for data in first:  # whatever is loaded on first use does not count as growth
         door(data)
     before = memory_mb("VmRSS")
     if before is not None:
@@ -273,5 +313,12 @@ def memory_mb(field: str) -> float | None:
 if __name__ == "__main__":  # in a process of its own, whose memory nothing else has touched
     from siamese.images import ImageError, load_ink
 
-    sent = chain(hostile_files() if "hostile" in sys.argv else (), mutations(0, int(sys.argv[1])))
-    print(json.dumps(strain(load_ink, sent, ImageError)))
+    if "archives" in sys.argv:
+        from siamese.ui.door import Refusal
+        from siamese.ui.own_classes import unpack
+
+        good = zipped({"a.png": encoded(drawing(), "PNG")})
+        print(json.dumps(strain(unpack, hostile_archives(), Refusal, [good])))
+    else:
+        sent = chain(hostile_files() if "hostile" in sys.argv else (), mutations(0, int(sys.argv[1])))
+        print(json.dumps(strain(load_ink, sent, ImageError, valid_files().values())))

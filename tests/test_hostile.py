@@ -92,3 +92,16 @@ def test_mutated_files_cost_little(mutated):
     name, seconds = mutated["slowest"]
     assert seconds < MAX_SECONDS, name
     assert mutated["growth_mb"] is None or mutated["growth_mb"] < MAX_GROWTH_MB
+
+
+def test_hostile_archives_are_refused_and_cost_little():
+    """In a process of its own, as for pictures; what they unpack to would be 560 MB."""
+    report = strained("0", "archives")
+    assert report["broken"] == {}
+    # These are ZIPs of one file each, whose content the door for pictures refuses when it is looked at.
+    assert set(report["accepted"]) <= {"an archive in an archive", "a page in an archive"}
+    assert len(report["refused"]) >= 16
+    assert all(sentence.endswith(".") for sentence in report["refused"].values())
+    name, seconds = report["slowest"]
+    assert seconds < MAX_SECONDS, name
+    assert report["growth_mb"] is None or report["growth_mb"] < MAX_GROWTH_MB

@@ -134,6 +134,26 @@ def test_files_come_in_at_one_place_and_leave_no_name_of_their_upload():
     assert reached("/gradio_api/call/compare", multipart) == 415
 
 
+def test_somebody_who_goes_away_is_no_error():
+    """Gradio raises where a body ends too early, which would be a traceback in the log for each that breaks off."""
+    messages = [{"type": "http.request", "body": b"1", "more_body": True}, {"type": "http.disconnect"}]
+
+    async def app(_scope, receive, _send):
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        raise RuntimeError("the client went away")
+
+    async def receive():
+        return messages.pop(0)
+
+    async def failing(_scope, _receive, _send):
+        raise RuntimeError("something else")
+
+    finish(BodyLimit(app)(scope_of(), receive, None))
+    with pytest.raises(RuntimeError, match="something else"):
+        finish(BodyLimit(failing)(scope_of(), receive, None))
+
+
 def test_other_traffic_is_let_alone():
     passed = []
 

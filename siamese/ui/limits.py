@@ -84,11 +84,12 @@ class BodyLimit:
         if not stated.isdigit() or int(stated) > limit_bytes:
             await _refuse(send, 413, too_much, is_page)
             return
-        taken, refusal, answered = 0, None, False
+        taken, refusal, answered, is_gone = 0, None, False, False
 
         async def counted_receive() -> dict:
-            nonlocal taken, refusal
+            nonlocal taken, refusal, is_gone
             message = await receive()
+            is_gone = is_gone or message["type"] == "http.disconnect"
             size = len(message.get("body", b""))
             taken += size
             self._held += size
@@ -112,7 +113,7 @@ class BodyLimit:
         try:
             await self.app(scope, counted_receive, watched_send)
         except Exception:
-            if not refusal:
+            if not (refusal or is_gone):  # there is nobody whom an error could be told, and nothing went wrong here
                 raise
         finally:
             self._held -= taken
