@@ -61,9 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--seeds", metavar="SEED", type=int, nargs="+", help="repeat every run with each of these seeds")
     add("--data", metavar="SOURCE", help="folder, Hub id or 'invented' (default: $OMNIGLOT_DATA, else the archives)")
     add("--trials", type=int, default=10_000, help="20-way trials in held-out alphabets (default: 10000)")
-    add(
-        "--report-evaluation", action="store_true", help="add the evaluation set and Lake's runs: not to choose by"
-    )
+    add("--report-evaluation", action="store_true", help="add the evaluation set and Lake's runs: not to choose by")
     add("--device", help="cpu or cuda (default: cuda where present)")
 
 
@@ -97,7 +95,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def search_names() -> list[str]:
-    return sorted(Path(entry.name).stem for entry in resources.files("train.searches").iterdir())
+    return sorted(
+        Path(entry.name).stem for entry in resources.files("train.searches").iterdir() if entry.name.endswith(".toml")
+    )
 
 
 def load_search(name: str) -> list[Change]:
