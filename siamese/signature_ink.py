@@ -16,15 +16,18 @@ WORKING_PX = 800  # longer side at which ink is found: a pen then has 2 to 6 px
 CLOSE_UP = 0.5  # share of that side below which the signature is looked at again, from nearer
 CLOSE_UP_MARGIN = 0.2  # around it, in shares of its extent
 GROUND_PX = 200  # longer side at which the ground is estimated
-STROKE_SHARE = 0.2  # of the longer side: what is narrower may be ink, what is wider is ground or shadow
+STROKE_SHARE = 0.1  # of the longer side: what is narrower may be ink, what is wider is ground or shadow
 DARK_GROUND = 0.35  # of the lightest ground; below that, noise would pass for ink
 LEAST_DEPTH = 0.05  # share of the light that ink must swallow
 NOISES = 5.0  # standard deviations of the paper by which ink stands out
 FULL, FAINT = 0.5, 0.22  # of the depth of full ink: what must reach the first, and goes on down to the second
 EDGE = 0.45  # of the depth of the stroke: where it ends
 BINS = 512  # of depth
-LINE_PX = 160  # longer side at which ruled lines are looked for
+GLANCE_PX, LINE_PX = 80, 240  # longer side at which ruled lines are looked for, first and then
+LINE_VOTES = 0.5  # share of columns that one slope and place must gather before a line is looked for there
+MOST_LINES = 60
 LINE_SLOPE = 0.18  # of a ruled line, at most
+RULING = 0.7  # of the depth of the pen: a fainter line is told by its depth
 LINE_COVER = 0.8  # share of the way from rim to rim that a ruled line darkens
 LINE_RISE = 0.004  # standard deviation of a ruled line from a parabola, in shares of its length
 RIM_SHARE = 0.5  # of the area of a spot: one whose contact with the rim, squared, is more lies along it
@@ -92,10 +95,16 @@ def _find(grey: Image.Image) -> Mask:
     if full <= 0:
         return np.zeros(depth.shape, dtype=bool)
     dark = depth > faintest
-    lined = _without_lines(dark)
-    pen = _pen_width(lined & (depth > FULL * full))
+    lines = [(_lines(dark), False), (_lines(dark.T), True)]
+    ruled = [depth.T[at] if turned else depth[at] for found, turned in lines for at in map(_cells, found)]
+    if ruled:
+        ruling = float(np.quantile(np.concatenate(ruled), 0.9))
+        # lines fainter than the pen: what is no deeper was not made by it, wherever it is
+        faint = ruling < RULING * full
+        dark = depth > max(faintest, 1.15 * ruling) if faint else _without_lines(dark, lines)
+    pen = _pen_width(dark & (depth > FULL * full))
     deepest = _spread(depth, round(pen))
-    return _without_dirt(lined & (depth > EDGE * deepest), depth > FULL * full)
+    return _without_dirt(dark & (depth > EDGE * deepest), depth > FULL * full)
 
 
 def _surroundings(grey: Image.Image, box: tuple[int, int, int, int], scale: float) -> Image.Image:
@@ -134,8 +143,17 @@ def _levels(depth: Values) -> tuple[float, float]:
     above = counts * (middles > faintest)
     if above.sum() == 0:
         return faintest, 0.0
-    full = float(middles[np.searchsorted(above.cumsum(), 0.7 * above.sum())])
+    upper = above * (middles >= _parting(above, middles))
+    full = float(middles[np.searchsorted(upper.cumsum(), upper.sum() / 2)])
     return max(faintest, paper + FAINT * (full - paper)), full
+
+
+def _parting(counts: Int64[np.ndarray, " bins"], middles: Float[np.ndarray, " bins"]) -> float:
+    """The level that parts a histogram into two classes with the largest variance between them (Otsu, 1979)."""
+    below, mass_below = counts.cumsum(), (counts * middles).cumsum()
+    above, mass_above = below[-1] - below, mass_below[-1] - mass_below
+    gap = mass_below / np.maximum(below, 1) - mass_above / np.maximum(above, 1)
+    return float(middles[min(int(np.argmax(below * above * gap * gap)) + 1, len(middles) - 1)])
 
 
 def _spread(values: Values, reach: int) -> Values:
@@ -170,49 +188,56 @@ def _pen_width(mask: Mask) -> float:
 # Ruled lines, the edges of sheets and boxes.
 
 
-def _without_lines(dark: Mask) -> Mask:
-    """The mask less straight thin lines that run from rim to rim, but with the strokes that cross them."""
-    for transposed in (False, True):
-        turned = dark.T if transposed else dark
-        lines = _lines(turned)
-        if lines:
-            turned = turned.copy()
-            for line in lines:
-                _erase(turned, line)
-            dark = turned.T if transposed else turned
+def _without_lines(dark: Mask, lines: list[tuple[list[Float[np.ndarray, " width"]], bool]]) -> Mask:
+    """The mask less lines (of the transposed mask, where told), but with the strokes that cross them."""
+    dark = dark.copy()
+    for found, transposed in lines:
+        for line in found:
+            _erase(dark.T if transposed else dark, line)
     return dark
 
 
+def _cells(line: Float[np.ndarray, " width"]) -> tuple[np.ndarray, np.ndarray]:
+    """The rows and columns of the pixels that a line passes."""
+    return np.floor(line + 0.5).astype(np.int64), np.arange(len(line))
+
+
 def _lines(dark: Mask) -> list[Float[np.ndarray, " width"]]:
-    """For each nearly level line its row in every column."""
+    """For each nearly level line from rim to rim its row in every column."""
     width = dark.shape[1]
-    if np.count_nonzero(dark.any(0)) < LINE_COVER * width:
+    if np.count_nonzero(dark.any(0)) < LINE_COVER * width or _votes(dark, GLANCE_PX)[0].max() < LINE_VOTES:
         return []
-    factor = max(1, round(max(dark.shape) / LINE_PX))
-    padded = np.pad(dark, [(0, -side % factor) for side in dark.shape])
-    coarse = padded.reshape(padded.shape[0] // factor, factor, -1, factor).any((1, 3))
-    rows, columns = np.nonzero(coarse)
-    across = coarse.shape[1]
-    slopes = np.arange(-LINE_SLOPE, LINE_SLOPE + 1e-9, 2 / across)
-    reach = math.ceil(LINE_SLOPE * across) + 2
-    offsets = np.floor(rows[None] - slopes[:, None] * (columns - across / 2)[None] + 0.5).astype(np.int64) + reach
-    places = coarse.shape[0] + 2 * reach
-    # each column counts once in a bin: two rows of one column that fall in one bin are the same line
-    held = np.zeros((len(slopes) * places, across), dtype=bool)
-    held[np.arange(len(slopes))[:, None] * places + offsets, columns[None]] = True
-    votes = held.sum(1).reshape(len(slopes), places)
+    votes, slopes, reach, factor = _votes(dark, LINE_PX)
     lines: list[np.ndarray] = []
-    while len(lines) < 60:
-        best = int(votes.argmax())
-        if votes.flat[best] < 0.5 * across:
-            break
-        slope, offset = slopes[best // places], best % places - reach
-        votes[max(0, best // places - 3) : best // places + 4, max(0, best % places - 2) : best % places + 3] = 0
-        guess = ((offset + slope * (np.arange(width) / factor - across / 2)) + 0.5) * factor
-        line = _fitted(dark, guess, 2.0 * factor)
+    while len(lines) < MOST_LINES and votes.max() >= LINE_VOTES:
+        turn, place = np.unravel_index(int(votes.argmax()), votes.shape)
+        votes[max(0, turn - 3) : turn + 4, max(0, place - 2) : place + 3] = 0
+        run = np.arange(width) - width / 2
+        line = _fitted(dark, (place - reach + 0.5) * factor + slopes[turn] * run, 1.0 + factor)
         if line is not None and all(np.abs(line - other).max() > 2 for other in lines):
             lines.append(line)
     return lines
+
+
+def _votes(
+    dark: Mask, length_px: int
+) -> tuple[Float[np.ndarray, "slopes places"], Float[np.ndarray, " slopes"], int, int]:
+    """For every nearly level line the share of columns in which it is dark, seen at about `length_px`.
+
+    With the slopes; the place of a line that meets the middle column in row 0; and how much was scaled down.
+    """
+    factor = max(1, round(max(dark.shape) / length_px))
+    padded = np.pad(dark, [(0, -side % factor) for side in dark.shape])
+    coarse = padded.reshape(padded.shape[0] // factor, factor, -1, factor).any((1, 3))
+    rows, columns = np.nonzero(coarse)
+    height, across = coarse.shape
+    slopes = np.arange(-LINE_SLOPE, LINE_SLOPE + 1e-9, 2 / across)
+    reach = math.ceil(LINE_SLOPE * across) + 2
+    offsets = np.floor(rows[None] - slopes[:, None] * (columns + 0.5 - across / 2)[None] + 0.5).astype(np.int64) + reach
+    # each column counts once for a line, however many of its rows fall on it
+    held = np.zeros((len(slopes), height + 2 * reach, across), dtype=bool)
+    held[np.arange(len(slopes))[:, None], offsets, columns[None]] = True
+    return held.mean(2), slopes, reach, factor
 
 
 def _fitted(dark: Mask, guess: Float[np.ndarray, " width"], reach: float) -> Float[np.ndarray, " width"] | None:
@@ -240,7 +265,8 @@ def _fitted(dark: Mask, guess: Float[np.ndarray, " width"], reach: float) -> Flo
     on = (dark[rows.clip(0, height - 1), columns[None]] & (rows >= 0) & (rows < height)).any(0)
     ends = max(3, round(0.03 * width))
     straight = np.std((middles - line[held])[close]) <= max(0.75, LINE_RISE * width)
-    if straight and on.mean() >= LINE_COVER and on[:ends].mean() >= 0.5 and on[-ends:].mean() >= 0.5:
+    inside = line.min() >= 0 and line.max() < height - 0.5
+    if inside and straight and on.mean() >= LINE_COVER and on[:ends].mean() >= 0.5 and on[-ends:].mean() >= 0.5:
         return line
     return None
 
