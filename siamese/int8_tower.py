@@ -21,7 +21,7 @@ LEVELS = 255
 CLIPPED_SHARES = [share / 40 for share in range(10, 41)]  # of the largest value, tried as the end of a range
 MOST_VALUES = 100_000  # of a layer, that the end of its range is chosen by
 MOST_ERROR = 0.01  # of the embeddings, root of the mean square; trained networks stay below 0.002
-BATCH = 64  # that oneDNN lays the weights out for; others are served as well
+BATCH = 32  # through the convolutions at once: 64 take no less time each, but blocks that the system maps anew
 
 OPERATIONS = torch.ops.onednn
 
@@ -46,6 +46,14 @@ class Int8Tower:
 
     def embed(self, pictures: Float[Tensor, "batch 1 105 105"]) -> Float32[Tensor, "batch 4096"]:
         """Pictures with ink 1 on paper 0, which are rounded to 255 levels as training saw them, to embeddings."""
+        features = torch.cat([self._features(part) for part in pictures.split(BATCH)])
+        units = OPERATIONS.qlinear_pointwise(
+            *(features, self.scales[4], 0, self.embedding.weight, self.embedding.scale),
+            *(_zeros(self.embedding), self.embedding.bias, 1.0, 0, torch.float32, "none", [], ""),
+        )
+        return units.sigmoid_()
+
+    def _features(self, pictures: Float[Tensor, "batch 1 105 105"]) -> UInt8[Tensor, "batch 9216"]:
         features = (pictures * LEVELS).round_().to(torch.uint8).contiguous(memory_format=torch.channels_last)
         for index, layer in enumerate(self.convolutions):
             features = OPERATIONS.qconv_pointwise(
@@ -54,11 +62,7 @@ class Int8Tower:
             )
             if index < 3:
                 features = pooled(features)
-        units = OPERATIONS.qlinear_pointwise(
-            *(features.flatten(1), self.scales[4], 0, self.embedding.weight, self.embedding.scale),
-            *(_zeros(self.embedding), self.embedding.bias, 1.0, 0, torch.float32, "none", [], ""),
-        )
-        return units.sigmoid_()
+        return features.flatten(1)
 
 
 def is_fast() -> bool:
@@ -84,8 +88,11 @@ def int8_tower(
     pictures = drawings.float().div_(LEVELS)
     features, scales = pictures, [1 / LEVELS]
     for index, convolution in enumerate(network.convolutions):
-        features = convolution(features.contiguous(memory_format=torch.channels_last))
-        features = F.relu(F.max_pool2d(features, 2) if index < 3 else features)
+        parts = []
+        for part in features.contiguous(memory_format=torch.channels_last).split(8):  # what is pooled is soon let go
+            made = F.relu(convolution(part))
+            parts.append(F.max_pool2d(made, 2) if index < 3 else made)
+        features = torch.cat(parts)
         scales.append(step_of(features))
     exact = torch.sigmoid(network.embedding(features.flatten(1)))
     sizes_px = (IMAGE_SIZE_PX, 48, 21, 9)

@@ -2,12 +2,14 @@
 
 import copy
 import hashlib
+import os
 import threading
 from collections import OrderedDict, deque
-from collections.abc import Sequence
-from concurrent.futures import Future
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from functools import cache
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import torch
 from jaxtyping import Bool, Float, Float32
@@ -32,6 +34,7 @@ DEFAULT_THRESHOLD = 0.5  # where a checkpoint names none: the network's own even
 PATCH_PX, PATCH_STEP_PX = 17, 10  # what `explain` wipes out: about three widths of a pen
 
 Verdict = Literal["genuine", "forgery", "unsure"]
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True)
@@ -101,10 +104,24 @@ class Recognizer:
         return load_ink(source, self.preparation)
 
     def embed(self, sources: Sequence[Source]) -> Float32[Tensor, "images 4096"]:
-        """Embeddings of images, on the recogniser's device; raises ImageError."""
+        """Embeddings of images, on the recogniser's device; raises ImageError.
+
+        A file given as bytes that was seen before is not even decoded.
+        """
         if len(sources) == 0:
             return torch.empty(0, EMBEDDING_UNITS, device=self.device)
-        return self.embed_pictures(torch.stack([self.load_ink(source) for source in sources]))
+        keys = [_file_key(source) for source in sources]
+        with self._state:
+            known = {key: self._cache[key] for key in keys if key in self._cache}
+            for key in known:
+                self._cache.move_to_end(key)
+        new = [place for place, key in enumerate(keys) if key not in known]
+        made = {}
+        if new:
+            pictures = torch.stack([self.load_ink(sources[place]) for place in new])
+            made = dict(zip(new, self.embed_pictures(pictures).unbind(), strict=True))
+            self._remember({keys[place]: made[place].clone() for place in new if keys[place] is not None})
+        return torch.stack([known[key] if key in known else made[place] for place, key in enumerate(keys)])
 
     def embed_pictures(
         self, pictures: Float[Tensor, "images 1 105 105"], remember: bool = True
@@ -125,18 +142,21 @@ class Recognizer:
                 else:
                     new[key] = picture
         results |= self._embed_lent(new) or self._embed_here(new)
-        with self._state:
-            self._cache.update((key, results[key]) for key in new if remember)
-            while len(self._cache) > CACHED_EMBEDDINGS:
-                self._cache.popitem(last=False)
+        if remember:
+            self._remember({key: results[key] for key in new})
         if not keys:
             return torch.empty(0, EMBEDDING_UNITS, device=self.device)
         return torch.stack([results[key] for key in keys])
 
     def compare_embeddings(self, a: Float[Tensor, "n 4096"], b: Float[Tensor, "m 4096"]) -> Float[Tensor, "n m"]:
         """Similarity in [0, 1] of each of `a` with each of `b`."""
-        with torch.inference_mode():
-            return self.network.compare_all(a, b).sigmoid()
+        return _at_the_worker(lambda: self.network.compare_all(a, b).sigmoid())
+
+    def _remember(self, embeddings: dict[bytes, Float32[Tensor, "4096"]]) -> None:
+        with self._state:
+            self._cache.update(embeddings)
+            while len(self._cache) > CACHED_EMBEDDINGS:
+                self._cache.popitem(last=False)
 
     def similarity(self, a: Source, b: Source) -> float:
         """How alike two images are, in [0, 1]; raises ImageError."""
@@ -208,9 +228,8 @@ class Recognizer:
         return maps[0] / largest, maps[1] / largest
 
     def _logits(self, support: Sequence[Source], query: Source) -> Float[Tensor, " images"]:
-        embeddings = self.embed([query, *support])
-        with torch.inference_mode():
-            return self.network.compare(embeddings[1:], embeddings[:1].expand_as(embeddings[1:])).cpu()
+        query_first = self.embed([query, *support])
+        return _at_the_worker(lambda: self.network.compare_gallery(query_first[1:], query_first[0]).cpu())
 
     def _embed_lent(self, new: dict[bytes, Float[Tensor, "1 105 105"]]) -> dict[bytes, Float32[Tensor, "4096"]] | None:
         """All of them in one pass on a lent GPU; None where they are too few for one or none was lent."""
@@ -228,7 +247,7 @@ class Recognizer:
             self._waiting.extend((picture, futures[key]) for key, picture in new.items())
         while not all(future.done() for future in futures.values()):
             with self._at_work:
-                self._embed_waiting()
+                _at_the_worker(self._embed_waiting)
         return {key: future.result() for key, future in futures.items()}
 
     def _embed_waiting(self) -> None:
@@ -238,15 +257,41 @@ class Recognizer:
         if not batch:
             return
         try:
-            with torch.inference_mode():
-                shown = torch.float32 if self.precision == torch.int8 else self.precision
-                pictures = torch.stack([picture for picture, _ in batch]).to(self.device, shown)
-                embeddings = self._tower.embed(pictures.contiguous(memory_format=torch.channels_last)).float()
+            shown = torch.float32 if self.precision == torch.int8 else self.precision
+            pictures = torch.stack([picture for picture, _ in batch]).to(self.device, shown)
+            embeddings = self._tower.embed(pictures.contiguous(memory_format=torch.channels_last)).float()
             for (_, future), embedding in zip(batch, embeddings.unbind(), strict=True):
                 future.set_result(embedding.clone())  # of its own, so that none keeps the whole batch in memory
         except BaseException as error:
             for _, future in batch:
                 future.set_exception(error)
+
+
+@cache
+def _worker() -> ThreadPoolExecutor:
+    """The one thread that computes for all recognisers and all visitors.
+
+    OpenMP keeps a team of threads for each thread that ever asked it for parallel work: N visitors would own N teams.
+    """
+    return ThreadPoolExecutor(1, thread_name_prefix="recognizer")
+
+
+os.register_at_fork(after_in_child=_worker.cache_clear)  # threads do not survive a fork
+
+
+def _at_the_worker(task: Callable[[], Answer]) -> Answer:
+    def answer() -> Answer:
+        with torch.inference_mode():
+            return task()
+
+    return _worker().submit(answer).result()
+
+
+def _file_key(source: Source) -> bytes | None:
+    """What the embedding of a file is remembered by; None for what is no file's bytes."""
+    if not isinstance(source, bytes | bytearray | memoryview):
+        return None
+    return hashlib.blake2b(bytes(source), digest_size=16, person=b"file").digest()
 
 
 def load_recognizer(

@@ -246,3 +246,17 @@ def test_dropout_works_in_training_only(images):
 def test_a_share_of_dropout_out_of_range_is_refused(share):
     with pytest.raises(ValueError, match=f"dropout is {share}, must lie in"):
         NetworkConfig(dropout=share)
+
+
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_a_gallery_is_compared_in_blocks(plain, sign, monkeypatch):
+    monkeypatch.setattr(module, "GALLERY_BLOCK", 3)
+    network = plain.folded()
+    network.head.weight.data *= sign  # of a head that rewards differences, too
+    gallery, query = embeddings(7, 4).double(), embeddings(1, 5)[0].double()
+    expected = torch.stack([network.compare(one, query) for one in gallery])
+    torch.testing.assert_close(network.compare_gallery(gallery, query), expected, rtol=0, atol=1e-12)
+    compact = module.as_gallery(gallery)
+    assert compact.element_size() * compact[0].numel() == 4096
+    torch.testing.assert_close(network.compare_gallery(compact, query), expected, rtol=0, atol=5e-3)
+    assert network.compare_gallery(gallery[:0], query).shape == (0,)

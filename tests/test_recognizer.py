@@ -1,5 +1,6 @@
 """A network on a device: answers, precision, batches, the cache and threads."""
 
+import io
 import threading
 
 import pytest
@@ -296,3 +297,53 @@ def test_a_network_that_whole_numbers_cannot_serve_is_served_without_them(networ
     recognizer = Recognizer(network, precision=torch.int8)
     assert recognizer.precision == module.fastest_precision(torch.device("cpu"))
     assert recognizer.embed(images(1)).shape == (1, 4096)
+
+
+def test_a_file_seen_before_is_not_decoded_again(recognizer, monkeypatch):
+    sizes = counting(recognizer, monkeypatch)
+    decoded = []
+    load_ink = recognizer.load_ink
+    monkeypatch.setattr(recognizer, "load_ink", lambda source: decoded.append(source) or load_ink(source))
+    files = [as_png(image) for image in images(3)]
+    first = recognizer.embed(files)
+    assert (len(decoded), sizes) == (3, [3])
+    other = drawing("L", (100, 60))
+    again = recognizer.embed([files[2], other, files[0], memoryview(files[2])])
+    assert (len(decoded), sizes) == (4, [3, 1])
+    assert torch.equal(again[[0, 2, 3]], first[[2, 0, 2]])
+    assert torch.equal(again[1:2], recognizer.embed([other]))
+    with pytest.raises(ImageError):
+        recognizer.embed([files[0], b"not an image"])
+
+
+def as_png(image: Image.Image) -> bytes:
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    return file.getvalue()
+
+
+def test_visitors_share_the_threads_that_compute(recognizer):
+    """OpenMP would give each visitor's thread a team of its own."""
+    names = set()
+    pictures = torch.rand(4, 1, 105, 105, generator=torch.Generator().manual_seed(0))
+    embed, compare = recognizer._tower.embed, recognizer.network.compare_gallery
+
+    def noted(function):
+        def called(*arguments):
+            names.add(threading.current_thread().name)
+            return function(*arguments)
+
+        return called
+
+    with pytest.MonkeyPatch.context() as watched:
+        watched.setattr(recognizer._tower, "embed", noted(embed))
+        watched.setattr(recognizer.network, "compare_gallery", noted(compare))
+        visitors = [
+            threading.Thread(target=lambda: recognizer.classify(images(2), images(1)[0])),
+            threading.Thread(target=recognizer.embed_pictures, args=(pictures,)),
+        ]
+        for visitor in visitors:
+            visitor.start()
+        for visitor in visitors:
+            visitor.join(timeout=60)
+    assert names == {"recognizer_0"}
