@@ -128,6 +128,22 @@ def test_beyond_the_bound_a_visitor_is_told_and_everybody_else_is_served(monkeyp
     assert asked([answer({"number": 99})]) == [{"number": 99}]
 
 
+def test_what_takes_no_time_waits_behind_nobody(monkeypatch):
+    monkeypatch.setattr(door, "_turnstile", door.Turnstile(1))
+
+    @door.for_page_at_once
+    def answer(asked):
+        if asked.get("fail"):
+            raise Refusal("No.")
+        return {"thread": threading.get_ident()}
+
+    with door._turnstile.enter():
+        said = asked([answer({}), answer({}), answer({"fail": True}), answer([])])
+    assert len({one["thread"] for one in said[:2]}) == 1
+    assert said[2] == {"error": "No."}
+    assert "understand" in said[3]["error"]
+
+
 def test_the_turnstile_refuses_instead_of_queueing():
     turnstile = door.Turnstile(1)
     with turnstile.enter(), pytest.raises(Refusal, match="Too many people"), turnstile.enter():

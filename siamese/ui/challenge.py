@@ -34,7 +34,7 @@ from siamese.drawings import Drawings
 from siamese.invented import draw, invent_alphabet, invent_hand
 from siamese.preparation import prepare_ink
 from siamese.recognizer import Recognizer
-from siamese.ui.door import Refusal, choice, for_page, ink_of, picture, whole_number
+from siamese.ui.door import Refusal, choice, for_page, for_page_at_once, ink_of, picture, whole_number
 from siamese.ui.pictures import drawing_url
 from siamese.ui.scripts import script
 
@@ -363,7 +363,7 @@ def build(table: Table) -> None:
         game = game_asked(asked)
         return table.deal(game, whole_number(asked.get("index", 0), 0, game.rounds - 1, "The round's number"))
 
-    @for_page
+    @for_page_at_once  # everything was worked out when the round was dealt
     def challenge_answer(asked: dict) -> dict:
         return table.answer(asked.get("round"), asked.get("choice"))
 
@@ -376,7 +376,7 @@ def build(table: Table) -> None:
     def challenge_guess(asked: dict) -> dict:
         return table.guess(asked.get("round"), asked.get("drawing"))
 
-    @for_page
+    @for_page_at_once
     def challenge_options(_asked: dict) -> dict:
         return {
             "ways": list(WAYS),

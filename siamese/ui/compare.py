@@ -4,11 +4,14 @@ from typing import Literal
 
 import gradio as gr
 import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
 
+from siamese.images import ImageError
 from siamese.invented import draw, invent_alphabet, invent_hand
-from siamese.preparation import prepare_ink
 from siamese.recognizer import SURE, Recognizer
-from siamese.ui.door import for_page, ink_of, picture
+from siamese.ui.door import Refusal, for_page, picture
 from siamese.ui.pictures import drawing_url, ink_url, overlay_url
 from siamese.ui.scripts import script
 
@@ -66,7 +69,11 @@ def of_hundred(share: float) -> str:
 
 def comparison(recognizer: Recognizer, first: object, second: object) -> dict:
     """Two safe grey images (anything `open_image` takes) to the figures that page and programs are given."""
-    similarity = recognizer.similarity(first, second)
+    return figures(recognizer, recognizer.similarity(first, second))
+
+
+def figures(recognizer: Recognizer, similarity: float) -> dict:
+    """What is said of a similarity."""
     return {
         "similarity": similarity,
         "threshold": recognizer.threshold,
@@ -95,27 +102,31 @@ def examples() -> list[dict[str, str]]:
 def build(recognizer: Recognizer) -> None:
     """Put the tab's contents into the open Gradio context."""
 
+    def seen(asked: dict) -> Float[Tensor, "2 1 105 105"]:
+        """What the network is shown of both; the ink is looked for once, which takes longer than the network does."""
+        pictures = []
+        for key, what in (("a", "The first picture"), ("b", "The second picture")):
+            grey = picture(asked.get(key), what)
+            try:
+                pictures.append(recognizer.load_ink(grey))
+            except ImageError as error:
+                raise Refusal(f"{what}: {error}") from error
+        return torch.stack(pictures)
+
     @for_page
     def compare_pictures(asked: dict) -> dict:
-        greys = [
-            picture(asked.get(key), what) for key, what in (("a", "The first picture"), ("b", "The second picture"))
-        ]
-        inks = [
-            ink_of(grey, what) for grey, what in zip(greys, ("The first picture", "The second picture"), strict=True)
-        ]
-        result = comparison(recognizer, *greys)
-        return result | {
-            "reliability": reliability_sentence(recognizer, result["similarity"]),
-            "sees": [ink_url(prepare_ink(ink, recognizer.preparation)[0]) for ink in inks],
+        pictures = seen(asked)
+        first, second = recognizer.embed_pictures(pictures).split(1)
+        with torch.inference_mode():
+            similarity = recognizer.network.compare(first, second).double().sigmoid().item()
+        return figures(recognizer, similarity) | {
+            "reliability": reliability_sentence(recognizer, similarity),
+            "sees": [ink_url(one[0]) for one in pictures],
         }
 
     @for_page
     def explain_pictures(asked: dict) -> dict:
-        greys = [
-            picture(asked.get(key), what) for key, what in (("a", "The first picture"), ("b", "The second picture"))
-        ]
-        maps = recognizer.explain(*greys)
-        return {"maps": [overlay_url(one) for one in maps]}
+        return {"maps": [overlay_url(one) for one in recognizer.explain_pictures(seen(asked))]}
 
     drawn: list[dict[str, str]] = []
 

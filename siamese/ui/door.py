@@ -60,14 +60,30 @@ def for_page(answer: Callable[[dict], dict]) -> Callable[[object], Awaitable[dic
     Anything unforeseen is logged without what the visitor sent and answered with a sentence that tells nothing.
     """
 
+    async def at_the_desk(payload: dict) -> dict:
+        with _turnstile.enter():
+            context = contextvars.copy_context()  # Gradio's: the request, by which ZeroGPU counts a quota
+            return await asyncio.get_running_loop().run_in_executor(_desk, context.run, answer, payload)
+
+    return _guarded(answer, at_the_desk)
+
+
+def for_page_at_once(answer: Callable[[dict], dict]) -> Callable[[object], Awaitable[dict]]:
+    """The same for what needs no time worth mentioning: it waits behind nobody, and nobody is turned away."""
+
+    async def at_once(payload: dict) -> dict:
+        return answer(payload)
+
+    return _guarded(answer, at_once)
+
+
+def _guarded(answer: Callable, given: Callable[[dict], Awaitable[dict]]) -> Callable[[object], Awaitable[dict]]:
     @functools.wraps(answer)
     async def guarded(payload: object = None) -> dict:
         try:
             if payload is not None and not isinstance(payload, dict):
                 raise Refusal("The page sent something that this app does not understand.")
-            with _turnstile.enter():
-                context = contextvars.copy_context()  # Gradio's: the request, by which ZeroGPU counts a quota
-                return await asyncio.get_running_loop().run_in_executor(_desk, context.run, answer, payload or {})
+            return await given(payload or {})
         except (Refusal, ImageError) as refusal:
             return {"error": str(refusal)}
         except Exception:

@@ -231,7 +231,7 @@ def build(recognizer: Recognizer, table: Table, verifier: Verifier) -> None:
             inputs,
             gr.JSON(visible=False, label=endpoint.__name__),
             api_name=endpoint.__name__,
-            concurrency_id="network",
+            concurrency_id="answers" if endpoint is answer_challenge else "network",  # which need no network any more
             show_progress="hidden",
         )
 

@@ -45,7 +45,6 @@ from visitors import (
     questions,
 )
 
-
 ALLOWED_MB = 50
 MAX_HOSTILE_BYTES = 3 << 20  # larger ones cost more to send than to refuse; tests/test_hostile.py has them
 
