@@ -4,8 +4,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from siamese.checkpoint import CheckpointError, load_checkpoint, read_config, save_checkpoint
-from siamese.hub import BUNDLED, CARD_FILE, PRETRAINED, HubError, resolve_model
+from siamese.checkpoint import CheckpointError, read_config, save_checkpoint
+from siamese.hub import BUNDLED, CARD_FILE, PRETRAINED, HubError, load_model
 from siamese.model_card import model_card
 from train.publish import PublishError, read_report
 
@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """The exit status: 0, or 1 with a sentence on standard error."""
     try:
-        checkpoint = load_checkpoint(resolve_model(arguments.model, strict=True).folder)
+        checkpoint = load_model(arguments.model, strict=True)[1]
         figures = read_report(arguments.report) if arguments.report else None
         config = checkpoint.config
         is_shared = config["storage"] == "shared"

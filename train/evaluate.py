@@ -14,11 +14,10 @@ from jaxtyping import Bool, Float, Float32, Int64, UInt8
 from torch import Tensor
 from tqdm import tqdm
 
-from siamese import omniglot
-from siamese.checkpoint import CheckpointError, load_checkpoint
+from siamese import hub, omniglot
+from siamese.checkpoint import CheckpointError
 from siamese.drawings import Drawings
 from siamese.episodes import EpisodeError, Trials, correct, excluded_alphabets, sample_trials, trial_logits
-from siamese.hub import HubError, resolve_model
 from siamese.network import EMBEDDING_UNITS, SiameseNetwork
 from siamese.preparation import Preparation
 from siamese.recognizer import DEFAULT_THRESHOLD, fastest_precision, usable_device
@@ -53,7 +52,7 @@ REFUSALS = (
     EpisodeError,
     EvaluationError,
     FigureError,
-    HubError,
+    hub.HubError,
     omniglot.OmniglotError,
     TransferError,
 )
@@ -389,8 +388,7 @@ class Model:
 
 def load_model(source: str | None, device: torch.device, precision: torch.dtype) -> Model:
     """The checkpoint named and no other; raises HubError or CheckpointError."""
-    origin = resolve_model(source, strict=True)
-    checkpoint = load_checkpoint(origin.folder, device)
+    origin, checkpoint = hub.load_model(source, strict=True)
     description = {
         "source": origin.name,
         "revision": origin.revision,
@@ -399,7 +397,7 @@ def load_model(source: str | None, device: torch.device, precision: torch.dtype)
         "precision": str(precision).removeprefix("torch."),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
     }
-    return Model(checkpoint.network, checkpoint.preparation, checkpoint.config, origin.folder, description)
+    return Model(checkpoint.network.to(device), checkpoint.preparation, checkpoint.config, origin.folder, description)
 
 
 def embed_views(

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import torch
 
-from siamese.checkpoint import CheckpointError, load_checkpoint, read_config, save_checkpoint
+from siamese.checkpoint import CheckpointError, read_config, save_checkpoint
 from siamese.drawings import Drawings
 from siamese.episodes import EpisodeError
-from siamese.hub import HubError, repository_name, resolve_model
+from siamese.hub import HubError, load_model, repository_name, resolve_model
 from siamese.network import SiameseNetwork
 from siamese.omniglot import OmniglotError, load_drawings
 from siamese.recognizer import usable_device
@@ -192,7 +192,7 @@ def begin(config: TrainConfig, drawings: Drawings, init: str | None) -> SiameseN
     """The network to start from: drawn, or an earlier one with batch normalisation put back."""
     if init is None:
         return SiameseNetwork(config.network, config.initialisation, torch.Generator().manual_seed(config.seed))
-    checkpoint = load_checkpoint(resolve_model(init, strict=True).folder)
+    checkpoint = load_model(init, strict=True)[1]
     if checkpoint.preparation != config.preparation and distributed.is_first():
         print(f"The weights of {init} were trained on {checkpoint.preparation}, this run has {config.preparation}.")
     rows = torch.randperm(len(drawings), generator=step_generator(config.seed, -1))[:UNFOLD_IMAGES]
