@@ -27,6 +27,10 @@ def model_card(repo_id: str, config: dict, pictures: Collection[str] = (), datas
 
     `pictures` are the paths in the repository that hold PNG files, `dataset` the Hub id of the training data.
     """
+    from siamese.signature_card import is_for_signatures, signature_card
+
+    if is_for_signatures(config):
+        return signature_card(repo_id, config, pictures)
     report = config.get("figures") or {}
     parts = [
         front_matter(card_metadata(repo_id, report, dataset)),
@@ -197,6 +201,8 @@ def training_section(config: dict) -> str:
 def files_section(storage: str | None) -> str:
     if storage == "int8":
         weights = "the 9216 x 4096 layer as int8 with a scale for each row, the rest float16; our loader restores them"
+    elif storage == "shared":
+        weights = "all but the 9216 x 4096 layer, as float16; `config.json` names the bundled weights that have it"
     else:
         weights = "plainly named float32 tensors, which safetensors reads without any of our code"
     return (

@@ -1,0 +1,129 @@
+"""README.md of a published model that compares signatures: what it was shown, and how often it is fooled."""
+
+from collections.abc import Collection
+
+from siamese.model_card import CITATION, PAPER, files_section, front_matter, loading, share, share_range, table
+
+PICTURES = {
+    "figures/signatures_roc.png": "ROC on signatures of unseen writers",
+    "figures/signatures_det.png": "Detection error tradeoff on signatures of unseen writers",
+    "figures/training.png": "Loss and validation over the training",
+}
+TAGS = ["siamese-network", "signature-verification", "one-shot-learning", "handwriting", "safetensors"]
+
+TERMS = """## Terms
+
+The code is MIT. These weights were trained on signatures whose owners publish no open licence, so they are for research
+and demonstration only. No image of a signature is part of this repository. They began with weights that were trained
+on Omniglot (MIT)."""
+
+LIMITS = """## What it is not for
+
+A score is no proof that a signature is genuine or forged, and no expert's opinion: nobody may be refused or accused by
+it. It was measured on one set of signatures, on few writers, with forgers who practised but were no professionals, on
+clean scans; other scripts, pens, ages and hands may give other rates. It sees the shape of the lines only: pressure,
+ink, paper and speed are taken away before, because on the set that it was trained on they give away the scanner."""
+
+
+def is_for_signatures(config: dict) -> bool:
+    return (config.get("preparation") or {}).get("kind") == "signature"
+
+
+def signature_card(repo_id: str, config: dict, pictures: Collection[str] = ()) -> str:
+    """The card of a checkpoint with this config.json, see `siamese.model_card.model_card`."""
+    entry = (config.get("figures") or {}).get("signatures") or {}
+    parts = [
+        front_matter(metadata(repo_id, entry)),
+        f"# {repo_id.split('/')[-1]}",
+        "Compares a questioned signature with one or more genuine ones of the same writer. The convolutional Siamese "
+        f"network of [Koch, Zemel and Salakhutdinov (2015)]({PAPER}), 38,951,745 parameters, trained on to tell "
+        "genuine signatures from skilled forgeries, whoever writes.",
+        loading(repo_id).replace('recognizer.similarity("a.png", "b.png")', 'recognizer.verify(["a.png"], "b.png")'),
+        results(entry),
+        *[f"![{text}]({path})" for path, text in PICTURES.items() if path in pictures],
+        training_section(config.get("training") or {}),
+        TERMS,
+        LIMITS,
+        files_section(config.get("storage")),
+        CITATION,
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def metadata(repo_id: str, entry: dict) -> dict:
+    found = {
+        "license": "other",
+        "license_name": "research-and-demonstration",
+        "library_name": "one-look",
+        "pipeline_tag": "image-feature-extraction",
+        "tags": TAGS,
+    }
+    rows = entry.get("by_references") or {}
+    if not rows:
+        return found
+    data = {"type": "signatures", "name": f"{entry['writers_scored']} writers that it has not seen", "split": "test"}
+    result = {
+        "task": {"type": "image-feature-extraction", "name": "signature verification, skilled forgeries"},
+        "dataset": data,
+        "metrics": [
+            {
+                "type": "eer",
+                "value": row["eer_skilled"],
+                "name": f"equal error rate, {count} reference{'s' if count != '1' else ''}, one threshold",
+            }
+            for count, row in rows.items()
+        ],
+    }
+    return found | {"model-index": [{"name": repo_id.split("/")[-1], "results": [result]}]}
+
+
+def results(entry: dict) -> str:
+    """Tables for people, in per cent; empty where nothing was measured."""
+    if not entry.get("by_references"):
+        return ""
+    rows = [
+        f"| {count} | {share(row['eer_skilled'])} | {share_range(row['intervals']['eer_skilled'])} | "
+        f"{share(row['eer_skilled_per_writer'])} | {optional(row['eer_random'])} | {row['auc_skilled']:.3f} |"
+        for count, row in entry["by_references"].items()
+    ]
+    head = "| references | EER skilled | 95 % interval | own threshold | EER random | AUC skilled |"
+    parts = [
+        "## Results",
+        f"{entry['writers_scored']} writers that neither trained nor decided anything. One threshold for all writers, "
+        'but in the column "own threshold"; intervals by bootstrap over writers; several references: the mean logit.',
+        table(head, rows),
+    ]
+    points = entry.get("operating_points") or {}
+    if points:
+        cells = [
+            f"| {name} | {point['threshold']:.3f} | {share(point['far'])} | {optional(point.get('far_random'))} | "
+            f"{share(point['frr'])} |"
+            for name, point in points.items()
+        ]
+        parts += [
+            "With one reference, at thresholds that were chosen on other writers:",
+            table("| point | threshold | skilled forgeries accepted | random ones | genuine refused |", cells),
+        ]
+    if entry.get("leak_probe"):
+        probes = ", ".join(f"{name.replace('_', ' ')} {value:.2f}" for name, value in entry["leak_probe"].items())
+        parts.append(f"What trivial statistics of the same prepared images tell (AUC, 0.5 is nothing): {probes}.")
+    return "\n\n".join(parts)
+
+
+def optional(value: float | None) -> str:
+    return "" if value is None else share(value)
+
+
+def training_section(training: dict) -> str:
+    people = training.get("signatures") or {}
+    if not people:
+        return ""
+    counts = {part: len(people.get(part) or {}) for part in ("training", "validation", "test")}
+    lines = [
+        f"- signatures: {people.get('data')}, split by writer: {counts['training']} trained, "
+        f"{counts['validation']} chose recipe and thresholds, {counts['test']} were kept for the test; `config.json` "
+        "holds the SHA-256 of each image",
+        f"- {training.get('steps') or 0:,} steps, {training.get('images') or 0:,} images, counted with repetition",
+        "- genuine signatures and skilled forgeries of a few writers in each batch, all against all",
+    ]
+    return "## Training\n\n" + "\n".join(lines)
