@@ -37,6 +37,11 @@ class Preparation:
     """Width of the pen with which the middle of the lines is drawn again, in pixels of the 105 x 105 picture; 0 scales
     the ink as it is, with the width of its own pen."""
 
+    spread: float = 0.0
+    """Above 0, with a pen: the centre of the lines' mass stands in the middle and `extent_px` holds this many of their
+    standard deviations, so that one long tail moves nothing else; what then lies beyond the picture is cut off. 0
+    brings the box of the ink to centre and extent."""
+
     def __post_init__(self) -> None:
         if self.extent_px != 0 and not 8 <= self.extent_px <= IMAGE_SIZE_PX:
             raise ValueError(f"extent_px is {self.extent_px}, must be 0 or lie in 8 to {IMAGE_SIZE_PX}.")
@@ -46,6 +51,8 @@ class Preparation:
             raise ValueError(f"aspect_power is {self.aspect_power}, must lie above 0 and at most at 1.")
         if self.pen_px != 0 and not 1 <= self.pen_px <= 8:
             raise ValueError(f"pen_px is {self.pen_px}, must be 0 or lie in 1 to 8.")
+        if self.spread != 0 and not (2 <= self.spread <= 8 and self.pen_px):
+            raise ValueError(f"spread is {self.spread}, must be 0 or, with a pen_px, lie in 2 to 8.")
         if self.extent_px == 0 and (self.pen_px != 0 or self.aspect_power != 1):
             raise ValueError("extent_px is 0, which leaves ink in its frame: pen_px must be 0 and aspect_power 1.")
 
@@ -94,13 +101,20 @@ def prepare_ink(ink: Float[Tensor, "height width"], preparation: Preparation) ->
 
 
 def _redrawn(ink: Float[Tensor, "height width"], preparation: Preparation) -> Float[Tensor, "1 105 105"]:
-    """The lines drawn again; the box is that of the lines' middle, which no pen's width changes."""
-    lines = thinned(ink >= min(LINE_LEVEL, float(ink.max())) if float(ink.max()) >= INK_LEVEL else ink > 1)
-    rows, columns = lines.any(1).nonzero(), lines.any(0).nonzero()
-    if len(rows) == 0:
+    """The lines drawn again; centre and extent are those of their middle, which no pen's width changes."""
+    darkest = float(ink.max())
+    if darkest < INK_LEVEL:
         raise ValueError("The picture holds no ink.")
-    height, width = int(rows[-1] - rows[0]), int(columns[-1] - columns[0])
-    room, longer = preparation.extent_px - preparation.pen_px, max(height, width, 1)
+    lines = thinned(ink >= min(LINE_LEVEL, darkest))
+    places = lines.nonzero().double()
+    if preparation.spread:
+        centre, extents = places.mean(0), places.std(0, correction=0) * preparation.spread
+        room = float(preparation.extent_px)
+    else:
+        low, high = places.amin(0), places.amax(0)
+        centre, extents, room = (low + high) / 2, high - low, preparation.extent_px - preparation.pen_px
+    extents = extents.clamp(min=1.0)  # a line without height or width keeps the scale of the other direction
     power = preparation.aspect_power if preparation.keep_aspect else 0.0
-    box = [room * (side / longer) ** power if side else 0.0 for side in (height, width)]
-    return drawn(lines, box[0], box[1], IMAGE_SIZE_PX, preparation.pen_px)[None]
+    scale = room * (extents / extents.max()) ** power / extents
+    row, column, down, right = (float(value) for value in (*centre, *scale))
+    return drawn(lines, (row, column), (down, right), IMAGE_SIZE_PX, preparation.pen_px)[None]

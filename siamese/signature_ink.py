@@ -36,7 +36,8 @@ SPECK = 0.6  # of the square of the pen's width: what is smaller was not made by
 FAR = 0.25  # of the extent of the signature: a small spot so far from the rest is not part of it
 SMALL = 0.02  # of the area of the ink
 ISOLATED_PX = 400  # longer side of the ink that comes out: a pen then has 3 to 8 px
-LEVEL_DEG = 10.0  # a larger slope is the writer's, not the paper's
+LEVEL_DEG = 15.0  # of the slope of a signature, at most
+LEVEL_SHARE = 0.5  # of that slope: the other half tells writers apart
 NO_INK = "No signature was found in the image; please bring one that stands out more."
 
 Values = Float32[np.ndarray, "height width"]
@@ -46,22 +47,23 @@ Mask = Bool[np.ndarray, "height width"]
 def isolate_signature(grey: Image.Image) -> Float[Tensor, "height width"]:
     """Ink in [0, 1] on paper 0, cropped to the ink, its longer side 400 px; for an "L" image as `open_image` gives.
 
-    Light, shadow, colours, ruled lines and specks are gone, and a slight turn is levelled. The pen keeps its width.
+    Light, shadow, colours, ruled lines and specks are gone, and a slight turn is levelled: that of ruled lines wholly,
+    the slope of the signature by half, since half of it is the writer's. The pen keeps its width.
 
     Raises ImageError where there is no ink.
     """
-    ink = _find(grey)
+    ink, turn_deg = _find(grey)
     box = _box(ink)
     if box is None:
         raise ImageError(NO_INK)
     left, top, right, bottom = box
     if max(grey.size) > max(ink.shape) and max(right - left, bottom - top) < CLOSE_UP * max(ink.shape):
-        closer = _find(_surroundings(grey, box, max(grey.size) / max(ink.shape)))
+        closer, turn_deg = _find(_surroundings(grey, box, max(grey.size) / max(ink.shape)))
         closer_box = _box(closer)
         if closer_box is not None:
             ink, (left, top, right, bottom) = closer, closer_box
     cropped = ink[top:bottom, left:right]
-    return _levelled(cropped, -_slope_deg(cropped))
+    return _levelled(cropped, turn_deg)
 
 
 def prepare_signature(grey: Image.Image, preparation: Preparation = SIGNATURE) -> Float[Tensor, "1 105 105"]:
@@ -85,15 +87,15 @@ def load_signature_ink(source: Source | object, preparation: Preparation = SIGNA
 # Finding.
 
 
-def _find(grey: Image.Image) -> Mask:
-    """Ink true on paper false; the longer side at most WORKING_PX."""
+def _find(grey: Image.Image) -> tuple[Mask, float]:
+    """Ink true on paper false, the longer side at most WORKING_PX; and the degrees that ruled lines rise."""
     if max(grey.size) > WORKING_PX:
         grey = grey.copy()
         grey.thumbnail((WORKING_PX, WORKING_PX), Image.Resampling.BOX)
     depth = _depth(np.asarray(grey))
     faintest, full = _levels(depth)
     if full <= 0:
-        return np.zeros(depth.shape, dtype=bool)
+        return np.zeros(depth.shape, dtype=bool), 0.0
     dark = depth > faintest
     lines = [(_lines(dark), False), (_lines(dark.T), True)]
     ruled = [depth.T[at] if turned else depth[at] for found, turned in lines for at in map(_cells, found)]
@@ -104,7 +106,9 @@ def _find(grey: Image.Image) -> Mask:
         dark = depth > max(faintest, 1.15 * ruling) if faint else _without_lines(dark, lines)
     pen = _pen_width(dark & (depth > FULL * full))
     deepest = _spread(depth, round(pen))
-    return _without_dirt(dark & (depth > EDGE * deepest), depth > FULL * full)
+    level = [line[0] - line[-1] for line in lines[0][0]]
+    rise_deg = math.degrees(math.atan2(float(np.median(level)), depth.shape[1])) if level else 0.0
+    return _without_dirt(dark & (depth > EDGE * deepest), depth > FULL * full), rise_deg
 
 
 def _surroundings(grey: Image.Image, box: tuple[int, int, int, int], scale: float) -> Image.Image:
@@ -391,14 +395,15 @@ def _slope_deg(ink: Mask) -> float:
     return max(-LEVEL_DEG, min(LEVEL_DEG, slope))
 
 
-def _levelled(ink: Mask, turn_deg: float) -> Float[Tensor, "rows columns"]:
-    """The ink turned, cropped and brought to ISOLATED_PX."""
+def _levelled(ink: Mask, paper_deg: float) -> Float[Tensor, "height width"]:
+    """The ink on paper that rises by `paper_deg` turned, cropped and brought to ISOLATED_PX."""
     picture = Image.fromarray(ink.astype(np.uint8) * np.uint8(255))
     scale = ISOLATED_PX / max(picture.size)
     if scale > 1:
         picture = picture.resize([max(1, round(side * scale)) for side in picture.size], Image.Resampling.BICUBIC)
-    if turn_deg:
-        picture = picture.rotate(turn_deg, Image.Resampling.BILINEAR, expand=True)
+    rise_deg = paper_deg + LEVEL_SHARE * (_slope_deg(ink) - paper_deg)
+    if rise_deg:
+        picture = picture.rotate(-rise_deg, Image.Resampling.BILINEAR, expand=True)
     box = _box(np.asarray(picture) >= 128) or (0, 0, *picture.size)
     scale = ISOLATED_PX / max(box[2] - box[0], box[3] - box[1])
     size = [max(1, round((box[side + 2] - box[side]) * scale)) for side in (0, 1)]

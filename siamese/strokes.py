@@ -1,5 +1,6 @@
 """Lines of ink reduced to their middle and drawn again with one pen, so that no pen or scanner tells its own."""
 
+import math
 from functools import cache
 
 import numpy as np
@@ -38,32 +39,32 @@ def thinned(mask: Bool[Tensor, "height width"]) -> Bool[Tensor, "height width"]:
 
 
 def drawn(
-    lines: Bool[Tensor, "height width"], height_px: float, width_px: float, size_px: int, pen_px: float
+    lines: Bool[Tensor, "height width"],
+    centre: tuple[float, float],
+    scale: tuple[float, float],
+    size_px: int,
+    pen_px: float,
 ) -> Float[Tensor, "size size"]:
-    """Lines one pixel wide, scaled to a box of this height and width and drawn in the middle with a round pen.
+    """Lines one pixel wide, drawn with a round pen of `pen_px`: ink 1, paper 0, edges between.
 
-    The box holds the middle of the pen, so that the ink takes `pen_px` more. Ink is 1, paper 0, edges between.
-    Raises ValueError where there is no line.
+    `centre` (row and column) comes to the middle of the picture, `scale` is that of heights and of widths. What lies
+    beyond the picture is cut off. Raises ValueError where there is no line.
     """
-    rows, columns = np.nonzero(lines.numpy())
-    if len(rows) == 0:
+    points = _dense(lines.numpy())
+    if len(points) == 0:
         raise ValueError("The picture holds no ink.")
-    points = _dense(lines.numpy()) - (rows.min(), columns.min())
-    spans = np.array([np.ptp(rows), np.ptp(columns)])
-    wanted = np.array([height_px, width_px])
-    # a line without height or width stands in the middle
-    scale = np.where(spans > 0, wanted / np.maximum(spans, 1), 0)
-    cells = (points - spans / 2) * scale * DETAIL + size_px * DETAIL / 2
+    side = size_px * DETAIL
+    cells = np.floor((points - centre) * np.multiply(scale, DETAIL) + side / 2).astype(np.int64)
     radius = pen_px * DETAIL / 2
-    reach = int(np.ceil(radius))
-    side = size_px * DETAIL + 2 * reach + 2
-    raster = np.zeros(side * side, dtype=bool)
-    places = np.unique(np.floor(cells).astype(np.int64).clip(0, size_px * DETAIL - 1) @ (side, 1))
+    reach = math.ceil(radius)
     around = np.arange(-reach, reach + 1)
-    disc = (around[:, None] ** 2 + around[None] ** 2 <= radius * radius).nonzero()
-    offsets = (np.stack(disc, 1)) @ (side, 1)
-    raster[(places[:, None] + offsets[None]).reshape(-1)] = True
-    inner = raster.reshape(side, side)[reach : reach + size_px * DETAIL, reach : reach + size_px * DETAIL]
+    disc = np.stack(np.nonzero(around[:, None] ** 2 + around[None] ** 2 <= radius * radius), 1) - reach
+    padded = side + 4 * reach  # a margin for discs whose middle lies a little beyond
+    seen = ((cells >= -reach) & (cells < side + reach)).all(1)
+    places = np.unique((cells[seen] + 2 * reach) @ (padded, 1))
+    raster = np.zeros(padded * padded, dtype=bool)
+    raster[(places[:, None] + (disc @ (padded, 1))[None]).reshape(-1)] = True
+    inner = raster.reshape(padded, padded)[2 * reach : 2 * reach + side, 2 * reach : 2 * reach + side]
     fine = inner.reshape(size_px, DETAIL, size_px, DETAIL)
     return torch.from_numpy(fine.mean(axis=(1, 3), dtype=np.float32))
 
