@@ -61,20 +61,20 @@ const compared = async () => {
 
 const outcome = () => {
   const passes = {};
-  const shown = [["forged", "The forgery"], ["fourth", "The fourth, genuine one"]].map(([kind, name]) => {
+  const judged = [["forged", "The forgery"], ["fourth", "The fourth, genuine one"]].map(([kind, name]) => {
     const result = game.results[kind];
     const answer = result.points.find((one) => one.name === rules.point) ?? result.points[0];
     passes[kind] = result.score >= answer.threshold;
     const closest = result.similarities.indexOf(Math.max(...result.similarities));
     return make("section", { class: "judged", "aria-label": name }, make("h4", { text: `${name} ${passes[kind] ? "passes" : "is stopped"}` }),
-      make("p", { text: `${percent(result.score)} similar; at the ${answer.name ?? "only"} setting a signature passes from ${percent(answer.threshold)}.` }),
-      overlay(result.layers[closest], { reference: `your signature ${closest + 1}`, questioned: kind === "forged" ? "the forgery" : "the fourth" }, `layer-${kind}`));
+      make("p", { text: `${percent(result.score)} similar; ${answer.name ? `at the ${answer.name} setting ` : ""}a signature passes from ${percent(answer.threshold)}.` }),
+      pointScale(result, answer.name), overlay(result.layers[closest], { reference: `your signature ${closest + 1}`, questioned: kind === "forged" ? "the forgery" : "the fourth" }, `layer-${kind}`));
   });
   const [title, text] = passes.forged
     ? ["The forger wins", passes.fourth ? "The network let both pass." : "The network took the forgery for the real one, and the real one for a forgery."]
     : passes.fourth ? ["The signer wins", "The network stopped the forgery and knew the real one."]
       : ["Nobody wins", "The network stopped both: this hand varies more than it allows."];
-  return { title, text, shown };
+  return { title, text, judged };
 };
 
 const begin = (focus = true) => {
@@ -90,6 +90,7 @@ const show = (next, focus = true) => {
   find("text").textContent = now.text;
   find("choices").hidden = !now.choices;
   find("shown").replaceChildren(...(now.shown ?? []));
+  find("outcome").replaceChildren(...(now.judged ?? []));
   signHere.clear(false);
   signHere.node.hidden = !now.sheet;
   if (now.sheet) relabel(now.sheet);

@@ -24,7 +24,7 @@ const logit = (share) => {
 
 // A score on a scale with every operating point marked. The scale is drawn out where the points lie, however close
 // together: the lowest at 32 %, the highest at 68 % of its width, the rest following a logistic curve.
-const pointScale = (result) => {
+const pointScale = (result, point) => {
   if (result.points.length === 1) return window.oneLook.scale(result.score, result.points[0].threshold, "another hand", "the same hand");
   const marks = [...result.points].sort((a, b) => a.threshold - b.threshold);
   const levels = marks.map((one) => logit(one.threshold));
@@ -34,7 +34,7 @@ const pointScale = (result) => {
   const fill = make("div", { class: "scale-fill" });
   const places = ["low", "middle", "high"];
   const track = make("div", { class: "scale-track" }, fill, ...marks.map((one, place) =>
-    make("div", { class: `scale-mark ${places[place]}${one.name === chosen.point ? " chosen" : ""}`, style: `left:${at(one.threshold)}` },
+    make("div", { class: `scale-mark ${places[place]}${one.name === point ? " chosen" : ""}`, style: `left:${at(one.threshold)}` },
       make("span", { text: `${one.name} ${percent(one.threshold)}` }))),
     make("div", { class: "scale-bead", style: `left:${at(result.score)}` }));
   requestAnimationFrame(() => (fill.style.width = at(result.score)));
@@ -53,7 +53,7 @@ const overlay = (layers, words, name) => {
     (layer) => { sheet.dataset.layer = layer; });
   return make("figure", { class: "laid-figure" }, sheet, make("figcaption", {},
     make("span", { class: "swatch blue" }), ` ${words.reference} `, make("span", { class: "swatch orange" }), ` ${words.questioned} `,
-    make("span", { class: "swatch dark" }), " both"), shown);
+    make("span", { class: "swatch overlap" }), " both"), shown);
 };
 
 const inkRow = (url, name, words, ...more) => make("figure", {}, make("img", { src: url, alt: `Ink of ${name}` }), make("figcaption", {}, words, ...more));
@@ -93,7 +93,7 @@ const showVerdict = () => {
   const count = asked.references.length === 1 ? "one reference" : `${asked.references.length} references`;
   part("score").textContent = `${percent(result.score)} similar to ${count}`;
   part("meaning").textContent = answer.meaning;
-  part("scale").replaceChildren(pointScale(result));
+  part("scale").replaceChildren(pointScale(result, chosen.point));
   part("rates").textContent = result.rates ?? "";
   part("rates").hidden = !result.rates;
   const cards = part("points");
@@ -113,8 +113,8 @@ const showInks = () => {
     if (place === result.layers.length) return inkRow(url, "the questioned signature", "Questioned");
     const words = `Reference ${place + 1}, ${percent(result.similarities[place])} similar`;
     if (!several) return inkRow(url, "reference 1", words);
-    const choose = make("label", { class: "choose" }, make("input", { type: "radio", name: "verify-reference", value: place, checked: place === chosen.reference,
-      onchange: () => { chosen.reference = place; showLaid(); } }), " compare below");
+    const choose = make("label", { class: "segment" }, make("input", { type: "radio", name: "verify-reference", value: place, checked: place === chosen.reference,
+      "aria-label": `Lay the questioned signature over reference ${place + 1}`, onchange: () => { chosen.reference = place; showLaid(); } }), make("span", { text: "lay it over this one" }));
     return inkRow(url, `reference ${place + 1}`, words, choose);
   }));
   showLaid();

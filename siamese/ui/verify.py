@@ -3,6 +3,7 @@
 Nothing that a visitor signs is kept: pictures come as data URLs, are judged in memory and forgotten with the answer.
 """
 
+from collections.abc import Callable
 from html import escape
 
 import gradio as gr
@@ -56,11 +57,13 @@ MARKUP = """
       <p class="meaning" data-meaning></p>
       <div data-scale></div>
       <p class="reliability" data-rates></p>
-      <fieldset class="points" data-points><legend>How strict shall it be?</legend></fieldset>
-      <h3>The inks, as they were found</h3>
-      <div class="inks" data-inks></div>
-      <h3>One over the other</h3>
-      <div data-laid></div>
+      <fieldset class="points" data-points><legend>How strict should it be?</legend></fieldset>
+      <div class="evidence">
+        <section aria-labelledby="verify-inks"><h3 id="verify-inks">The inks, as they were found</h3>
+        <div class="inks" data-inks></div></section>
+        <section aria-labelledby="verify-laid"><h3 id="verify-laid">One over the other, where they fit best</h3>
+        <div data-laid></div></section>
+      </div>
       <div class="why-row"><button type="button" class="button" data-why aria-pressed="false">What drove it?</button>
       <p class="legend" data-legend hidden><span class="swatch for"></span> this ink speaks for the same hand
       <span class="swatch against"></span> this ink speaks against it</p></div>
@@ -72,8 +75,9 @@ MARKUP = """
     <h3 class="game-title" data-title tabindex="-1"></h3>
     <p data-text></p>
     <div class="controls game-choices" data-choices></div>
-    <div data-table></div>
     <div class="inks" data-shown></div>
+    <div class="outcome" data-outcome></div>
+    <div data-table></div>
     <p class="say" data-say role="status" aria-live="polite"></p>
     <div class="row"><button type="button" class="button primary" data-go></button>
     <button type="button" class="button" data-other hidden></button>
@@ -187,8 +191,8 @@ def pictured(references: list[Float[Tensor, "_ _"]], questioned: Float[Tensor, "
     }
 
 
-def build(verifier: Verifier) -> None:
-    """Put the tab's contents into the open Gradio context."""
+def page_functions(verifier: Verifier) -> list[Callable[[dict], dict]]:
+    """What the tab's page may call."""
 
     def asked_inks(asked: dict) -> tuple[list[Float[Tensor, "_ _"]], Float[Tensor, "_ _"]]:
         urls = asked.get("references")
@@ -217,10 +221,15 @@ def build(verifier: Verifier) -> None:
         maps = verifier.recognizer.explain_pictures(pictures)
         return {"sees": [ink_url(one[0]) for one in pictures], "maps": [overlay_url(one) for one in maps]}
 
+    return [verify_signature, verify_ink, verify_why]
+
+
+def build(verifier: Verifier) -> None:
+    """Put the tab's contents into the open Gradio context."""
     gr.HTML(
         markup(verifier),
         js_on_load=script("upload.js", "verify.js", "forgery_game.js"),
         apply_default_css=False,
-        server_functions=[verify_signature, verify_ink, verify_why],
+        server_functions=page_functions(verifier),
         elem_classes="tab",
     )
