@@ -50,7 +50,7 @@ def drawn(
     `centre` (row and column) comes to the middle of the picture, `scale` is that of heights and of widths. What lies
     beyond the picture is cut off. Raises ValueError where there is no line.
     """
-    points = _dense(lines.numpy())
+    points = _dense(lines.numpy(), math.ceil(max(scale) * DETAIL))
     if len(points) == 0:
         raise ValueError("The picture holds no ink.")
     side = size_px * DETAIL
@@ -69,15 +69,15 @@ def drawn(
     return torch.from_numpy(fine.mean(axis=(1, 3), dtype=np.float32))
 
 
-def _dense(lines: Bool[np.ndarray, "height width"]) -> Float[np.ndarray, "points 2"]:
-    """Row and column of every pixel and of three points between each two that touch."""
+def _dense(lines: Bool[np.ndarray, "height width"], steps: int) -> Float[np.ndarray, "points 2"]:
+    """Row and column of every pixel, and the points that part the way between each two that touch into `steps`."""
     rows, columns = np.nonzero(lines)
     points = [np.stack([rows, columns], 1).astype(np.float64)]
     padded = np.pad(lines, 1)
     for down, right in _ONWARDS:
         touching = padded[rows + 1 + down, columns + 1 + right]
         start = np.stack([rows[touching], columns[touching]], 1)
-        points += [start + np.array([down, right]) * share for share in (0.25, 0.5, 0.75)]
+        points += [start + np.array([down, right]) * (step / steps) for step in range(1, steps)]
     return np.concatenate(points)
 
 

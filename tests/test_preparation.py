@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from siamese.preparation import Preparation, ink_box, prepare_ink
+from siamese.preparation import SIGNATURE, Preparation, ink_box, prepare_ink
 
 
 def rectangle(height: int, width: int, top: int, left: int, bottom: int, right: int) -> torch.Tensor:
@@ -89,6 +89,104 @@ def test_values_stay_in_0_to_1():
 def test_an_extent_out_of_range_is_refused(extent):
     with pytest.raises(ValueError, match=f"extent_px is {extent}, must be 0 or lie in 8 to 105"):
         Preparation(extent_px=extent)
+
+
+@pytest.mark.parametrize(("power", "height"), [(0.5, 40), (1.0, 20), (0.25, 57)])
+def test_a_power_gives_low_ink_more_height(power, height):
+    """A box of 1 : 4 at an extent of 80: 80 x (1 / 4) ** power rows, 80 columns."""
+    made = prepare_ink(rectangle(100, 100, 5, 5, 25, 85), Preparation(aspect_power=power))
+    top, left = (105 - height) // 2, 12
+    assert torch.equal(made[0], rectangle(105, 105, top, left, top + height, 92))
+
+
+def cross(pen: int, height: int = 121, width: int = 361) -> torch.Tensor:
+    """Two strokes that cross in the middle of their box, drawn with a square pen."""
+    ink = torch.zeros(height + 40, width + 40)
+    half = pen // 2
+    ink[20 + height // 2 - half : 20 + height // 2 + half + 1, 20 - half : 20 + width + half] = 1
+    ink[20 - half : 20 + height + half, 20 + width // 2 - half : 20 + width // 2 + half + 1] = 1
+    return ink
+
+
+def test_a_pen_draws_the_lines_again_whatever_pen_drew_them():
+    preparation = Preparation(extent_px=90, pen_px=2.0)
+    thin, thick = (prepare_ink(cross(pen), preparation)[0] for pen in (3, 9))
+    assert (thin - thick).abs().sum() < 0.1 * thin.sum()
+    assert ink_box(thin) == pytest.approx((37, 7, 68, 98), abs=1)  # 120 : 360 of 88 px, and 2 px of pen
+
+
+def test_a_pen_and_a_power():
+    made = prepare_ink(cross(5), Preparation(extent_px=90, pen_px=2.0, aspect_power=0.5))[0]
+    top, left, bottom, right = ink_box(made)
+    assert right - left == pytest.approx(90, abs=1)
+    assert bottom - top == pytest.approx(88 / 3**0.5 + 2, abs=1)
+
+
+def test_with_a_spread_a_tail_moves_nothing_but_itself():
+    """By its box a signature with a long tail shrinks to half; by its mass it stays about as large as without."""
+    block = torch.zeros(200, 420)
+    block[50:150:10, 10:210] = 1
+    block[50:150, 10:210:20] = 1
+    tailed = block.clone()
+    tailed[100, 210:420] = 1
+    by_box, by_mass = Preparation(extent_px=90, pen_px=2.0), Preparation(extent_px=90, pen_px=2.0, spread=3.5)
+
+    def width_of_block(ink: torch.Tensor, preparation: Preparation) -> float:
+        dense = prepare_ink(ink, preparation)[0].sum(0) > 12
+        return float(dense.sum())
+
+    assert width_of_block(tailed, by_box) < 0.6 * width_of_block(block, by_box)
+    assert width_of_block(tailed, by_mass) > 0.7 * width_of_block(block, by_mass)
+
+
+def test_a_spread_by_hand():
+    """Two dots 100 apart have a deviation of 50 each: at a spread of 4, 90 px hold 200, so they stand 45 px apart."""
+    ink = torch.zeros(20, 140)
+    ink[10, 20] = ink[10, 120] = 1
+    made = prepare_ink(ink, Preparation(extent_px=90, pen_px=2.0, spread=4.0))[0]
+    columns = (made.sum(0) > 0).nonzero().flatten()
+    left, right = columns[columns < 52].float().mean(), columns[columns > 52].float().mean()
+    assert float(right - left) == pytest.approx(45, abs=1)
+    assert float(right + left) / 2 == pytest.approx(52, abs=0.7)
+
+
+@pytest.mark.parametrize("preparation", [SIGNATURE, Preparation(extent_px=90, pen_px=2.0, spread=4.0)])
+@pytest.mark.parametrize("ink", [torch.zeros(50, 60), torch.full((50, 60), 0.2)])
+def test_a_pen_finds_no_line_where_there_is_no_ink(ink, preparation):
+    with pytest.raises(ValueError, match="no ink"):
+        prepare_ink(ink, preparation)
+
+
+@pytest.mark.parametrize("spread", [0.0, 3.6])
+def test_a_single_dot_stands_in_the_middle(spread):
+    ink = torch.zeros(30, 40)
+    ink[3, 4] = 1
+    made = prepare_ink(ink, Preparation(extent_px=90, pen_px=2.0, spread=spread))[0]
+    assert made.sum() > 1
+    assert made[50:55, 50:55].sum() == made.sum()
+
+
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        ({"kind": "face"}, "kind is 'face', must be one of character, signature"),
+        ({"aspect_power": 0.0}, "aspect_power is 0.0, must lie above 0"),
+        ({"aspect_power": 1.5}, "aspect_power is 1.5"),
+        ({"pen_px": 0.5}, "pen_px is 0.5, must be 0 or lie in 1 to 8"),
+        ({"pen_px": 2.0, "spread": 1.0}, "spread is 1.0, must be 0 or"),
+        ({"spread": 3.0}, "spread is 3.0, must be 0 or, with a pen_px"),
+        ({"extent_px": 0, "pen_px": 2.0}, "extent_px is 0, which leaves ink in its frame"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(fields, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        Preparation(**fields)
+
+
+def test_a_checkpoint_for_signatures_says_so():
+    assert SIGNATURE.as_dict()["kind"] == "signature"
+    assert Preparation(**SIGNATURE.as_dict()) == SIGNATURE
+    assert Preparation().kind == "character"
 
 
 def test_as_dict_makes_the_same_again():
