@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torchvision.transforms.v2 import functional as transforms
+from torch.nn import functional as F
 
 from siamese.network import IMAGE_SIZE_PX
 from siamese.strokes import drawn, thinned
@@ -93,11 +93,19 @@ def prepare_ink(ink: Float[Tensor, "height width"], preparation: Preparation) ->
     else:
         power = preparation.aspect_power
         new_height, new_width = (max(1, round((side / longer) ** power * extent)) for side in (height, width))
-    scaled = transforms.resize(ink[None, top:bottom, left:right], [new_height, new_width], antialias=True)
+    scaled = resized(ink[top:bottom, left:right], new_height, new_width)
     picture = torch.zeros(1, IMAGE_SIZE_PX, IMAGE_SIZE_PX)
     y, x = (IMAGE_SIZE_PX - new_height) // 2, (IMAGE_SIZE_PX - new_width) // 2
     picture[:, y : y + new_height, x : x + new_width] = scaled.clamp(0, 1)
     return picture
+
+
+def resized(ink: Float[Tensor, "_ _"], height: int, width: int) -> Float[Tensor, "1 {height} {width}"]:
+    """As torchvision's `resize` does it, whose import would cost every start 160 MB and a second."""
+    if ink.shape == (height, width):
+        return ink[None]
+    size = (height, width)
+    return F.interpolate(ink[None, None], size, mode="bilinear", align_corners=False, antialias=True)[0]
 
 
 def _redrawn(ink: Float[Tensor, "height width"], preparation: Preparation) -> Float[Tensor, "1 105 105"]:

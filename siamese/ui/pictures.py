@@ -9,10 +9,8 @@ from jaxtyping import Bool, Float
 from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
-from torchvision.transforms.v2 import InterpolationMode
-from torchvision.transforms.v2 import functional as transforms
 
-from siamese.preparation import ink_box
+from siamese.preparation import ink_box, resized
 
 FOR_COLOUR = (22, 110, 118)  # ink that speaks for sameness; the same in light and dark
 AGAINST_COLOUR = (200, 47, 31)
@@ -82,7 +80,7 @@ def on_sheet(ink: Float[Tensor, "_ _"]) -> Float[Tensor, "176 480"]:
     room = (SHEET_HEIGHT_PX - 2 * SHEET_MARGIN_PX, SHEET_WIDTH_PX - 2 * SHEET_MARGIN_PX)
     scale = min(room[0] / (bottom - top), room[1] / (right - left))
     height, width = (max(1, round(side * scale)) for side in (bottom - top, right - left))
-    scaled = transforms.resize(ink[None, top:bottom, left:right], [height, width], antialias=True)[0]
+    scaled = resized(ink[top:bottom, left:right], height, width)[0]
     y, x = (SHEET_HEIGHT_PX - height) // 2, (SHEET_WIDTH_PX - width) // 2
     sheet[y : y + height, x : x + width] = scaled.clamp(0, 1)
     return sheet
@@ -112,10 +110,12 @@ def _best_shift(
 def _placed(
     ink: Float[Tensor, "height width"], scale: float, down: int = 0, across: int = 0
 ) -> Float[Tensor, "height width"]:
-    shift = [float(across), float(down)]
-    return transforms.affine(
-        ink[None], angle=0.0, translate=shift, scale=scale, shear=[0.0, 0.0], interpolation=InterpolationMode.BILINEAR
-    )[0]
+    """Scaled about its middle, then shifted."""
+    height, width = ink.shape
+    x, y = -2 * across / (width * scale), -2 * down / (height * scale)
+    looks_at = torch.tensor([[[1 / scale, 0.0, x], [0.0, 1 / scale, y]]])
+    grid = F.affine_grid(looks_at, [1, 1, height, width], align_corners=False)
+    return F.grid_sample(ink[None, None], grid, align_corners=False)[0, 0]
 
 
 def layer_url(ink: Float[Tensor, "height width"], colour: tuple[int, int, int]) -> str:
