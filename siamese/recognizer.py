@@ -152,6 +152,11 @@ class Recognizer:
         """Similarity in [0, 1] of each of `a` with each of `b`."""
         return _at_the_worker(lambda: self.network.compare_all(a, b).sigmoid())
 
+    def forget(self) -> None:
+        """Let go of every embedding that was remembered."""
+        with self._state:
+            self._cache.clear()
+
     def _remember(self, embeddings: dict[bytes, Float32[Tensor, "4096"]]) -> None:
         with self._state:
             self._cache.update(embeddings)

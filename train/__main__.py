@@ -9,6 +9,7 @@ COMMANDS = {
     "evaluate": ("train.evaluate", "measure a checkpoint: one table, one JSON report, figures"),
     "search": ("train.search", "compare changes to a recipe, each trained at the same budget"),
     "publish": ("train.publish", "push a model, the app or the data set to the Hub"),
+    "benchmark": ("train.benchmark", "measure speed beside the machine's ceilings and the plain way"),
     "data": ("train.data", "say what a data source holds"),
     "bundle": ("train.bundle", "store a checkpoint compactly, as the package carries it"),
 }

@@ -1,0 +1,123 @@
+"""The plain way: how other implementations of this network embed, play and train, kept small to be measured against.
+
+Float32 and PyTorch's default memory layout; two images for each pair, both through the tower; a 20-way trial as 20
+pairs; a list of pairs through a DataLoader that opens and distorts two PNG files with PIL for each. Nothing else of
+the project uses it.
+"""
+
+import io
+import random
+
+import torch
+from jaxtyping import Float
+from PIL import Image
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+
+from siamese.drawings import Drawings
+
+PAIRS_A_STEP = 32
+LEARNING_RATE = 6e-5
+ROTATION_DEG = 15
+
+
+class PlainNetwork(nn.Module):
+    """Koch et al. (2015), figure 4, layer by layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tower = nn.Sequential(
+            *(nn.Conv2d(1, 64, 10), nn.ReLU(), nn.MaxPool2d(2)),
+            *(nn.Conv2d(64, 128, 7), nn.ReLU(), nn.MaxPool2d(2)),
+            *(nn.Conv2d(128, 128, 4), nn.ReLU(), nn.MaxPool2d(2)),
+            *(nn.Conv2d(128, 256, 4), nn.ReLU(), nn.Flatten()),
+            *(nn.Linear(9216, 4096), nn.Sigmoid()),
+        )
+        self.out = nn.Linear(4096, 1)
+
+    def forward(
+        self, first: Float[Tensor, "pairs 1 105 105"], second: Float[Tensor, "pairs 1 105 105"]
+    ) -> Float[Tensor, "pairs 1"]:
+        """Logits of "the same character"."""
+        return self.out((self.tower(first) - self.tower(second)).abs())
+
+
+class PairFiles(Dataset):
+    """Pairs of PNG files, drawn anew each time: even places are of one character."""
+
+    def __init__(self, files: list[list[bytes]], pairs: int) -> None:
+        """`files` holds the drawings of each character."""
+        from torchvision import transforms
+
+        self.files = files
+        self.pairs = pairs
+        self.random = random.Random(0)
+        self.transform = transforms.Compose([transforms.RandomAffine(ROTATION_DEG), transforms.ToTensor()])
+
+    def __len__(self) -> int:
+        return self.pairs
+
+    def __getitem__(self, place: int) -> tuple[Tensor, Tensor, Tensor]:
+        one, other = self.random.sample(self.files, 2)
+        paths = self.random.sample(one, 2) if place % 2 == 0 else [self.random.choice(one), self.random.choice(other)]
+        first, second = (self.transform(opened(path)) for path in paths)
+        return first, second, torch.tensor([1.0 - place % 2])
+
+
+def opened(file: bytes) -> Image.Image:
+    return Image.open(io.BytesIO(file)).convert("L")
+
+
+def png_files(drawings: Drawings) -> list[bytes]:
+    """Each drawing as Omniglot stores it: dark ink on white, one bit for each pixel."""
+    files = []
+    for ink in drawings.ink:
+        file = io.BytesIO()
+        Image.fromarray(~ink.numpy()).save(file, "PNG")
+        files.append(file.getvalue())
+    return files
+
+
+def by_character(drawings: Drawings) -> list[list[bytes]]:
+    files: dict[int, list[bytes]] = {}
+    for character, file in zip(drawings.character.tolist(), png_files(drawings), strict=True):
+        files.setdefault(character, []).append(file)
+    return list(files.values())
+
+
+class PlainTraining:
+    """A step of training on pairs after another."""
+
+    def __init__(self, network: PlainNetwork, drawings: Drawings, device: torch.device) -> None:
+        self.network = network.to(device).train()
+        self.device = device
+        self.optimizer = torch.optim.Adam(network.parameters(), lr=LEARNING_RATE)
+        self.loss = nn.BCEWithLogitsLoss()
+        loader = DataLoader(PairFiles(by_character(drawings), 1 << 30), batch_size=PAIRS_A_STEP, num_workers=0)
+        self.batches = iter(loader)
+
+    def load(self) -> list[Tensor]:
+        return next(self.batches)
+
+    def step(self) -> None:
+        first, second, same = (part.to(self.device) for part in self.load())
+        self.optimizer.zero_grad()
+        self.loss(self.network(first, second), same).backward()
+        self.optimizer.step()
+
+
+@torch.no_grad()
+def trial(
+    network: PlainNetwork, support: Float[Tensor, "n_way 1 105 105"], query: Float[Tensor, "1 105 105"]
+) -> Float[Tensor, " n_way"]:
+    """Every candidate with a copy of the query: 2 n_way passes of the tower."""
+    return network(query.expand_as(support), support)[:, 0]
+
+
+def trial_of_files(network: PlainNetwork, support: list[bytes], query: bytes, device: torch.device) -> list[float]:
+    from torchvision.transforms.functional import to_tensor
+
+    candidates = torch.stack([to_tensor(opened(file)) for file in support])
+    queries = torch.stack([to_tensor(opened(query)) for _ in support])  # each pair opens both of its files
+    with torch.no_grad():
+        return network(queries.to(device), candidates.to(device))[:, 0].tolist()
