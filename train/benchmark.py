@@ -240,7 +240,7 @@ def bare(name: str, unit: str, ours: dict) -> dict:
     return {"name": name, "unit": unit, "ours": ours}
 
 
-def figure(values: Iterable[float]) -> Figure:
+def figure(values: Iterable[float | int]) -> Figure:
     ordered = sorted(map(float, values))
     low, _, high = statistics.quantiles(ordered, method="inclusive") if len(ordered) > 1 else ordered * 3
     return Figure(statistics.median(ordered), low, high)
