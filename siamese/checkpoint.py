@@ -229,6 +229,11 @@ def check_verification(config: dict, folder: Path) -> None:
         if not isinstance(values, list) or not all(is_number(value) and 0 <= value <= 1 for value in values):
             raise CheckpointError(f"{path} has a calibration whose {key!r} is not a list of numbers in 0 to 1.")
     check_measured(verification, path)
+    consistency = verification.get("consistency")
+    if consistency is not None:
+        values = [consistency.get(key) for key in ("weight", "level")] if isinstance(consistency, dict) else [None]
+        if len(consistency) != 2 or not all(map(is_number, values)) or not 0 <= values[0] <= 1:
+            raise CheckpointError(f"{path} has a 'consistency' that is not a weight in 0 to 1 and a level.")
     by_references = verification.get("by_references", {})
     if not isinstance(by_references, dict) or not all(key.isdecimal() for key in by_references):
         raise CheckpointError(f"{path} has a 'by_references' whose names are not numbers of references.")

@@ -83,6 +83,29 @@ class ErrorCurve:
 
 
 @dataclass(frozen=True)
+class Consistency:
+    """How much room a writer is given whose references differ among themselves."""
+
+    weight: float
+    """Share of what the references fall short of `level` that is made good, in [0, 1]."""
+    level: float
+    """The mean logit of two genuine signatures of one writer, over many writers."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.weight <= 1:
+            raise ValueError(f"The weight of the references' consistency is {self.weight}, must lie in 0 to 1.")
+
+    def allowance(self, among: Float[Tensor, "references references"]) -> float:
+        """What is added to the logits of a questioned signature with references that have these logits among
+        themselves; 0 for a single one, negative for a writer who signs more alike than most."""
+        references = len(among)
+        if references < 2:
+            return 0.0
+        pairs = torch.ones_like(among, dtype=torch.bool).triu(1)
+        return self.weight * (self.level - among[pairs].double().mean().item())
+
+
+@dataclass(frozen=True)
 class Calibration:
     """How often pairs of a similarity were the same, where half of all pairs were."""
 

@@ -16,7 +16,7 @@ from siamese.images import ImageError, Source, open_image
 from siamese.preparation import prepare_ink
 from siamese.recognizer import Recognizer, Verification, load_recognizer, recognizer_of, usable_device
 from siamese.signature_ink import isolate_signature
-from siamese.verification import NAMED_POINTS, ErrorCurve, OperatingPoint
+from siamese.verification import NAMED_POINTS, Consistency, ErrorCurve, OperatingPoint
 
 DEFAULT_POINT = "balanced"
 VARIABLE, BUNDLED = "SIGNATURE_MODEL_ID", "signatures"
@@ -45,6 +45,8 @@ class Verifier:
     """By the number of references, one being the least; empty where the weights carry no such measure."""
     measured_on: str | None = None
     """What it was measured on."""
+    consistency: Consistency | None = None
+    """The room that references give which differ among themselves; None where the weights say nothing of it."""
     note: str | None = None
     """Why other weights than those asked for answer, in sentences; None where they are the ones."""
 
@@ -74,10 +76,15 @@ class Verifier:
     def logits(
         self, references: Sequence[Float[Tensor, "_ _"]], questioned: Float[Tensor, "_ _"]
     ) -> Float[Tensor, " references"]:
-        """Of isolated ink, `isolate_signature`'s, of any sizes; raises ImageError where there is none."""
+        """Of isolated ink, `isolate_signature`'s, of any sizes; raises ImageError where there is none.
+
+        References that differ among themselves give the questioned signature more room, see `Consistency`.
+        """
         embeddings = self.recognizer.embed_pictures(self.pictures([*references, questioned]), remember=False)
         with torch.inference_mode():
-            return self.recognizer.network.compare(embeddings[:-1], embeddings[-1:].expand_as(embeddings[:-1])).cpu()
+            logits = self.recognizer.network.compare_all(embeddings[:-1], embeddings).cpu()
+        allowance = self.consistency.allowance(logits[:, :-1]) if self.consistency else 0.0
+        return logits[:, -1] + allowance
 
     def pictures(self, inks: Sequence[Float[Tensor, "_ _"]]) -> Float[Tensor, "inks 1 105 105"]:
         """What the network is shown of isolated ink; raises ImageError where there is none."""
@@ -145,6 +152,7 @@ def verifier_of(recognizer: Recognizer) -> Verifier:
         recognizer,
         {count: measured_in(entry) for count, entry in entries.items()},
         str(verification.get("measured_on") or "") or None,
+        Consistency(**verification["consistency"]) if verification.get("consistency") else None,
         origin.note if origin else None,
     )
 

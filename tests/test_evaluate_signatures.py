@@ -10,7 +10,7 @@ from siamese.checkpoint import load_checkpoint, save_checkpoint
 from siamese.network import SiameseNetwork
 from siamese.preparation import SIGNATURE
 from siamese.signatures import Signatures
-from siamese.verification import NAMED_POINTS
+from siamese.verification import NAMED_POINTS, Consistency
 from train import evaluate_signatures as module
 from train.__main__ import main
 from train.evaluate_signatures import (
@@ -78,6 +78,24 @@ def test_logits_of_several_references_are_averaged(line):
     assert set((-scores.genuine[0].logit()).round(decimals=3).tolist()) <= {1.5, 2.0, 2.5}
     assert set((-scores.skilled[0].logit()).round(decimals=3).tolist()) <= {4.5, 3.5, 3.0}
     assert len(scores.random[0]) == 0
+
+
+def test_references_that_differ_give_more_room(line):
+    # References at 0 and 4 (logit -4 among themselves) fall short of a level of -1 by 3, half of which is added.
+    assert Consistency(0.5, -1.0).allowance(torch.tensor([[0.0, -4.0], [-4.0, 0.0]])) == pytest.approx(1.5)
+    assert Consistency(0.5, -1.0).allowance(torch.tensor([[0.0]])) == 0
+    signatures = some_signatures(1, 3, 1)
+    embeddings = placed(0, 1, 3, 5)
+    plain = scores_of(line, embeddings, signatures, 2)
+    roomy = scores_of(line, embeddings, signatures, 2, Consistency(0.5, -1.0))
+    # Pairs of 0, 1 and 3 are 1, 2 or 3 apart: 0, 0.5 or 1 is added.
+    added = (roomy.skilled[0].logit() - plain.skilled[0].logit()).round(decimals=3)
+    assert set(added.tolist()) == {0.0, 0.5, 1.0}
+    assert torch.equal(added, (roomy.genuine[0].logit() - plain.genuine[0].logit()).round(decimals=3))
+    alone = scores_of(line, embeddings, signatures, 1, Consistency(0.5, -1.0)).skilled[0]
+    assert torch.equal(alone, scores_of(line, embeddings, signatures, 1).skilled[0])
+    with pytest.raises(ValueError, match="must lie in 0 to 1"):
+        Consistency(1.5, 0.0)
 
 
 def test_writers_with_too_few_signatures_are_left_out(line):

@@ -244,7 +244,8 @@ def test_a_run_leaves_a_small_checkpoint_that_says_who_trained_it(words, signatu
     assert told == sorted(signatures.sha256)
     assert parts["data"] == "archive.zip"
     assert training["began_with"]["weights_sha256"] == read_config(bundled / "omniglot")["weights_sha256"]
-    assert set(checkpoint.config["verification"]["by_references"]) == {"1", "3"}
+    assert set(checkpoint.config["verification"]["by_references"]) == {"1", "2", "3"}
+    assert checkpoint.config["verification"]["consistency"]["weight"] == 0.5
     assert (tmp_path / "run" / "training.png").is_file()
 
 

@@ -1,8 +1,8 @@
 """How often forgers fool a checkpoint, on writers it has never seen: `python -m train evaluate --signatures`."""
 
 import argparse
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from itertools import chain
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from siamese.recognizer import fastest_precision, usable_device
 from siamese.signatures import SignatureError, Signatures, leak_probe, load_signatures, pair_leak_probe
 from siamese.verification import (
     NAMED_POINTS,
+    Consistency,
     Roc,
     area_under_curve,
     calibration,
@@ -29,6 +30,8 @@ from siamese.verification import (
 from train.evaluate import EvaluationError, Model, embed_drawings, load_model
 
 REFERENCES = (1, 3, 5)
+THRESHOLD_REFERENCES = (1, 2, 3, 5, 10)  # numbers that config.json has thresholds for
+CONSISTENCY_WEIGHT = 0.5  # found on validation writers
 DRAWS = 20  # of references for each writer, where not all choices of them are gone through
 RANDOM_LIMIT = 500  # other writers' signatures that one writer's references meet
 SEED = 2011  # of the draws: the same for every network
@@ -38,8 +41,9 @@ PROTOCOL = (
     "forgeries, with genuine signatures of other writers; one threshold for all writers"
 )
 COMBINATION = (
-    f"with several references the logits of the questioned signature with each are averaged, over {DRAWS} draws of "
-    "references for each writer, the other genuine signatures being questioned"
+    "with several references the logits of the questioned signature with each are averaged, and half of what the "
+    "mean logit of the references among themselves falls short of that of other writers is added; "
+    f"{DRAWS} draws of references for each writer, the other genuine signatures being questioned"
 )
 
 
@@ -68,12 +72,13 @@ def scores_of(
     embeddings: Float[Tensor, "signatures 4096"],
     signatures: Signatures,
     references: int,
+    consistency: Consistency | None = None,
     seed: int = SEED,
 ) -> Scores:
     """Similarities in [0, 1] of everything that can be questioned, with so many references of each writer.
 
-    With one reference all pairs count, otherwise DRAWS draws. Writers with too few genuine signatures, or without
-    forgeries, are left out.
+    With one reference all pairs count, otherwise DRAWS draws; of several the mean logit counts, `consistency` added.
+    Writers with too few genuine signatures, or without forgeries, are left out.
     """
     generator = torch.Generator().manual_seed(seed)
     found: dict[str, tuple[Tensor, Tensor, Tensor]] = {}
@@ -96,7 +101,11 @@ def scores_of(
             continue
         for _ in range(DRAWS):
             order = torch.randperm(len(rows), generator=generator)
-            among, *rest = logits[order[:references]].mean(0).split(sizes)
+            chosen = order[:references]
+            mean = logits[chosen].mean(0)
+            if consistency:
+                mean = mean + consistency.allowance(logits[chosen][:, chosen])
+            among, *rest = mean.split(sizes)
             for part, values in zip(parts, (among[order[references:]], *rest), strict=True):
                 part.append(values)
         found[signatures.writer_names[index]] = tuple(torch.cat(part) for part in parts)
@@ -158,7 +167,9 @@ def measures(scores: Scores, thresholds: Mapping[str, float], seed: int = SEED) 
     }
 
 
-def verification_entry(by_references: Mapping[int, Scores], measured_on: str) -> dict:
+def verification_entry(
+    by_references: Mapping[int, Scores], measured_on: str, consistency: Consistency | None = None
+) -> dict:
     """What config.json holds under "verification": thresholds of writers that trained nothing, for each number of
     references; those at the top are for one.
 
@@ -183,6 +194,7 @@ def verification_entry(by_references: Mapping[int, Scores], measured_on: str) ->
         "threshold": first["operating_points"]["balanced"]["threshold"],
         "calibration": bins.as_dict(),
         "measured_on": measured_on,
+        **({"consistency": asdict(consistency)} if consistency else {}),
         **first,
         "by_references": entries,
     }
@@ -217,13 +229,30 @@ def score_all(
     network: SiameseNetwork,
     signatures: Signatures,
     device: torch.device,
+    consistency: Consistency | None = None,
     precision: torch.dtype | None = None,
     progress: bool = False,
+    counts: Sequence[int] = REFERENCES,
 ) -> dict[int, Scores]:
     """By number of references; numbers for which no writer has enough signatures are left out."""
     embeddings = embed_drawings(network, signatures.images, device, precision=precision, progress=progress)
-    found = {references: scores_of(network, embeddings, signatures, references) for references in REFERENCES}
-    return {references: scores for references, scores in found.items() if scores.writers}
+    found = {count: scores_of(network, embeddings, signatures, count, consistency) for count in counts}
+    return {count: scores for count, scores in found.items() if scores.writers}
+
+
+def consistency_of(network: SiameseNetwork, signatures: Signatures, device: torch.device) -> Consistency:
+    """The room that references are given, from the writers who validate."""
+    embeddings = embed_drawings(network, signatures.images, device)
+    genuine = scores_of(network, embeddings, signatures, 1).genuine
+    if not genuine:
+        raise EvaluationError("No validating writer has two genuine signatures and a forgery; give more signatures.")
+    return Consistency(CONSISTENCY_WEIGHT, torch.cat(genuine).logit().clamp(-50, 50).mean().item())
+
+
+def consistency_in(config: dict) -> Consistency | None:
+    """What the checkpoint's config says of it."""
+    entry = (config.get("verification") or {}).get("consistency")
+    return Consistency(**entry) if entry else None
 
 
 def signature_report(
@@ -268,7 +297,7 @@ def evaluate_signatures(arguments: argparse.Namespace) -> dict:
             "writers that it has seen mean nothing, so give others."
         )
     chosen = signatures.of_writers(names)
-    by_references = score_all(model.network, chosen, device, precision)
+    by_references = score_all(model.network, chosen, device, consistency_in(model.config), precision)
     entry = signature_report(by_references, chosen, lambda count: thresholds_for(model.config, count))
     notes = list(signatures.remarks)
     if not entry["operating_points"]:

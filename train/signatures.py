@@ -21,7 +21,10 @@ from train.config import RecipeError, TrainConfig
 from train.distortions import distort, sampling_grid, turn
 from train.evaluate import embed_drawings, write_report
 from train.evaluate_signatures import (
+    THRESHOLD_REFERENCES,
     Scores,
+    consistency_in,
+    consistency_of,
     curves_of,
     score_all,
     scores_of,
@@ -340,14 +343,13 @@ def train_one(
 
 def verification_of(network: SiameseNetwork, validation: Signatures, device: torch.device) -> dict:
     writers = len(validation.writers_held)
-    by_references = score_all(network, validation, device)
-    if 1 not in by_references:
-        raise RecipeError("No validating writer has two genuine signatures and a forgery; give more signatures.")
+    consistency = consistency_of(network, validation, device)
+    by_references = score_all(network, validation, device, consistency, counts=THRESHOLD_REFERENCES)
     measured_on = (
         f"signatures of {writers} writers who did not train it: pairs of genuine ones against genuine ones with "
         "skilled forgeries"
     )
-    return verification_entry(by_references, measured_on)
+    return verification_entry(by_references, measured_on, consistency)
 
 
 def provenance(
@@ -413,7 +415,7 @@ def train_folds(
             continue
         checkpoint = load_checkpoint(folder / MODEL, device)
         test = signatures.of_writers(split.test)
-        scored = score_all(checkpoint.network, test, device)
+        scored = score_all(checkpoint.network, test, device, consistency_in(checkpoint.config))
         entry = signature_report(scored, test, lambda count, config=checkpoint.config: thresholds_for(config, count))
         folds.append({"writers": list(split.test), **entry})
         print(f"fold {number}: EER {100 * entry['eer_skilled']:.2f} % on {len(split.test)} writers it has not seen")
