@@ -88,6 +88,18 @@ def test_one_ink_is_brought_to_the_other(down, across, scale):
         assert covered(moved) < 0.6
 
 
+def test_no_ink_leaves_the_sheet():
+    line = torch.zeros(40, 300)
+    line[15:25, 5:295] = 1
+    still, moved = torch.zeros(SHEET_HEIGHT_PX, SHEET_WIDTH_PX), on_sheet(line)
+    still[2:20, 30:470] = 1
+    assert laid_over(moved, still).sum() >= 0.7 * moved.sum()  # 0.85 of its width and height at the least
+    tall = on_sheet(line.T)
+    still[:, :] = 0
+    still[:, 220:260] = 1
+    assert laid_over(tall, still).sum() >= 0.7 * tall.sum()
+
+
 def test_nothing_is_laid_over_nothing():
     empty = torch.zeros(SHEET_HEIGHT_PX, SHEET_WIDTH_PX)
     assert not laid_over(empty, empty).any()

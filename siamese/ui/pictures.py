@@ -87,9 +87,20 @@ def on_sheet(ink: Float[Tensor, "_ _"]) -> Float[Tensor, "176 480"]:
 
 
 def laid_over(moved: Float[Tensor, "176 480"], still: Float[Tensor, "176 480"]) -> Float[Tensor, "176 480"]:
-    """`moved`, scaled by up to 15 % and shifted by up to a tenth of the sheet to where it covers most of `still`."""
+    """`moved`, scaled by up to 15 % and shifted by up to a tenth of the sheet to where it covers most of `still`.
+
+    Nothing of it leaves the sheet.
+    """
+    box = ink_box(moved)
+    if box is None:
+        return moved
+    fits = min(SHEET_HEIGHT_PX / (box[2] - box[0]), SHEET_WIDTH_PX / (box[3] - box[1]))
     small_moved, small_still = (F.avg_pool2d(one[None, None], COARSE)[0, 0] for one in (moved, still))
-    tried = [(*_best_shift(_placed(small_moved, scale), small_still, REACH), scale) for scale in SCALES]
+    tried = [
+        (*_best_shift(_placed(small_moved, scale), small_still, REACH), scale)
+        for scale in SCALES
+        if scale < 0.98 * fits
+    ]
     _, down, across, scale = max(tried)
     near = _placed(moved, scale, COARSE * down, COARSE * across)
     _, fine_down, fine_across = _best_shift(near, still, (COARSE, COARSE))
@@ -102,6 +113,12 @@ def _best_shift(
     """How much of `still` is covered at best, and the shift down and across, each within `reach`, that does it."""
     padded = F.pad(still[None, None], (reach[1], reach[1], reach[0], reach[0]))
     covered = F.conv2d(padded, moved[None, None])[0, 0] / moved.norm().clamp(min=1e-6)
+    for axis, side in enumerate(moved.shape):
+        held = moved.amax(1 - axis).nonzero().flatten()
+        shifts = torch.arange(-reach[axis], reach[axis] + 1)
+        leaves = (shifts < -held.min()) | (shifts > side - 1 - held.max())
+        leaves[reach[axis]] = False  # it may always stay
+        covered.masked_fill_(leaves[:, None] if axis == 0 else leaves[None], -1.0)
     place = int(covered.argmax())
     row, column = divmod(place, covered.shape[1])
     return float(covered.flatten()[place]), row - reach[0], column - reach[1]

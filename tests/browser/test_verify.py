@@ -1,0 +1,185 @@
+"""Signatures in the browser: points chosen by keyboard, inks over one another, bad files, the forger's game."""
+
+import re
+from pathlib import Path
+
+import pytest
+from running_app import start_app, stop_app
+from signature_weights import png, signature, signature_weights
+from test_axe import RUN
+from test_play import open_tab, scribble
+
+expect = pytest.importorskip("playwright.sync_api").expect
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture(scope="module")
+def app_address(tmp_path_factory):
+    """An app with weights that were measured on signatures."""
+    weights = signature_weights(tmp_path_factory.mktemp("weights") / "signatures")
+    app = start_app(tmp_path_factory.mktemp("app"), SIGNATURE_MODEL_ID=str(weights))
+    yield app.address
+    stop_app(app)
+
+
+@pytest.fixture
+def desk(open_page):
+    def opened(width: int = 1280, scheme: str = "light"):
+        page = open_page(width, scheme)
+        page.emulate_media(reduced_motion="reduce")
+        open_tab(page, "Verify a signature")
+        return page
+
+    return opened
+
+
+def file(name: str, phase: float = 0.0) -> dict:
+    return {"name": name, "mimeType": "image/png", "buffer": png(signature(phase))}
+
+
+def checked(page) -> list[str]:
+    """What axe-core finds on the page as it stands."""
+    axe = pytest.importorskip("axe_playwright_python", reason="axe-playwright-python is not installed.")
+    if not page.evaluate("'axe' in window"):
+        page.evaluate((Path(axe.__file__).parent / "axe.min.js").read_text(encoding="utf-8"))
+    return page.evaluate(RUN)
+
+
+def overflow(page) -> int:
+    return page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
+def test_a_signature_is_judged_at_the_point_that_is_chosen(desk, keep, width, scheme):
+    page = desk(width, scheme)
+    page.locator("input[name=reference]").set_input_files([file("a.png"), file("b.png", 0.1)])
+    expect(page.locator(".file-list figure")).to_have_count(2)
+    scribble(page, page.locator("[data-desk] .pad-sheet canvas").nth(1))
+    answer = page.locator(".verify .answer")
+    expect(answer.locator(".score")).to_contain_text("similar to 2 references")
+    expect(answer.locator(".scale")).to_have_attribute(
+        "aria-label", re.compile("lenient 10.%, balanced 50.%, strict 90.%")
+    )
+    expect(answer.locator(".meaning")).to_contain_text("balanced")
+    expect(answer.locator(".point")).to_have_count(3)
+    expect(answer.locator(".point").first).to_contain_text("Of 100 skilled forgeries 1 would pass")
+    page.locator("input[name=verify-point][value=balanced]").focus()
+    page.keyboard.press("ArrowLeft")
+    expect(page.locator("input[name=verify-point][value=strict]")).to_be_focused()
+    expect(answer.locator(".meaning")).to_contain_text("strict")
+    expect(answer.locator(".scale-mark.chosen")).to_have_text(re.compile("strict"))
+    expect(answer.locator(".inks figure")).to_have_count(3)
+    page.get_by_label("Lay the questioned signature over reference 1").check()
+    expect(page.locator(".laid")).to_have_attribute(
+        "aria-label", re.compile("reference 1 in blue and questioned in orange")
+    )
+    page.locator("input[name=verify-layer][value=questioned]").check()
+    expect(page.locator(".laid .reference")).to_be_hidden()
+    expect(page.locator(".laid .questioned")).to_be_visible()
+    page.locator("input[name=verify-layer][value=both]").check()
+    answer.get_by_role("button", name="What drove it?").click()
+    expect(answer.locator("img.why")).to_have_count(2)
+    expect(page.locator(".verify .note")).to_contain_text("Nothing that is signed here is kept")
+    keep(page, f"verify-points-{width}-{scheme}")
+    assert overflow(page) <= 0
+    assert checked(page) == []
+
+
+def test_a_bad_file_is_one_sentence_and_costs_nothing(desk):
+    page = desk()
+    scribble(page, page.locator("[data-desk] .pad-sheet canvas").nth(0))
+    bad = {"name": "letter.png", "mimeType": "image/png", "buffer": b"<html>"}
+    page.locator("input[name=reference]").set_input_files([file("a.png"), bad, file("b.png", 0.1)])
+    alert = page.locator(".verify [role=alert]")
+    expect(alert).to_have_text("letter.png: The file is not a PNG, JPEG, WebP, BMP or GIF image.")
+    expect(page.locator(".file-list figure")).to_have_count(2)
+    expect(page.get_by_role("button", name="Add as a reference")).to_be_enabled()  # what was drawn stands still
+    page.locator("input[name=questioned]").set_input_files(file("q.png", 0.05))
+    expect(page.locator(".verify .score")).to_contain_text("3 references")
+    page.locator("input[name=questioned]").set_input_files(bad)
+    expect(alert).to_contain_text("The questioned signature: The file is not a PNG")
+    expect(page.locator(".verify .answer")).to_be_hidden()
+    expect(page.locator(".file-list figure")).to_have_count(2)
+    page.locator("input[name=reference]").set_input_files([file(f"{n}.png", n / 20) for n in range(9)])
+    expect(alert).to_have_text("8.png: There are 10 references already; please remove one first.")
+    expect(page.locator(".file-list figure")).to_have_count(10)
+
+
+def test_nothing_of_it_stays_in_the_page(desk):
+    page = desk()
+    page.locator("input[name=reference]").set_input_files(file("a.png"))
+    expect(page.locator(".file-list figure")).to_have_count(1)
+    page.locator("input[name=questioned]").set_input_files(file("q.png", 0.05))
+    expect(page.locator(".verify .answer")).to_be_visible()
+    page.get_by_role("button", name="Start over").click()
+    expect(page.locator(".verify .answer")).to_be_hidden()
+    assert page.locator(".verify img[src]").count() == 0
+    remembered = page.evaluate("JSON.stringify([{ ...localStorage }, { ...sessionStorage }, document.cookie])")
+    assert "image/png" not in remembered
+    assert "reference" not in remembered
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
+def test_a_friend_forges(desk, keep, width, scheme):
+    page = desk(width, scheme)
+    page.locator("input[name=verify-mode][value=game]").check()
+    game = page.locator(".verify [data-game]")
+    go = game.locator("[data-go]")
+    canvas = game.locator(".pad-sheet canvas")
+    step = game.locator(".steps [aria-current]")
+    expect(go).to_be_disabled()
+    game.locator("input[name=verify-game-point][value=lenient]").check()
+    for number in (1, 2, 3):
+        expect(game.locator("h3").first).to_have_text(f"Your signature, {number} of 3")
+        scribble(page, canvas, 0.05 * number)
+        expect(go).to_be_enabled()
+        go.click()
+    expect(game.locator("h3").first).to_have_text("Hand the device to your friend")
+    expect(game.locator("h3").first).to_be_focused()
+    assert game.locator("img[src]").count() == 0  # hidden from whoever is handed it by mistake
+    go.click()
+    expect(step).to_have_text("Forge it")
+    expect(game.locator(".inks figure")).to_have_count(1)  # one of the three
+    game.locator("input[name=game]").set_input_files({"name": "x.png", "mimeType": "image/png", "buffer": b"<html>"})
+    go.click()
+    expect(game.locator("[role=alert]")).to_contain_text("not a PNG")
+    game.get_by_role("button", name="Signature: clear").click()
+    scribble(page, canvas, 1.4)
+    expect(go).to_be_enabled()
+    keep(page, f"game-forge-{width}-{scheme}")
+    assert checked(page) == []
+    go.click()
+    expect(game.locator("h3").first).to_have_text("Hand the device back")
+    go.click()
+    scribble(page, canvas, 0.1)
+    expect(go).to_be_enabled()
+    go.click()
+    expect(game.locator("h3").first).to_have_text(re.compile("^(The signer|The forger|Nobody) wins$"))
+    expect(game.locator(".judged")).to_have_count(2)
+    expect(game.locator(".judged").first).to_contain_text("lenient setting")
+    keep(page, f"game-won-{width}-{scheme}")
+    assert overflow(page) <= 0
+    assert checked(page) == []
+    game.get_by_role("button", name="Another forger, the same signatures").click()
+    expect(step).to_have_text("Hand over")
+    go.click()
+    expect(game.locator(".inks figure")).to_have_count(1)
+    game.get_by_role("button", name="Start the game again").click()
+    expect(game.locator("h3").first).to_have_text("Your signature, 1 of 3")
+    assert game.locator("img[src]").count() == 0
+
+
+def test_the_game_by_keyboard_with_files(desk):
+    page = desk()
+    page.locator("input[name=verify-mode][value=desk]").focus()
+    page.keyboard.press("ArrowRight")
+    game = page.locator(".verify [data-game]")
+    expect(game).to_be_visible()
+    for phase in (0.0, 0.02, 0.04):
+        title = game.locator("h3").first.inner_text()
+        game.locator("input[name=game]").set_input_files(file("mine.png", phase))
+        expect(game.locator("[data-go]")).to_be_enabled()
+        game.locator("[data-go]").focus()
+        page.keyboard.press("Enter")
+        expect(game.locator("h3").first).not_to_have_text(title)
+    expect(game.locator("h3").first).to_be_focused()
