@@ -60,7 +60,7 @@ class Preparation:
         return asdict(self)
 
 
-SIGNATURE = Preparation(extent_px=99, kind="signature", aspect_power=0.5, pen_px=2.0)
+SIGNATURE = Preparation(extent_px=99, kind="signature", aspect_power=0.5, pen_px=2.0, spread=3.6)
 """How signatures are shown to a network, see the README's table of what was tried."""
 
 

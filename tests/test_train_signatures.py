@@ -15,7 +15,7 @@ from siamese.network import NetworkConfig, SiameseNetwork
 from siamese.preparation import SIGNATURE
 from train import signatures as module
 from train.__main__ import main
-from train.config import RecipeError, TrainConfig
+from train.config import RecipeError, TrainConfig, load_recipe
 from train.distortions import Distortions
 from train.signatures import (
     SignatureBatch,
@@ -293,3 +293,7 @@ def test_signatures_must_be_named(words, tmp_path, capsys):
 def test_folds_are_not_for_characters(tmp_path, capsys):
     assert main(["fit", "--data", "invented", "--folds", "3", "--output", str(tmp_path / "run")]) == 1
     assert "--folds is for signatures" in capsys.readouterr().err
+
+
+def test_the_recipe_shows_signatures_as_the_library_does():
+    assert load_recipe("signatures").preparation == SIGNATURE
