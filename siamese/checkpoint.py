@@ -100,8 +100,13 @@ def save_checkpoint(
     write_checkpoint(Path(folder), weights, config)
 
 
-def load_checkpoint(folder: Path | str, device: torch.device | str = "cpu") -> Checkpoint:
+def load_checkpoint(
+    folder: Path | str, device: torch.device | str = "cpu", known_layers: dict[str, Tensor] | None = None
+) -> Checkpoint:
     """Read a checkpoint of any storage; the network is whole and float32 on `device`.
+
+    `known_layers` are large layers that are in memory already, by the SHA-256 of the weights they came with: one that
+    is shared is taken from there and not read again.
 
     Raises CheckpointError, one sentence, unless config.json is complete, the weights are the ones it was written
     with (SHA-256), those of a base too, and names, shapes and types of the tensors are exactly those of the network,
@@ -117,7 +122,8 @@ def load_checkpoint(folder: Path | str, device: torch.device | str = "cpu") -> C
     shapes = {name: tensor.shape for name, tensor in network.state_dict().items()}
     tensors = read_tensors(folder, config, shapes)
     if config["storage"] == "shared":
-        tensors[COMPACT_TENSOR] = base_layer(config["base"], folder)
+        known = (known_layers or {}).get(config["base"]["weights_sha256"])
+        tensors[COMPACT_TENSOR] = base_layer(config["base"], folder) if known is None else known
     network.load_state_dict(tensors, strict=True, assign=True)
     return Checkpoint(network.to(device).eval(), preparation, config)
 

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from siamese.checkpoint import read_config
+from siamese.checkpoint import load_checkpoint, read_config
 from siamese.images import ImageError, Source, open_image
 from siamese.preparation import prepare_ink
 from siamese.recognizer import Recognizer, Verification, load_recognizer, recognizer_of, usable_device
@@ -125,19 +125,30 @@ def load_verifier(
 
     Raises CheckpointError or HubError for a `source` that cannot be used, ValueError for a device that is not there.
     """
-    from siamese.hub import PRETRAINED, load_model
+    from siamese.hub import PRETRAINED, find_model
+
+    def loaded(**where: str) -> Verifier:
+        origin, checkpoint = find_model(source, **where)
+        checkpoint = checkpoint or load_checkpoint(origin.folder, known_layers=layers_of(characters))
+        return verifier_of(recognizer_of(origin, checkpoint, chosen, base=characters))
 
     chosen = usable_device(device)
     if source is not None:
-        return verifier_of(recognizer_of(*load_model(source), chosen, base=characters))
+        return loaded()
     note = None
     if os.environ.get(VARIABLE, "").strip() or (PRETRAINED / BUNDLED).is_dir():
         try:
-            origin, checkpoint = load_model(variable=VARIABLE, bundled=BUNDLED)
-            return verifier_of(recognizer_of(origin, checkpoint, chosen, base=characters))
+            return loaded(variable=VARIABLE, bundled=BUNDLED)
         except (OSError, ValueError) as error:  # HubError, CheckpointError: one sentence each
             note = f"{error} The network of characters answers instead."
     return Verifier(characters or load_recognizer(device=chosen), note=note)
+
+
+def layers_of(recognizer: Recognizer | None) -> dict[str, Tensor]:
+    """The large layer that a recogniser holds, by the SHA-256 of the weights it came with."""
+    if recognizer is None or recognizer.origin is None:
+        return {}
+    return {read_config(recognizer.origin.folder)["weights_sha256"]: recognizer.network.embedding.weight.detach()}
 
 
 def verifier_of(recognizer: Recognizer) -> Verifier:

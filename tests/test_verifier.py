@@ -2,14 +2,15 @@
 
 import json
 import math
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
 from PIL import Image, ImageDraw
 
-from siamese import hub
-from siamese.checkpoint import CONFIG_FILE, save_checkpoint
+from siamese import checkpoint, hub
+from siamese.checkpoint import CONFIG_FILE, WEIGHTS_FILE, CheckpointError, save_checkpoint
 from siamese.hub import HubError
 from siamese.images import ImageError
 from siamese.network import SiameseNetwork
@@ -48,7 +49,7 @@ def folder(network, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("signatures")
     verification = {"threshold": 0.5, "operating_points": POINTS, "curve": CURVE, "measured_on": "nobody"}
     verification["by_references"] = {"5": {"operating_points": OF_FIVE}}
-    save_checkpoint(folder, network, Preparation(kind="signature"), verification=verification)
+    save_checkpoint(folder, network, Preparation(kind="signature"), "int8", verification)
     return folder
 
 
@@ -161,6 +162,21 @@ def test_bundled_signature_weights_share_what_they_can(elsewhere, folder, monkey
     verifier = load_verifier(characters=characters, device="cpu")
     assert verifier.measured
     assert verifier.note.endswith("The bundled weights answer instead.")
+
+
+def test_a_layer_that_is_in_memory_is_not_read_again(elsewhere, folder, monkeypatch):
+    monkeypatch.setattr(checkpoint, "BASES", elsewhere)
+    shutil.copytree(folder, elsewhere / "omniglot")
+    characters = load_recognizer(str(elsewhere / "omniglot"), "cpu")
+    verification = json.loads((folder / CONFIG_FILE).read_text())["verification"]
+    preparation = Preparation(kind="signature")
+    save_checkpoint(elsewhere / "signatures", characters.network, preparation, "shared", verification, base="omniglot")
+    (elsewhere / "omniglot" / WEIGHTS_FILE).unlink()
+    verifier = load_verifier(characters=characters, device="cpu")
+    assert verifier.note is None
+    assert verifier.recognizer.network.embedding.weight is characters.network.embedding.weight
+    with pytest.raises(CheckpointError, match=WEIGHTS_FILE):
+        load_verifier(str(elsewhere / "signatures"), "cpu")
 
 
 def test_malformed_points_leave_the_tab_to_the_characters(elsewhere, folder, network):
