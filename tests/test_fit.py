@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -114,6 +115,41 @@ def test_a_killed_run_goes_on_bit_for_bit(straight, scrawl, tmp_path):
     assert tensors.keys() == expected.keys()
     assert [name for name, value in tensors.items() if not torch.equal(value, expected[name])] == []
     assert {name.split(".")[0] for name in tensors} == {"network", "optimizer"}
+
+
+LAGGING = partial(module.Unread, every=3)  # as on a GPU, only that three steps are many
+
+
+def test_losses_that_are_read_late_change_nothing(straight, scrawl, monkeypatch, tmp_path):
+    monkeypatch.setattr(module, "Unread", LAGGING)
+    seen = []
+    fit(beginning(TINY), scrawl, TINY, tmp_path, CPU, report=lambda line: seen.append(line["step"]))
+    assert seen == [1, 2, 3, 4]
+    assert metrics(tmp_path) == metrics(straight)
+    (tensors, metadata), (expected, expected_metadata) = state(tmp_path), state(straight)
+    assert metadata == expected_metadata
+    assert [name for name, value in tensors.items() if not torch.equal(value, expected[name])] == []
+
+
+@pytest.mark.parametrize("where", ["loss", "gradient"])
+def test_what_is_noticed_late_has_changed_no_weight(scrawl, monkeypatch, tmp_path, where):
+    monkeypatch.setattr(module, "Unread", LAGGING)
+    network, before = beginning(TINY), []
+    prepared = scrawl.prepared(TINY.preparation)
+    sampler = module.make_sampler(scrawl, TINY)
+
+    def breaking(network: SiameseNetwork, step: int) -> torch.Tensor:
+        if step == 1:
+            before.extend(p.detach().clone() for p in network.parameters())
+        loss = step_loss(network, prepared, sampler, TINY, step)
+        if step != 1:
+            return loss
+        return loss * math.nan if where == "loss" else loss + (network.head.weight.sum() * 0).sqrt()  # slope: infinite
+
+    with pytest.raises(TrainingError, match=f"{where} of step 1 is"):
+        fit(network, module.Material(breaking, None, ""), TINY, tmp_path, CPU)
+    assert all(torch.equal(p, saved) for p, saved in zip(network.parameters(), before, strict=True))
+    assert not has_state(tmp_path)
 
 
 def test_metrics_say_what_was_done(straight):

@@ -260,3 +260,12 @@ def test_a_gallery_is_compared_in_blocks(plain, sign, monkeypatch):
     assert compact.element_size() * compact[0].numel() == 4096
     torch.testing.assert_close(network.compare_gallery(compact, query), expected, rtol=0, atol=5e-3)
     assert network.compare_gallery(gallery[:0], query).shape == (0,)
+
+
+def test_distances_of_either_sign_without_asking_for_it(plain):
+    network = plain.folded()
+    network.head.weight.data = torch.randn(1, EMBEDDING_UNITS, generator=seeded(6), dtype=torch.float64)
+    a, b = embeddings(3, 7).double(), embeddings(2, 8).double()
+    expected = network.compare_all(a, b) - network.head.bias
+    found = module.signed_distances(a, b, network.head.weight[0])
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-10)

@@ -88,51 +88,59 @@ def sampling_grid(
     matrix = rotate @ shear @ torch.diag_embed(scale.exp())
     shift = torch.stack([shift_x, shift_y], 1) * ranges.shift_px * 2 / size_px
     theta = torch.cat([matrix, shift[..., None]], 2)
-    grid = F.affine_grid(theta.to(images.device), [batch, 1, size_px, size_px], align_corners=False)
+    grid = F.affine_grid(sent(theta, images.device), [batch, 1, size_px, size_px], align_corners=False)
     if ranges.elastic_px:
         nodes = torch.randn(batch, 2, ELASTIC_NODES, ELASTIC_NODES, generator=generator)
-        spread = smooth_spread(size_px)
-        field = (spread @ nodes @ spread.T).permute(0, 2, 3, 1)
-        grid = grid + field.to(images.device) * ranges.elastic_px * 2 / size_px
+        spread = smooth_spread(size_px, images.device)
+        field = (spread @ sent(nodes, images.device) @ spread.T).permute(0, 2, 3, 1)
+        grid = grid + field * ranges.elastic_px * 2 / size_px
     return grid
 
 
 @cache
-def smooth_spread(size_px: int) -> Float[Tensor, "size nodes"]:
+def smooth_spread(size_px: int, device: torch.device) -> Float[Tensor, "size nodes"]:
     """Weights that carry values at the nodes of a line to each pixel of it, bicubic: a product with them costs a
     tenth of `interpolate` on every field."""
     identity = torch.eye(ELASTIC_NODES)[None, None]
-    return F.interpolate(identity, (size_px, ELASTIC_NODES), mode="bicubic", align_corners=True)[0, 0]
+    return F.interpolate(identity, (size_px, ELASTIC_NODES), mode="bicubic", align_corners=True)[0, 0].to(device)
 
 
 def change_pen(
     images: Float[Tensor, "batch 1 size size"], ranges: Distortions, generator: torch.Generator
 ) -> Float[Tensor, "batch 1 size size"]:
     """Blur the ink and cut it at a level of its own for each drawing: below the pen's half height it grows."""
-    blur = gaussian_blur(images.shape[-1]).to(images.device)
+    blur = gaussian_blur(images.shape[-1], images.device)
     blurred = blur @ images @ blur.T
-    chosen, where = torch.rand(2, len(images), 1, 1, 1, generator=generator).to(images.device)
+    chosen, where = sent(torch.rand(2, len(images), 1, 1, 1, generator=generator), images.device)
     level = ranges.pen_broad + (ranges.pen_fine - ranges.pen_broad) * where
     recut = ((blurred - level) * 5 + 0.5).clamp(0, 1)
     return torch.where(chosen < ranges.pen_share, recut, images)
 
 
 @cache
-def gaussian_blur(size_px: int) -> Float[Tensor, "size size"]:
+def gaussian_blur(size_px: int, device: torch.device = torch.device("cpu")) -> Float[Tensor, "size size"]:
     """A blur of standard deviation 1.5 px along one axis, as a matrix: two products cost less than two convolutions
     of a single channel."""
     place = torch.arange(size_px)
     weight = torch.exp(-0.5 * ((place[:, None] - place[None]) / 1.5) ** 2)
-    return weight / weight[size_px // 2].sum()
+    return (weight / weight[size_px // 2].sum()).to(device)
 
 
 def turn(
     images: Float[Tensor, "batch 1 size size"], view: Int64[Tensor, " batch"]
 ) -> Float[Tensor, "batch 1 size size"]:
-    """Each drawing in one of the eight views of the square: quarter turns `view % 4`, mirrored from 4 on."""
-    turned = torch.empty_like(images)
+    """Each drawing in one of the eight views of the square: quarter turns `view % 4`, mirrored from 4 on.
+
+    A `view` on the CPU is best: which views there are must be known there.
+    """
+    turned, view = torch.empty_like(images), view.cpu()
     for which in view.unique().tolist():
-        rows = view == which
+        rows = sent((view == which).nonzero()[:, 0], images.device)
         part = images[rows].flip(-1) if which >= 4 else images[rows]
         turned[rows] = torch.rot90(part, which % 4, (-2, -1))
     return turned
+
+
+def sent(drawn: Tensor, device: torch.device) -> Tensor:
+    """To the device without waiting until what it was given before is done: that is so from pinned memory only."""
+    return drawn.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else drawn.to(device)

@@ -24,7 +24,7 @@ from siamese.recognizer import fastest_precision
 from train import distributed
 from train.batches import AlphabetSampler, Batch, PairBatch, PairList, alphabet_sampler, pair_list, step_generator
 from train.config import TrainConfig
-from train.distortions import distort, distort_copies, turn
+from train.distortions import distort, distort_copies, sent, turn
 from train.evaluate import embed_drawings, one_shot_accuracy
 from train.losses import balanced_cross_entropy, contrastive, n_way_cross_entropy, sameness, triplet
 from train.state import (
@@ -39,6 +39,7 @@ from train.state import (
 
 VALIDATION_SEED = 20151  # one set of trials for every recipe and seed, so that runs can be compared trial by trial
 SAVE_EVERY_S = 45
+READ_EVERY = 20  # steps on a GPU
 INVENTED_CHARACTERS, INVENTED_DRAWERS = 20, 20  # in the manner of Omniglot, whose alphabets have 14 to 55 characters
 
 
@@ -87,7 +88,7 @@ def fit(
     Drawings of characters are split by the config's alphabets; other things are given as `Material`. `report` is
     given each line of metrics.jsonl as well, `improved` is called whenever validation is better than ever before the
     end. Where several processes train, all call this and the first one writes. Raises TrainingError where the loss or
-    a gradient is no number: before the optimiser's step, so the state saved last is sound.
+    a gradient is no number: before a weight has changed, so the state saved last is sound.
     """
     first = distributed.is_first()
     reuse_large_buffers()
@@ -99,7 +100,13 @@ def fit(
     if first:
         keep_metrics_until(output, step)
     accuracy, began = best[0] if best[1] == step > 0 else None, time.monotonic()
-    saved = began
+    saved, unread = began, Unread(device)
+
+    def write(lines: list[dict]) -> None:
+        for line in lines if first else []:
+            append_metrics(output, line)
+            if report:
+                report(line)
 
     def must_stop() -> bool:
         return distributed.any_says(bool(stop) or time.monotonic() - began >= 60 * max_minutes, device)
@@ -108,22 +115,29 @@ def fit(
     with progress as bar, stop_request() as stop:
         while step < config.steps and not out_of_patience(config, step, best) and not must_stop():
             loss = material.step_loss(network, step)
-            if not bool(loss.isfinite()):
-                raise TrainingError(f"The loss of step {step} is {loss.item()}; try a lower learning_rate.")
-            take_step(network, optimizer, loss, config, step)
+            norm = take_step(network, optimizer, loss, config, step, unread.broken)
             step += 1
             bar.update()
+            line = {
+                "step": step,
+                "images": step * config.images_a_step,
+                "learning_rate": learning_rate(config, step - 1),
+            }
+            line["seconds"] = round(time.monotonic() - began, 2)
+            unread.add(line, loss, norm)
+            accuracy = None
+            validates = material.accuracy and (step % config.validate_every == 0 or step == config.steps)
+            if not (validates or unread.is_long or time.monotonic() - saved > SAVE_EVERY_S):
+                continue
+            lines = unread.read()
             bar.set_postfix(
-                loss=f"{loss.item():.3f}",
+                loss=f"{line['loss']:.3f}",
                 images_s=f"{config.images_a_step * (bar.format_dict['rate'] or 0):.0f}",
                 refresh=False,
             )
-            line = {"step": step, "loss": loss.item(), "images": step * config.images_a_step}
-            line["learning_rate"] = learning_rate(config, step - 1)
-            accuracy = None
-            if material.accuracy and (step % config.validate_every == 0 or step == config.steps):
+            if validates:
                 accuracy = distributed.of_first(material.accuracy(network), device)
-                line["validation_accuracy"] = accuracy
+                line |= {"validation_accuracy": accuracy, "seconds": round(time.monotonic() - began, 2)}
                 if first:
                     bar.write(f"step {step}: {accuracy:.2%} of {material.measure}, before {best[0]:.2%}")
                 if accuracy > best[0]:
@@ -132,15 +146,11 @@ def fit(
                         save_best(output, network)
                     if improved and first and step < config.steps:
                         improved(Outcome(step, False, step * config.images_a_step, accuracy))
-            if not first:
-                continue
-            line["seconds"] = round(time.monotonic() - began, 2)
-            append_metrics(output, line)
-            if report:
-                report(line)
-            if time.monotonic() - saved > SAVE_EVERY_S:
+            write(lines)
+            if first and time.monotonic() - saved > SAVE_EVERY_S:
                 save_state(output, network, optimizer, config, step, best)
                 saved = time.monotonic()
+    write(unread.read())
     if first:
         save_state(output, network, optimizer, config, step, best)
     distributed.wait()  # the others read the best weights, which the first one writes
@@ -168,16 +178,67 @@ def out_of_patience(config: TrainConfig, step: int, best: tuple[float, int]) -> 
     return bool(config.patience) and step - best[1] >= config.patience * config.validate_every
 
 
+class Unread:
+    """Lines of metrics whose losses are still on the device, where reading each would leave it without work.
+
+    What is no number is then noticed some steps later; until then no step changes a weight.
+    """
+
+    def __init__(self, device: torch.device, every: int | None = None) -> None:
+        """`every` so many steps are read at once; by default READ_EVERY on a GPU and each one on a CPU."""
+        self.every = every or (1 if device.type == "cpu" else READ_EVERY)
+        self.broken = torch.zeros((), device=device) if self.every > 1 else None
+        self._lines: list[tuple[dict, Float[Tensor, ""], Float[Tensor, ""]]] = []
+
+    @property
+    def is_long(self) -> bool:
+        return len(self._lines) >= self.every
+
+    def add(self, line: dict, loss: Float[Tensor, ""], norm: Float[Tensor, ""]) -> None:
+        self._lines.append((line, loss.detach(), norm))
+
+    def read(self) -> list[dict]:
+        """The lines since the last time, each with its loss; raises TrainingError where one is no number."""
+        lines = [line for line, _, _ in self._lines]
+        if lines:
+            values = torch.stack([value.float() for _, *pair in self._lines for value in pair]).view(-1, 2).tolist()
+            self._lines.clear()
+            for line, (loss, norm) in zip(lines, values, strict=True):
+                check_numbers(line["step"] - 1, loss, norm)
+                line["loss"] = loss
+        return lines
+
+
+def check_numbers(step: int, loss: float, norm: float) -> None:
+    """Raises TrainingError where the loss, or the norm of all gradients, is no number."""
+    if not math.isfinite(loss):
+        raise TrainingError(f"The loss of step {step} is {loss}; try a lower learning_rate.")
+    if not math.isfinite(norm):
+        raise TrainingError(f"A gradient of step {step} is infinite or no number; try a lower learning_rate.")
+
+
 def take_step(
-    network: SiameseNetwork, optimizer: torch.optim.Optimizer, loss: Float[Tensor, ""], config: TrainConfig, step: int
-) -> None:
-    """Raises TrainingError, the weights untouched, where a gradient is no number."""
+    network: SiameseNetwork,
+    optimizer: torch.optim.Optimizer,
+    loss: Float[Tensor, ""],
+    config: TrainConfig,
+    step: int,
+    broken: Float[Tensor, ""] | None = None,
+) -> Float[Tensor, ""]:
+    """One step of the optimiser; gives the norm of all gradients.
+
+    Raises TrainingError, the weights untouched, where the loss or a gradient is no number. With `broken`, on the
+    same device, nothing is raised: it becomes 1, and while it is 1 a fused optimiser leaves the weights alone.
+    """
     optimizer.zero_grad()
     loss.backward()
     distributed.average_gradients(network)
-    gradients = [p.grad for p in network.parameters() if p.grad is not None]
-    if not bool(torch.nn.utils.get_total_norm(gradients).isfinite()):
-        raise TrainingError(f"A gradient of step {step} is infinite or no number; try a lower learning_rate.")
+    norm = torch.nn.utils.get_total_norm([p.grad for p in network.parameters() if p.grad is not None])
+    if broken is None:
+        check_numbers(step, loss.item(), norm.item())
+    else:
+        broken.copy_(torch.maximum(broken, (~(loss.detach() + norm).isfinite()).float()))
+        optimizer.found_inf = broken
     for group in optimizer.param_groups:
         group["lr"] = learning_rate(config, step) * group["rate"]
         if config.optimiser == "sgd":
@@ -185,6 +246,7 @@ def take_step(
     optimizer.step()
     if config.distance_head:
         network.keep_head_a_distance()
+    return norm
 
 
 def step_loss(
@@ -199,14 +261,14 @@ def step_loss(
         return pair_batch_loss(network, prepared, sampler.sample(config.characters, step), config)
     generator = step_generator(config.seed, step)
     batch = sampler.sample(config.characters, config.drawers, config.views, generator)
-    images = turn(pictures(prepared, batch.rows), batch.view.to(prepared.device))
+    images = turn(pictures(prepared, batch.rows), batch.view)
     if config.distortions.any:
         images = distort(images, config.distortions, generator)
     return batch_loss(network, images, batch, config)
 
 
 def pictures(prepared: UInt8[Tensor, "drawings 1 105 105"], rows: Tensor) -> Float[Tensor, "batch 1 105 105"]:
-    return prepared[rows.to(prepared.device)].float() / 255
+    return prepared[sent(rows, prepared.device)].float() / 255
 
 
 def embed(network: SiameseNetwork, images: Float[Tensor, "batch 1 105 105"]) -> Float[Tensor, "batch 4096"]:
@@ -222,7 +284,7 @@ def batch_loss(
     """Every image embedded once and compared with every other."""
     embeddings = embed(network, images)
     logits = network.compare_all(embeddings, embeddings)
-    same, different = sameness(batch.character.to(images.device))
+    same, different = sameness(sent(batch.character, images.device))
     distance = network.head.bias - logits
     loss = logits.new_zeros(())
     if config.pair_loss:
@@ -271,7 +333,8 @@ def make_optimizer(network: SiameseNetwork, config: TrainConfig) -> torch.optim.
             members = [p for p in parameters if (p.ndim > 1) == decays]
             groups.append({"params": members, "weight_decay": decay, "rate": rate})
     if config.optimiser == "sgd":
-        return torch.optim.SGD(groups, lr=config.learning_rate, momentum=config.momentum[0])
+        fused = network.head.weight.device.type == "cuda" or None  # what may be `broken` must be fused
+        return torch.optim.SGD(groups, lr=config.learning_rate, momentum=config.momentum[0], fused=fused)
     kind = torch.optim.AdamW if config.optimiser == "adamw" else torch.optim.Adam
     return kind(groups, lr=config.learning_rate, fused=True)
 

@@ -13,6 +13,11 @@ def sameness(character: Int64[Tensor, " n"]) -> tuple[Bool[Tensor, "n n"], Bool[
     return same.fill_diagonal_(False), different
 
 
+def mean_where(chosen: Bool[Tensor, "n n"], values: Float[Tensor, "n n"]) -> Float[Tensor, ""]:
+    """The mean of the chosen ones. Indexing by a mask would have a GPU tell the CPU first how many there are."""
+    return torch.where(chosen, values, 0).sum() / chosen.sum()
+
+
 def balanced_cross_entropy(
     logits: Float[Tensor, "n n"], same: Bool[Tensor, "n n"], different: Bool[Tensor, "n n"], smoothing: float = 0.0
 ) -> Float[Tensor, ""]:
@@ -23,7 +28,7 @@ def balanced_cross_entropy(
     losses = F.binary_cross_entropy_with_logits(
         logits, same.to(logits.dtype).clamp(smoothing, 1 - smoothing), reduction="none"
     )
-    return (losses[same].mean() + losses[different].mean()) / 2
+    return (mean_where(same, losses) + mean_where(different, losses)) / 2
 
 
 def n_way_cross_entropy(
@@ -31,15 +36,15 @@ def n_way_cross_entropy(
 ) -> Float[Tensor, ""]:
     """Each same pair against all different ones of its row: the loss of a one-shot trial with the batch as support."""
     rivals = logits.masked_fill(~different, -torch.inf).logsumexp(1, keepdim=True)
-    return (torch.logaddexp(logits, rivals) - logits)[same].mean()
+    return mean_where(same, torch.logaddexp(logits, rivals) - logits)
 
 
 def contrastive(
     distance: Float[Tensor, "n n"], same: Bool[Tensor, "n n"], different: Bool[Tensor, "n n"], margin: float
 ) -> Float[Tensor, ""]:
     """Hadsell, Chopra and LeCun (2006), equation 4, on all pairs, each kind's mean weighing one half."""
-    pull = distance[same].square().mean()
-    push = (margin - distance[different]).clamp(min=0).square().mean()
+    pull = mean_where(same, distance.square())
+    push = mean_where(different, (margin - distance).clamp(min=0).square())
     return (pull + push) / 2
 
 

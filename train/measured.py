@@ -134,7 +134,7 @@ def training(device: torch.device) -> Actions:
 
     def data() -> Tensor:
         batch = sampler.sample(config.characters, config.drawers, config.views, step_generator(0, 0))
-        return turn(fit.pictures(prepared, batch.rows), batch.view.to(device))
+        return turn(fit.pictures(prepared, batch.rows), batch.view)
 
     images = data()
     return {
