@@ -62,6 +62,7 @@ extent_px = 99
 kind = "signature"
 aspect_power = 0.5
 pen_px = 2.0
+spread = 3.6
 """
 
 
