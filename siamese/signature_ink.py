@@ -26,14 +26,16 @@ BINS = 512  # of depth
 GLANCE_PX, LINE_PX = 80, 240  # longer side at which ruled lines are looked for, first and then
 LINE_VOTES = 0.5  # share of columns that one slope and place must gather before a line is looked for there
 MOST_LINES = 60
+LEAST_GAP_PX = 6
 LINE_SLOPE = 0.18  # of a ruled line, at most
 RULING = 0.7  # of the depth of the pen: a fainter line is told by its depth
 LINE_COVER = 0.8  # share of the way from rim to rim that a ruled line darkens
+SHEET_COVER, RULED = 0.55, 4  # the same for so many that are parallel, on a sheet that does not fill the picture
 LINE_RISE = 0.004  # standard deviation of a ruled line from a parabola, in shares of its length
 RIM_SHARE = 0.5  # of the area of a spot: one whose contact with the rim, squared, is more lies along it
 RIM_STRIP = 0.03  # of the shorter side: what lies mostly in it belongs to the rim
 SPECK = 0.6  # of the square of the pen's width: what is smaller was not made by the pen
-FAR = 0.25  # of the extent of the signature: a small spot so far from the rest is not part of it
+FAR = 0.12  # of the extent of the signature: a small spot so far from the rest is not part of it
 SMALL = 0.02  # of the area of the ink
 ISOLATED_PX = 400  # longer side of the ink that comes out: a pen then has 3 to 8 px
 LEVEL_DEG = 15.0  # of the slope of a signature, at most
@@ -42,6 +44,7 @@ NO_INK = "No signature was found in the image; please bring one that stands out 
 
 Values = Float32[np.ndarray, "height width"]
 Mask = Bool[np.ndarray, "height width"]
+Line = Float[np.ndarray, " _"]  # the row of a line in every column
 
 
 def isolate_signature(grey: Image.Image) -> Float[Tensor, "height width"]:
@@ -97,17 +100,15 @@ def _find(grey: Image.Image) -> tuple[Mask, float]:
     if full <= 0:
         return np.zeros(depth.shape, dtype=bool), 0.0
     dark = depth > faintest
-    lines = [(_lines(dark), False), (_lines(dark.T), True)]
-    ruled = [depth.T[at] if turned else depth[at] for found, turned in lines for at in map(_cells, found)]
-    if ruled:
-        ruling = float(np.quantile(np.concatenate(ruled), 0.9))
-        # lines fainter than the pen: what is no deeper was not made by it, wherever it is
-        faint = ruling < RULING * full
-        dark = depth > max(faintest, 1.15 * ruling) if faint else _without_lines(dark, lines)
+    level, upright = _lines(dark), _lines(dark.T)
+    ruling = _ruling_depth([depth[_cells(line)] for line in level] + [depth.T[_cells(line)] for line in upright])
+    # lines fainter than the pen: what is no deeper was not made by it, wherever it is
+    by_depth = ruling < RULING * full
+    dark = depth > max(faintest, ruling) if by_depth else _without_lines(dark, level, upright)
     pen = _pen_width(dark & (depth > FULL * full))
     deepest = _spread(depth, round(pen))
-    level = [line[0] - line[-1] for line in lines[0][0]]
-    rise_deg = math.degrees(math.atan2(float(np.median(level)), depth.shape[1])) if level else 0.0
+    rises = [line[0] - line[-1] for line in level]
+    rise_deg = math.degrees(math.atan2(float(np.median(rises)), depth.shape[1])) if level else 0.0
     return _without_dirt(dark & (depth > EDGE * deepest), depth > FULL * full), rise_deg
 
 
@@ -192,35 +193,65 @@ def _pen_width(mask: Mask) -> float:
 # Ruled lines, the edges of sheets and boxes.
 
 
-def _without_lines(dark: Mask, lines: list[tuple[list[Float[np.ndarray, " width"]], bool]]) -> Mask:
-    """The mask less lines (of the transposed mask, where told), but with the strokes that cross them."""
+def _without_lines(dark: Mask, level: list[Line], upright: list[Line]) -> Mask:
+    """The mask less lines, but with the strokes that cross them."""
     dark = dark.copy()
-    for found, transposed in lines:
-        for line in found:
-            _erase(dark.T if transposed else dark, line)
+    for line in level:
+        _erase(dark, line)
+    for line in upright:
+        _erase(dark.T, line)
     return dark
 
 
-def _cells(line: Float[np.ndarray, " width"]) -> tuple[np.ndarray, np.ndarray]:
+def _ruling_depth(found: list[Float32[np.ndarray, " _"]]) -> float:
+    """A depth that ruled lines hardly exceed, from the depths along each; 0 for none.
+
+    The line that a writer drew under a signature may be among those found, and the pen crosses them all.
+    """
+    if not found:
+        return 0.0
+    usual = 1.3 * float(np.median([np.median(depths) for depths in found]))
+    return 1.25 * float(np.quantile(np.concatenate([depths for depths in found if np.median(depths) <= usual]), 0.8))
+
+
+def _cells(line: Line) -> tuple[np.ndarray, np.ndarray]:
     """The rows and columns of the pixels that a line passes."""
     return np.floor(line + 0.5).astype(np.int64), np.arange(len(line))
 
 
-def _lines(dark: Mask) -> list[Float[np.ndarray, " width"]]:
-    """For each nearly level line from rim to rim its row in every column."""
+def _lines(dark: Mask) -> list[Line]:
+    """For each nearly level line from rim to rim its row in every column; from side to side of a sheet, where many."""
     width = dark.shape[1]
-    if np.count_nonzero(dark.any(0)) < LINE_COVER * width or _votes(dark, GLANCE_PX)[0].max() < LINE_VOTES:
+    if np.count_nonzero(dark.any(0)) < SHEET_COVER * width or _votes(dark, GLANCE_PX)[0].max() < LINE_VOTES:
         return []
     votes, slopes, reach, factor = _votes(dark, LINE_PX)
     lines: list[np.ndarray] = []
+    from_rim: list[bool] = []
     while len(lines) < MOST_LINES and votes.max() >= LINE_VOTES:
         turn, place = np.unravel_index(int(votes.argmax()), votes.shape)
         votes[max(0, turn - 3) : turn + 4, max(0, place - 2) : place + 3] = 0
         run = np.arange(width) - width / 2
-        line = _fitted(dark, (place - reach + 0.5) * factor + slopes[turn] * run, 1.0 + factor)
-        if line is not None and all(np.abs(line - other).max() > 2 for other in lines):
+        line, cover, reaches = _fitted(dark, (place - reach + 0.5) * factor + slopes[turn] * run, 1.0 + factor)
+        if cover >= SHEET_COVER and all(np.abs(line - other).max() > 2 for other in lines):
             lines.append(line)
-    return lines
+            from_rim.append(cover >= LINE_COVER and reaches)
+    ruled = _evenly_ruled(lines)
+    return [line for line, rim, among in zip(lines, from_rim, ruled, strict=True) if rim or among]
+
+
+def _evenly_ruled(lines: list[Line]) -> list[bool]:
+    """Which of the lines are parallel and evenly apart, as on a sheet; none of them where those are few."""
+    if len(lines) < RULED:
+        return [False] * len(lines)
+    middles, rises = (
+        np.array(values) for values in zip(*((line.mean(), line[-1] - line[0]) for line in lines), strict=True)
+    )
+    gaps = np.diff(np.sort(middles))
+    usual = float(np.median(gaps))
+    even = np.abs(gaps / max(usual, 1.0) - np.round(gaps / max(usual, 1.0))) < 0.15
+    if usual < LEAST_GAP_PX or np.count_nonzero(even) < max(RULED - 1, 0.7 * len(gaps)):
+        return [False] * len(lines)
+    return (np.abs(rises - np.median(rises)) < 0.02 * len(lines[0])).tolist()
 
 
 def _votes(
@@ -244,8 +275,8 @@ def _votes(
     return held.mean(2), slopes, reach, factor
 
 
-def _fitted(dark: Mask, guess: Float[np.ndarray, " width"], reach: float) -> Float[np.ndarray, " width"] | None:
-    """The parabola through the thin ink near a guess; None where that is not straight or does not reach both rims."""
+def _fitted(dark: Mask, guess: Line, reach: float) -> tuple[Line, float, bool]:
+    """The parabola through the thin ink near a guess; how much of it is dark, 0 where it is none; at both rims, too?"""
     height, width = dark.shape
     around = np.arange(-math.ceil(reach), math.ceil(reach) + 1)
     columns = np.arange(width)
@@ -257,12 +288,12 @@ def _fitted(dark: Mask, guess: Float[np.ndarray, " width"], reach: float) -> Flo
         count = hits.sum(0)
         held = (count > 0) & (count < len(around))  # a column full of ink is a stroke that crosses
         if np.count_nonzero(held) < 8:
-            return None
+            return guess, 0.0, False
         middles = (rows * hits).sum(0)[held] / count[held]
         usual = np.median(np.abs(middles - line[held])) + 0.5
         close = np.abs(middles - line[held]) <= 3 * usual
         if np.count_nonzero(close) < 8:
-            return None
+            return guess, 0.0, False
         curve = np.polynomial.Polynomial.fit(columns[held][close], middles[close], 2)
         line = curve(columns)
     rows = np.floor(line + 0.5).astype(np.int64)[None] + np.arange(-1, 2)[:, None]
@@ -270,12 +301,11 @@ def _fitted(dark: Mask, guess: Float[np.ndarray, " width"], reach: float) -> Flo
     ends = max(3, round(0.03 * width))
     straight = np.std((middles - line[held])[close]) <= max(0.75, LINE_RISE * width)
     inside = line.min() >= 0 and line.max() < height - 0.5
-    if inside and straight and on.mean() >= LINE_COVER and on[:ends].mean() >= 0.5 and on[-ends:].mean() >= 0.5:
-        return line
-    return None
+    reaches = on[:ends].mean() >= 0.5 and on[-ends:].mean() >= 0.5
+    return line, float(on.mean()) if inside and straight else 0.0, bool(reaches)
 
 
-def _erase(dark: Mask, line: Float[np.ndarray, " width"]) -> None:
+def _erase(dark: Mask, line: Line) -> None:
     """Take a line away where nothing crosses it: where the ink above and below it is no more than its own width."""
     height, width = dark.shape
     columns = np.arange(width)
@@ -356,7 +386,7 @@ def _near(labels: Int64[np.ndarray, "height width"], area: Int64[np.ndarray, " s
     waiting = np.flatnonzero(small).tolist()
     while True:  # small ones may lead on to others, as the dots of a line do
         near = boxes[kept]
-        joined = [spot for spot in waiting if _gap(boxes[spot], near) <= 0.4 * far]
+        joined = [spot for spot in waiting if _gap(boxes[spot], near) <= far]
         if not joined:
             break
         kept += joined
@@ -395,7 +425,7 @@ def _slope_deg(ink: Mask) -> float:
     return max(-LEVEL_DEG, min(LEVEL_DEG, slope))
 
 
-def _levelled(ink: Mask, paper_deg: float) -> Float[Tensor, "height width"]:
+def _levelled(ink: Mask, paper_deg: float) -> Float[Tensor, "rows columns"]:
     """The ink on paper that rises by `paper_deg` turned, cropped and brought to ISOLATED_PX."""
     picture = Image.fromarray(ink.astype(np.uint8) * np.uint8(255))
     scale = ISOLATED_PX / max(picture.size)
