@@ -190,6 +190,40 @@ def test_nothing_of_a_session_is_kept():
     assert "visitor 1" not in holder
 
 
+def test_the_server_sweeps_from_its_start_to_its_end(tmp_path, monkeypatch):
+    calls = []
+    monkeypatch.setattr(limits, "SWEEP_S", 0.01)
+    for name in ("share_one_heap", "give_back_memory"):
+        monkeypatch.setattr(limits, name, lambda name=name: calls.append(name))
+    (tmp_path / "there").touch()
+    known = {str(tmp_path / "there"), str(tmp_path / "deleted")}
+    queue = SimpleNamespace(
+        pending_messages_per_session={"a": []}, pending_event_ids_session={}, event_ids_to_events={}
+    )
+    config = Config()
+    blocks = SimpleNamespace(default_config=config, blocks=config.blocks, state_session_capacity=10)
+    blocks._queue, blocks.temp_file_sets = queue, [known]
+    app = SimpleNamespace(get_blocks=lambda: blocks, uploaded_file_dir=str(tmp_path), state_holder=None)
+
+    async def serve():
+        async with limits.tidy(app):
+            while calls.count("give_back_memory") < 2:
+                await asyncio.sleep(0.01)
+        return len(asyncio.all_tasks())
+
+    assert finish(serve()) == 1  # none but this one
+    assert isinstance(app.state_holder, NoSessions)
+    assert blocks.state_holder is app.state_holder
+    assert known == {str(tmp_path / "there")}
+    assert not queue.pending_messages_per_session
+    assert calls[0] == "share_one_heap"
+
+
+def test_memory_is_given_back_where_the_system_knows_how():
+    limits.share_one_heap()
+    limits.give_back_memory()
+
+
 def test_results_that_nobody_fetched_go_at_the_second_sweep():
     queue = SimpleNamespace(
         pending_messages_per_session={"done": ["a result"], "at work": [], "none": []},

@@ -5,7 +5,9 @@ and forgets less: uploads that broke off, results that nobody fetched, the last 
 """
 
 import asyncio
+import ctypes
 import json
+import sys
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
@@ -23,6 +25,8 @@ API = "/gradio_api/"
 OPEN_PLACES = {"app_id", "cancel", "component_server", "info", "login_check", "openapi.json", "reset", "startup-events"}
 OPEN_PLACES |= {"theme.css", "token", "upload", "user", "queue/join", "queue/data", "queue/status"}
 OPEN_FOLDERS = ("call/", "heartbeat/", "mcp/")
+
+M_ARENA_MAX = -8  # of glibc's malloc.h
 
 SWEEP_S = 300
 UPLOAD_LIFE_S = 1800
@@ -159,6 +163,7 @@ class NoSessions(StateHolder):
 async def tidy(app: Any) -> AsyncIterator[None]:
     """Lifespan of the server: nothing is kept of sessions, and every SWEEP_S what visitors left behind is dropped."""
     app.state_holder = NoSessions(app.get_blocks())
+    share_one_heap()
     sweeping = asyncio.create_task(_sweep_on(app))
     try:
         yield
@@ -176,7 +181,25 @@ async def _sweep_on(app: Any) -> None:
         await asyncio.to_thread(sweep_files, Path(app.uploaded_file_dir), UPLOAD_LIFE_S + SWEEP_S)
         for known in blocks.temp_file_sets:  # Gradio forgets only the names of files that it deleted itself
             known.difference_update([file for file in list(known) if not Path(file).exists()])
+        await asyncio.to_thread(give_back_memory)
         await asyncio.sleep(SWEEP_S)
+
+
+def share_one_heap() -> None:
+    """Keep glibc from giving each thread a heap of its own, in each of which what large images took would stay.
+
+    Measured over half an hour of six visitors: the app grew by 15 MB a minute with a heap for each thread.
+    """
+    if sys.platform == "linux":
+        with suppress(AttributeError):  # another libc
+            ctypes.CDLL(None).mallopt(M_ARENA_MAX, 1)
+
+
+def give_back_memory() -> None:
+    """Return to the system what lies free within the heap: 100 to 150 MB after large images."""
+    if sys.platform == "linux":
+        with suppress(AttributeError):
+            ctypes.CDLL(None).malloc_trim(0)
 
 
 def drop_unfetched(queue: Any, idle_before: set[str]) -> set[str]:
