@@ -61,7 +61,7 @@ class Preparation:
 
 
 SIGNATURE = Preparation(extent_px=99, kind="signature", aspect_power=0.5, pen_px=2.0, spread=3.6)
-"""How signatures are shown to a network, see the README's table of what was tried."""
+"""How signatures are shown to a network: what told genuine ones from forged best, see the README."""
 
 
 def ink_box(ink: Float[Tensor, "height width"]) -> tuple[int, int, int, int] | None:

@@ -52,6 +52,7 @@ INVENTED = (40, 12, 12, 2011)  # writers, genuine and forged signatures of each,
 MAX_ARCHIVE_BYTES = 4 << 30
 MAX_MEMBERS = 200_000
 MAX_UNPACKED_BYTES = 16 << 30
+DAMAGES = (OSError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
 CACHE_FORMAT = "1"
 MAKERS = (
     "images.py",
@@ -339,10 +340,15 @@ def _opened(place: _Place) -> Iterator[tuple[list[_Entry], str]]:
     else:
         shown = f"The archive {place.name!r}"
         try:
-            with zipfile.ZipFile(place.name) as archive:
-                yield _archive_entries(archive, shown), shown
-        except (OSError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-            raise SignatureError(f"{shown} is damaged or no ZIP file; please download it again.") from error
+            archive = zipfile.ZipFile(place.name)
+        except DAMAGES as error:
+            raise _damaged(shown) from error
+        with archive:
+            yield _archive_entries(archive, shown), shown
+
+
+def _damaged(shown: str) -> SignatureError:
+    return SignatureError(f"{shown} is damaged or no ZIP file; please download it again.")
 
 
 def _archive_entries(archive: zipfile.ZipFile, shown: str) -> list[_Entry]:
@@ -362,7 +368,9 @@ def _archive_entries(archive: zipfile.ZipFile, shown: str) -> list[_Entry]:
     by_name = {member.filename: member for member in members}
     if len(by_name) < len(members):
         raise SignatureError(f"{shown} holds a member twice.")
-    entries = _path_entries({name: partial(_read_member, archive, member) for name, member in by_name.items()}, shown)
+    entries = _path_entries(
+        {name: partial(_read_member, archive, member, shown) for name, member in by_name.items()}, shown
+    )
     large = next((entry.path for entry in entries if by_name[entry.path].file_size > MAX_BYTES), None)
     if large is not None:
         raise SignatureError(f"{shown} holds an image of more than {MAX_BYTES >> 20} MB: {large!r}.")
@@ -371,9 +379,12 @@ def _archive_entries(archive: zipfile.ZipFile, shown: str) -> list[_Entry]:
     return entries
 
 
-def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
-    with archive.open(member) as file:
-        return file.read(member.file_size)  # with a limit, since the size in the directory need not be the truth
+def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, shown: str) -> bytes:
+    try:
+        with archive.open(member) as file:
+            return file.read(member.file_size)  # with a limit, since the size in the directory need not be the truth
+    except DAMAGES as error:
+        raise _damaged(shown) from error
 
 
 def _folder_files(folder: Path) -> list[Path]:
@@ -439,7 +450,7 @@ def _read_parquet(files: list[Path], shown: str) -> "dict[str, datasets.Dataset]
     import datasets
 
     try:
-        return dict(datasets.load_dataset("parquet", data_files={"all": [str(file) for file in files]}))
+        return dict(datasets.load_dataset("parquet", data_files={"rows": [str(file) for file in files]}))
     except Exception as error:  # pyarrow's errors are many
         raise SignatureError(f"{shown} holds parquet files that cannot be read ({_first_line(error)}).") from error
 
@@ -497,7 +508,7 @@ def _read_cell(table: "datasets.Dataset", row: int, column: str, shown: str) -> 
 
 def _without_duplicates(entries: list[_Entry], shown: str) -> tuple[list[_Entry], list[str], list[str]]:
     """The entries in their order, each content once; the contents' SHA-256; and sentences on what was left out."""
-    ordered = sorted(entries, key=lambda entry: (_natural(entry.writer), not entry.genuine, _natural(entry.path)))
+    ordered = sorted(entries, key=_order)
     digests = [hashlib.sha256(entry.read()).hexdigest() for entry in ordered]
     claims: dict[str, set[tuple[str, bool]]] = {}
     for entry, digest in zip(ordered, digests, strict=True):
@@ -519,6 +530,11 @@ def _without_duplicates(entries: list[_Entry], shown: str) -> tuple[list[_Entry]
     if contradictory:
         remarks.append(f"{contradictory} files are there under two names that contradict each other and were left out.")
     return list(kept.values()), list(kept), remarks
+
+
+def _order(entry: _Entry) -> tuple:
+    name = PurePosixPath(entry.path).name
+    return _natural(entry.writer), not entry.genuine, _natural(name), entry.path
 
 
 def _natural(text: str) -> list[str | int]:
