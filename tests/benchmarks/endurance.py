@@ -11,6 +11,7 @@ import argparse
 import asyncio
 import itertools
 import json
+import logging
 import random
 import sys
 import tempfile
@@ -44,6 +45,8 @@ from visitors import (
     play,
     questions,
 )
+
+log = logging.getLogger("endurance")
 
 ALLOWED_MB = 50
 MAX_HOSTILE_BYTES = 3 << 20  # larger ones cost more to send than to refuse; tests/test_hostile.py has them
@@ -402,15 +405,19 @@ async def endure(plan: Plan, folder: Path) -> Report:
     app = started()
     try:
         ordinary, harmful = await prepared(app, plan)
+        log.info("%d questions asked alone", len(ordinary) + len(harmful))
         supply = mixture(ordinary, harmful, plan.hostile_share, plan.seed)
         begun = time.monotonic()
         warm_up, early, _ = await loaded(app, plan, supply, plan.warm_up_minutes * 60)
+        log.info("warmed up, %s MB", early[-1].memory_mb)
         ledger, samples, files = await loaded(app, plan, supply, plan.minutes * 60)
+        log.info("at the end %s MB; waiting for the files to go", samples[-1].memory_mb)
         seconds = time.monotonic() - begun
         ledger = warm_up + ledger
         has_crashed = app.process.poll() is not None
         left = await emptied(app, plan)
         cut_off = await killed(app, plan, supply)
+        log.info("killed; starting again")
         app = started()
         again = [one for one in ordinary if one.play not in {opening}][:: max(1, len(ordinary) // 20)]
         restarted: list[Entry] = []
@@ -489,6 +496,8 @@ def main() -> None:
     parser.add_argument("--plot", type=Path, help="draw the memory over time as PNG")
     chosen = vars(parser.parse_args())
     output, plot = chosen.pop("output"), chosen.pop("plot")
+    logging.basicConfig(format="%(asctime)s %(message)s")
+    log.setLevel(logging.INFO)
     with tempfile.TemporaryDirectory(prefix="one-look-endurance-") as folder:
         report = asyncio.run(endure(Plan(**chosen), Path(folder)))
     print(summary(report))
