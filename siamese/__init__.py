@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from siamese.network import SiameseNetwork
     from siamese.preparation import Preparation
     from siamese.recognizer import Recognizer, Verification, load_recognizer
+    from siamese.verifier import Verifier, load_verifier
 
 __all__ = [
     "CheckpointError",
@@ -24,9 +25,11 @@ __all__ = [
     "Recognizer",
     "SiameseNetwork",
     "Verification",
+    "Verifier",
     "load_checkpoint",
     "load_ink",
     "load_recognizer",
+    "load_verifier",
     "open_image",
     "save_checkpoint",
 ]
@@ -39,9 +42,11 @@ _HOMES = {
     "Recognizer": "recognizer",
     "SiameseNetwork": "network",
     "Verification": "recognizer",
+    "Verifier": "verifier",
     "load_checkpoint": "checkpoint",
     "load_ink": "images",
     "load_recognizer": "recognizer",
+    "load_verifier": "verifier",
     "open_image": "images",
     "save_checkpoint": "checkpoint",
 }

@@ -30,6 +30,8 @@ class UnknownPoint(ValueError):
 class Measured:
     """How often a network was fooled with a number of references."""
 
+    references: int
+    """For each questioned signature."""
     points: dict[str, OperatingPoint]
     """By NAMED_POINTS, strictest first; `far` counts skilled forgeries."""
     curve: ErrorCurve | None
@@ -161,18 +163,19 @@ def verifier_of(recognizer: Recognizer) -> Verifier:
         entries = {1: verification} | {count: entry for count, entry in others.items() if entry.get("operating_points")}
     return Verifier(
         recognizer,
-        {count: measured_in(entry) for count, entry in entries.items()},
+        {count: measured_in(entry, count) for count, entry in entries.items()},
         str(verification.get("measured_on") or "") or None,
         Consistency(**verification["consistency"]) if verification.get("consistency") else None,
         origin.note if origin else None,
     )
 
 
-def measured_in(entry: dict) -> Measured:
+def measured_in(entry: dict, references: int) -> Measured:
     """Points and curve of an entry that `read_config` has checked."""
     points, curve = entry["operating_points"], entry.get("curve")
     keys = ("threshold", "far", "frr")
     return Measured(
+        references,
         {name: OperatingPoint(*(float(points[name][key]) for key in keys)) for name in NAMED_POINTS},
         curve and ErrorCurve(*(tuple(map(float, curve[key])) for key in keys)),
     )

@@ -14,6 +14,7 @@ from siamese.__main__ import main
 from siamese.checkpoint import amend_config, save_checkpoint
 from siamese.network import SiameseNetwork
 from siamese.preparation import Preparation
+from siamese.verification import NAMED_POINTS
 
 ROOT = Path(__file__).parents[1]
 CALIBRATION = {"similarity_edges": [0.0, 0.5, 1.0], "share_same": [0.1, 0.9]}
@@ -112,7 +113,8 @@ def test_verify_at_an_operating_point(capsys, model, files, tmp_path):
     ]
     with pytest.raises(SystemExit):
         main([*given, "--operating-point", "firm"])
-    capsys.readouterr()
+    refused = capsys.readouterr().err
+    assert all(name in refused for name in NAMED_POINTS)
     assert main(["verify", files["b"], files["b"], "--model", model, "--operating-point", "strict"]) == 1
     assert capsys.readouterr().err == (
         "These weights carry no operating points, so 'strict' cannot be chosen; leave it out.\n"

@@ -49,7 +49,7 @@ def verifier() -> Verifier:
     points = {name: OperatingPoint(**point) for name, point in POINTS.items()}
     curve = ErrorCurve(**{name: tuple(map(float, values)) for name, values in CURVE.items()})
     recognizer = Recognizer(network, Preparation(**SIGNATURE), calibration=calibration)
-    return Verifier(recognizer, {1: Measured(points, curve)}, "signatures that nobody wrote")
+    return Verifier(recognizer, {1: Measured(1, points, curve)}, "signatures that nobody wrote")
 
 
 @pytest.fixture
@@ -64,6 +64,7 @@ def test_every_point_has_its_verdict_and_its_cost(judge, verifier):
     assert result["points"][1]["cost"] == (
         "Of 100 skilled forgeries 13 would pass, of 100 genuine signatures 13 would be refused."
     )
+    assert result["counted"] == "Counted with 1 reference for each one."
     assert "46 would pass" in result["points"][2]["cost"]
     assert "fewer than 1 would be refused" in result["points"][2]["cost"]
     assert result["similarities"][0] > result["similarities"][1]
@@ -89,7 +90,7 @@ def test_weights_that_were_not_measured_have_one_threshold(verifier):
     plain = Verifier(Recognizer(verifier.recognizer.network))
     result = functions(plain)[0]({"references": [MINE], "questioned": ALSO_MINE})
     assert [one["name"] for one in result["points"]] == [None]
-    assert result["rates"] is None
+    assert result["rates"] is result["counted"] is None
     assert "nobody measured" in result["points"][0]["meaning"]
     assert "was not measured" in markup(plain)
     assert "Measured on" not in markup(plain)

@@ -96,6 +96,8 @@ const showVerdict = () => {
   part("scale").replaceChildren(pointScale(result, chosen.point));
   part("rates").textContent = result.rates ?? "";
   part("rates").hidden = !result.rates;
+  part("counted").textContent = result.counted ?? "";
+  part("counted").hidden = !result.counted;
   const cards = part("points");
   cards.hidden = result.points.length === 1;
   const focused = cards.contains(document.activeElement);

@@ -58,6 +58,7 @@ MARKUP = """
       <div data-scale></div>
       <p class="reliability" data-rates></p>
       <fieldset class="points" data-points><legend>How strict should it be?</legend></fieldset>
+      <p class="detail" data-counted></p>
       <div class="evidence">
         <section aria-labelledby="verify-inks"><h3 id="verify-inks">The inks, as they were found</h3>
         <div class="inks" data-inks></div></section>
@@ -164,7 +165,7 @@ def judged(verifier: Verifier, references: list[Float[Tensor, "_ _"]], questione
         found = verifier.recognizer.judge(logits)
         sentence = unmeasured_sentence(found.reliability)
         points = [{"name": None, "threshold": found.threshold, "verdict": found.verdict, "meaning": sentence}]
-        rates = None
+        rates = counted = None
     else:
         points = []
         for name, point in measured.points.items():
@@ -173,7 +174,14 @@ def judged(verifier: Verifier, references: list[Float[Tensor, "_ _"]], questione
             entry = {"name": name, "threshold": point.threshold, "verdict": found.verdict, "meaning": words}
             points.append(entry | {"aim": AIMS[name], "cost": cost_sentence(point)})
         rates = measured.curve and rates_sentence(measured.curve.at(found.score))
-    return {"score": found.score, "similarities": list(found.similarities), "points": points, "rates": rates}
+        counted = f"Counted with {measured.references} reference{'' if measured.references == 1 else 's'} for each one."
+    return {
+        "score": found.score,
+        "similarities": list(found.similarities),
+        "points": points,
+        "rates": rates,
+        "counted": counted,
+    }
 
 
 def pictured(references: list[Float[Tensor, "_ _"]], questioned: Float[Tensor, "_ _"]) -> dict:
