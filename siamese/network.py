@@ -70,7 +70,8 @@ class SiameseNetwork(nn.Module):
                 nn.BatchNorm2d(c.out_channels, momentum=NORM_MOMENTUM) for c in self.convolutions
             )
             self.embedding_norm = nn.BatchNorm1d(EMBEDDING_UNITS, momentum=NORM_MOMENTUM)
-        initialise(self, initialisation, generator)
+        if not self.head.weight.is_meta:  # drawing what is not there would import 900 modules: a second and 150 MB
+            initialise(self, initialisation, generator)
 
     def embed(self, images: Float[Tensor, "batch 1 105 105"]) -> Float[Tensor, "batch 4096"]:
         """Images with ink 1 on paper 0 to vectors of 4096 numbers in [0, 1] (the sigmoid units of figure 4)."""
