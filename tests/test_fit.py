@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors import safe_open
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from siamese.drawings import Drawings
-from siamese.network import NetworkConfig, SiameseNetwork
+from siamese.network import NetworkConfig, SiameseNetwork, signed_distances
 from train import fit as module
 from train.config import TrainConfig
 from train.distortions import Distortions
@@ -150,6 +151,46 @@ def test_what_is_noticed_late_has_changed_no_weight(scrawl, monkeypatch, tmp_pat
         fit(network, module.Material(breaking, None, ""), TINY, tmp_path, CPU)
     assert all(torch.equal(p, saved) for p, saved in zip(network.parameters(), before, strict=True))
     assert not has_state(tmp_path)
+
+
+class Waits(TorchDispatchMode):
+    """Notes what would have a GPU answer the CPU, and so be done with everything before it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def __torch_dispatch__(self, operation, types, arguments=(), named=None):  # names of PyTorch's own
+        name = operation.overloadpacket.__name__
+        indices = arguments[1] if name.startswith("index") and len(arguments) > 1 else ()
+        by_mask = isinstance(indices, list) and any(i is not None and i.dtype == torch.bool for i in indices)
+        if by_mask or name in {"_local_scalar_dense", "nonzero", "masked_select", "_unique2", "equal", "is_nonzero"}:
+            self.found.append(name)
+        return operation(*arguments, **(named or {}))
+
+
+def test_a_step_on_a_gpu_would_wait_for_nothing(scrawl, monkeypatch):
+    """From the drawings on: what is drawn from the generator is known on the CPU. The device's answers are noted."""
+    config = replace(TINY, contrastive_loss=1.0, triplet_loss=1.0)
+    network = beginning(config).train()
+    monkeypatch.setattr(  # as on a GPU
+        network,
+        "compare_all",
+        lambda a, b: network.head.bias[0] + signed_distances(a, b, network.head.weight[0]),
+    )
+    optimizer, unread = make_optimizer(network, config), module.Unread(CPU, every=3)
+    generator = torch.Generator().manual_seed(0)
+    batch = module.make_sampler(scrawl, config).sample(config.characters, config.drawers, 1, generator)
+    prepared = scrawl.prepared(config.preparation)
+    with Waits() as waits:
+        assert torch.ones(3)[torch.tensor([True, False, True])].sum().item() == 2.0  # a mask, and a question
+    assert waits.found == ["index", "_local_scalar_dense"]
+    with Waits() as waits:
+        images = module.distort(module.pictures(prepared, batch.rows), config.distortions, generator)
+        loss = batch_loss(network, images, batch, config)
+        unread.add({"step": 1}, loss, take_step(network, optimizer, loss, config, 0, unread.broken))
+    assert waits.found == []
+    assert math.isfinite(unread.read()[0]["loss"])
 
 
 def test_metrics_say_what_was_done(straight):
