@@ -110,15 +110,17 @@ def model_index(report: dict, dataset: str | None) -> list[dict]:
     ]
 
 
-def loading(repo_id: str) -> str:
+def loading(repo_id: str, loader: str = "load_recognizer", answer: str = 'similarity("a.png", "b.png")') -> str:
+    """How to use it in three lines; `loader` gives what has `answer`."""
+    name = loader.removeprefix("load_")
     return f"""## Use
 
 With One Look installed (`pip install .` in a clone of it), three lines:
 
 ```python
-from siamese import load_recognizer
-recognizer = load_recognizer("{repo_id}")
-print(recognizer.similarity("a.png", "b.png"))
+from siamese import {loader}
+{name} = {loader}("{repo_id}")
+print({name}.{answer})
 ```
 
 The network alone: `SiameseNetwork.from_pretrained("{repo_id}")`."""

@@ -36,9 +36,9 @@ def signature_card(repo_id: str, config: dict, pictures: Collection[str] = ()) -
         front_matter(metadata(repo_id, entry)),
         f"# {repo_id.split('/')[-1]}",
         "Compares a questioned signature with one or more genuine ones of the same writer. The convolutional Siamese "
-        f"network of [Koch, Zemel and Salakhutdinov (2015)]({PAPER}), 38,951,745 parameters, trained on to tell "
+        f"network of [Koch, Zemel and Salakhutdinov (2015)]({PAPER}), 38,951,745 parameters, trained further to tell "
         "genuine signatures from skilled forgeries, whoever writes.",
-        loading(repo_id).replace('recognizer.similarity("a.png", "b.png")', 'recognizer.verify(["a.png"], "b.png")'),
+        loading(repo_id, "load_verifier", 'verify(["a.png"], "b.png")'),
         results(entry),
         *[f"![{text}]({path})" for path, text in PICTURES.items() if path in pictures],
         training_section(config.get("training") or {}),
@@ -90,7 +90,8 @@ def results(entry: dict) -> str:
     parts = [
         "## Results",
         f"{entry['writers_scored']} writers that neither trained nor decided anything. One threshold for all writers, "
-        'but in the column "own threshold"; intervals by bootstrap over writers; several references: the mean logit.',
+        'but in the column "own threshold"; intervals by bootstrap over writers; of several references the logits '
+        "are averaged, and a writer whose own references differ gets more room.",
         table(head, rows),
     ]
     points = entry.get("operating_points") or {}

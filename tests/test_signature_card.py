@@ -43,7 +43,7 @@ def test_figures_data_terms_and_limits_are_on_the_card():
     assert "2 trained, 1 chose recipe and thresholds, 1 were kept for the test" in card
     assert "research\nand demonstration only" in card
     assert "no proof that a signature is genuine" in card
-    assert 'recognizer.verify(["a.png"], "b.png")' in card
+    assert 'verifier.verify(["a.png"], "b.png")' in card
     assert "all but the 9216 x 4096 layer" in card
     assert "![Detection error tradeoff" in card
     assert "signatures_roc.png" not in card
