@@ -5,6 +5,7 @@ section 2: weights as int8 with a scale for each row, what follows a rectifier a
 sums in 32 bits. Sums of whole numbers are exact, so an embedding does not depend on the pictures beside it.
 """
 
+import copy
 from dataclasses import dataclass
 
 import torch
@@ -75,9 +76,12 @@ def is_fast() -> bool:
 
 @torch.inference_mode()
 def int8_tower(
-    network: SiameseNetwork, preparation: Preparation = Preparation(), base: Int8Tower | None = None
+    network: SiameseNetwork,
+    preparation: Preparation = Preparation(),
+    base: Int8Tower | None = None,
+    precision: torch.dtype = torch.float32,
 ) -> Int8Tower | None:
-    """The tower of a folded network, its ranges measured on invented drawings.
+    """The tower of a folded network, its ranges measured on invented drawings by its convolutions in `precision`.
 
     None for a network that it cannot serve: with units that go below 0, or whose embeddings it would change by more
     than MOST_ERROR. The 9216 x 4096 layer of `base` is taken over: it must have been made of the same weights.
@@ -87,12 +91,13 @@ def int8_tower(
     drawings = invented_drawings(alphabets=2, characters=4, drawers=4, seed=CALIBRATION_SEED).prepared(preparation)
     pictures = drawings.float().div_(LEVELS)
     features, scales = pictures, [1 / LEVELS]
-    for index, convolution in enumerate(network.convolutions):
+    exact_convolutions = copy.deepcopy(network.convolutions).to(precision, memory_format=torch.channels_last)
+    for index, convolution in enumerate(exact_convolutions):
         parts = []
         for part in features.contiguous(memory_format=torch.channels_last).split(8):  # what is pooled is soon let go
-            made = F.relu(convolution(part))
-            parts.append(F.max_pool2d(made, 2) if index < 3 else made)
-        features = torch.cat(parts)
+            made = convolution(part.to(precision))
+            parts.append(F.relu(F.max_pool2d(made, 2) if index < 3 else made))
+        features = torch.cat(parts).float()
         scales.append(step_of(features))
     exact = torch.sigmoid(network.embedding(features.flatten(1)))
     sizes_px = (IMAGE_SIZE_PX, 48, 21, 9)
