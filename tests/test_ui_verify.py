@@ -111,7 +111,7 @@ def test_words():
         "It is refused at the balanced setting; so would be 20 of 100 genuine signatures."
     )
     unsure = Verification(0.4, 0.5, "unsure", 0.6, (0.4,))
-    assert "It is just refused at the balanced setting" in meaning(unsure, "balanced", point, 0.4)
+    assert "It is refused at the balanced setting, but" in meaning(unsure, "balanced", point, 0.4)
     assert "about 40 were genuine" in meaning(unsure, "balanced", point, 0.4)
 
 

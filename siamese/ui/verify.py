@@ -130,7 +130,7 @@ def meaning(found: Verification, name: str, point: OperatingPoint, share_genuine
     """The verdict at an operating point in plain words; `share_genuine` is that of scores like this one."""
     passes = found.score >= found.threshold
     if found.verdict == "unsure" and share_genuine is not None:
-        side = "just passes" if passes else "is just refused"
+        side = "passes" if passes else "is refused"
         return (
             f"It {side} at the {name} setting, but of 100 signatures with such a score, half of all being forged, "
             f"{of_hundred(share_genuine)} were genuine: take it as undecided, or bring more references."
