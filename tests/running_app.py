@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 
 ROOT = Path(__file__).parent.parent
-PATIENCE_S = 240  # a machine that is busy with something else may take long to import torch
+PATIENCE_S = 600  # a machine that is busy with something else may take long to import torch
 
 
 @dataclass(frozen=True)

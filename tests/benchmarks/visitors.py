@@ -30,7 +30,7 @@ from siamese.ui.challenge import Deck
 from siamese.ui.limits import BUSY
 
 TOLERANCE = 0.01  # of a similarity: a batch of another size is rounded otherwise in bfloat16, by 0.001 at most
-PATIENCE_S = 180.0
+PATIENCE_S = 600.0
 FILE = {"_type": "gradio.FileData"}
 IDENTITIES = {"round", "challenge_id"}
 VERDICTS = {"verdict", "reliability", "network_choice", "network_right", "certainty", "best", "none_of_these"}
