@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from siamese import omniglot
+from siamese import omniglot, signatures
 from siamese.drawings import Drawings
 from siamese.omniglot import OmniglotError, lake_runs
 from train import data
@@ -15,7 +15,8 @@ from train import data
 
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path, monkeypatch):
-    monkeypatch.setattr(omniglot, "cache_folder", lambda: tmp_path / "cache")
+    for module in (omniglot, signatures):
+        monkeypatch.setattr(module, "cache_folder", lambda: tmp_path / "cache")
 
 
 def run(*words: str) -> int:
@@ -136,3 +137,23 @@ def test_what_cannot_be_done_is_said_and_shows_in_the_status(monkeypatch, capsys
     error = capsys.readouterr().err
     assert sentence in error
     assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(("numbers", "columns"), [((2, 2, 1, 1), 4), ((2, 1, 1, 1), 2), ((1, 2, 0, 1), 0)])
+def test_signatures_are_counted_and_probed(monkeypatch, capsys, numbers, columns):
+    """Pairs are probed where there are two genuine signatures of one writer, anything where there are forgeries."""
+    monkeypatch.setattr(signatures, "INVENTED", numbers)
+    assert run("--signatures", "invented") == 0
+    lines = capsys.readouterr().out.splitlines()
+    writers, genuine, forged, _ = numbers
+    assert lines[0] == (
+        f"{writers} writers: {writers * genuine} genuine signatures, {writers * forged} skilled forgeries."
+    )
+    rows = [line.split() for line in lines[3:]]
+    assert [row[0] for row in rows] == (list(signatures.STATISTICS) if columns else [])
+    assert all(len(row) == 1 + columns and 0 <= float(row[1]) <= 1 for row in rows)
+
+
+def test_a_source_without_signatures_is_said(tmp_path, capsys):
+    assert run("--signatures", str(tmp_path)) == 1
+    assert "holds no signatures" in capsys.readouterr().err

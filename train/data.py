@@ -1,6 +1,7 @@
-"""What a source of Omniglot holds, and the table of Lake's runs: `python -m train data`."""
+"""What a source of Omniglot or of signatures holds, and the table of Lake's runs: `python -m train data`."""
 
 import argparse
+import contextlib
 import json
 import re
 import sys
@@ -28,6 +29,7 @@ from siamese.omniglot import (
     pixel_hashes,
     read_archive,
 )
+from siamese.signatures import STATISTICS, SignatureError, leak_probe, load_signatures, pair_leak_probe
 
 OFFICIAL_CHARACTERS: dict[Split, int] = {"background": 964, "evaluation": 659}
 OFFICIAL_DRAWERS = 20
@@ -41,6 +43,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     task.add_argument("--check", metavar="SOURCE", help="print what a source holds and write a sheet of samples")
     task.add_argument(
         "--lake-runs", metavar="ARCHIVE", type=Path, help="make the table of Lake's runs from his all_runs.zip"
+    )
+    task.add_argument(
+        "--signatures",
+        metavar="SOURCE",
+        help="print what a source of signatures holds, and how well statistics alone tell genuine ones from forged",
     )
     parser.add_argument("--data", metavar="SOURCE", help="with --lake-runs: where the evaluation images are")
     parser.add_argument(
@@ -59,9 +66,11 @@ def run(arguments: argparse.Namespace) -> int:
             output = arguments.output or LAKE_RUNS
             output.write_text(_table_text(table), encoding="utf-8")
             print(f"Wrote {len(table['runs'])} runs to {output}.")
+        elif arguments.signatures is not None:
+            _check_signatures(arguments.signatures)
         else:
             _check(arguments.check, arguments.output or Path("omniglot-sheet.png"))
-    except OmniglotError as error:
+    except (OmniglotError, SignatureError) as error:
         print(error, file=sys.stderr)
         return 1
     except OSError as error:
@@ -125,6 +134,24 @@ def _run(
         "support": facts(support),
         "query": facts(query),
     }
+
+
+def _check_signatures(source: str) -> None:
+    signatures = load_signatures(source)
+    genuine = int(signatures.genuine.sum())
+    forged = len(signatures) - genuine
+    print(f"{len(signatures.writers_held)} writers: {genuine} genuine signatures, {forged} skilled forgeries.")
+    for remark in signatures.remarks:
+        print(remark)
+    if not forged:
+        return
+    probes = {"raw image": leak_probe(signatures, raw=True), "prepared": leak_probe(signatures)}
+    with contextlib.suppress(ValueError):  # without pairs of both kinds the single images have to do
+        probes |= {"raw pairs": pair_leak_probe(signatures, raw=True), "prepared pairs": pair_leak_probe(signatures)}
+    print("AUC, genuine against forged, by nothing but:")
+    print(" " * 15 + "".join(f"{title:>16}" for title in probes))
+    for name in STATISTICS:
+        print(f"{name:15}" + "".join(f"{probe[name]:16.3f}" for probe in probes.values()))
 
 
 def _file(files: dict[tuple[int, str], bytes], number: int, name: str) -> bytes:
