@@ -11,7 +11,10 @@ import httpx
 import pytest
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
+from hostile import drawing, encoded
 from PIL import Image, ImageDraw
+
+from siamese.ui.page import launch_settings
 
 ROOT = Path(__file__).parent.parent
 META = {"_type": "gradio.FileData"}
@@ -207,6 +210,47 @@ def test_what_the_app_does_not_use_is_closed(app_address, method, place):
         method, f"{app_address}/gradio_api/{place}", json={"data": []} if method == "POST" else None
     )
     assert (response.status_code, response.json()) == (404, {"detail": "This app has nothing here."})
+
+
+@pytest.mark.parametrize("kind", ["TIFF", "EPS", "PPM", "ICO", "JPEG2000", "TGA"])
+def test_other_plug_ins_decode_nothing(app_address, kind):
+    """Gradio's own image input would have opened it, by name or by content, before the endpoint is called."""
+    data = encoded(drawing("RGB", (128, 128)), kind)
+    for name in (f"a.{kind.lower()}", "a.png"):
+        uploaded = httpx.post(f"{app_address}/gradio_api/upload", files={"files": (name, data)}).json()
+        answer = called(app_address, "compare", [{"path": uploaded[0]}] * 2)
+        assert "not a PNG, JPEG, WebP, BMP or GIF image" in answer
+
+
+def test_a_phone_photograph_of_48_megapixels_comes_in_as_a_file(app_address):
+    photograph = encoded(drawing("L", (8064, 6048)), "JPEG")
+    uploaded = httpx.post(f"{app_address}/gradio_api/upload", files={"files": ("a.jpg", photograph)}).json()
+    answer = called(app_address, "compare", [{"path": uploaded[0]}] * 2)
+    assert answer.startswith("event: complete")
+    assert '"verdict": "same"' in answer
+
+
+def test_the_app_is_launched_closed():
+    settings = launch_settings()
+    for name in ("share", "show_error", "enable_monitoring", "run_history", "pwa"):
+        assert settings[name] is False
+    assert "allowed_paths" not in settings
+    assert settings["max_file_size"] == 32 << 20
+    code = """
+import sys, app
+demo = app.build_demo(app.load_recognizer(), lambda: None)
+print(demo._queue.max_size, demo.api_open, demo.delete_cache)
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=240)
+    assert done.stdout.strip().splitlines()[-1] == "64 False (600, 1800)", done.stdout + done.stderr
+
+
+def test_releases_with_known_holes_are_not_installed():
+    floors = dict(line.split(",")[0].split(">=") for line in (ROOT / "requirements.txt").read_text().split())
+    as_numbers = {name: tuple(map(int, floor.split("."))) for name, floor in floors.items()}
+    assert as_numbers["gradio"] >= (6, 25)
+    assert as_numbers["pillow"] >= (12, 3)
+    assert as_numbers["python-multipart"] >= (0, 0, 31)
 
 
 def test_another_visitors_picture_cannot_be_had(app_address):

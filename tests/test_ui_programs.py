@@ -6,7 +6,7 @@ import pytest
 
 from siamese.ui import programs
 from siamese.ui.door import Refusal
-from siamese.ui.programs import as_sent, brought_bytes, forget, several
+from siamese.ui.programs import as_sent, brought_bytes, for_programs, forget, several
 
 FILE = {"meta": {"_type": "gradio.FileData"}}
 
@@ -86,3 +86,24 @@ def test_gradio_fetches_and_copies_nothing_before_an_endpoint_has_seen_it(monkey
         work = processing_utils.async_move_files_to_cache({"path": "http://example.org/a.png", **FILE}, plain)
         with pytest.raises(AssertionError, match="fetched"):
             thread.submit(asyncio.run, work).result()
+
+
+def test_an_endpoint_that_fails_tells_the_caller_nothing(caplog):
+    from gradio import Error
+
+    @for_programs
+    def answer(_given):
+        raise KeyError("/secret/path")
+
+    @for_programs
+    def refusal(_given):
+        raise Refusal("No.")
+
+    with pytest.raises(Error) as told:
+        answer("a visitor's signature")
+    assert told.value.message == "Something went wrong on the server; please try again."
+    assert "answer failed" in caplog.text
+    assert "signature" not in caplog.text
+    with pytest.raises(Error) as told:
+        refusal(1)
+    assert (told.value.message, told.value.print_exception) == ("No.", False)
