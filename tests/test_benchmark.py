@@ -30,7 +30,7 @@ def times_of_rounds() -> benchmark.Times:
         ("plain", "data"): [0.2, 0.2, 0.2],
         ("plain", "trial"): [1.0, 1.0, 1.0],
         ("plain", "trial from files"): [1.2, 1.2, 1.2],
-        ("serving", "load"): [0.7, 0.5, 0.9],
+        ("loading", "load"): [0.7, 0.5, 0.9],
         ("gallery", "uint8 10"): [0.001] * 3,
     }
     for n in (1, 64):

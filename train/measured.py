@@ -108,7 +108,14 @@ def serving(device: torch.device, model: str | None, batches: tuple[int, ...] = 
 
     embed = {f"embed {n}": lambda n=n: recognizer.embed_pictures(pictures[:n], remember=False) for n in batches}
     trials = {"cold": cold, "warm": warm, "cold from files": cold_files, "warm from files": warm_files}
-    return embed | trials | {"load": lambda: load_recognizer(model, device)}
+    return embed | trials
+
+
+def loading(device: torch.device, model: str | None) -> Actions:
+    """From the folder to a recogniser that is ready."""
+    from siamese.recognizer import load_recognizer
+
+    return {"load": lambda: load_recognizer(model, device)}
 
 
 def training(device: torch.device) -> Actions:
@@ -186,7 +193,14 @@ def gallery(device: torch.device, classes: tuple[int, ...] = GALLERY_CLASSES) ->
     return actions
 
 
-SIDES = {"machine": machine, "serving": serving, "training": training, "plain": plain, "gallery": gallery}
+SIDES = {
+    "machine": machine,
+    "serving": serving,
+    "loading": loading,
+    "training": training,
+    "plain": plain,
+    "gallery": gallery,
+}
 
 
 class Side:
