@@ -10,6 +10,7 @@ from siamese.network import SiameseNetwork
 from train import benchmark, measured, plain_reference
 from train.__main__ import main
 from train.benchmark import figure, interleaved, report, row, table
+from train.figures import FigureError, gallery_growth
 from train.measured import EMBEDDING_OPERATIONS, Side
 
 CPU = torch.device("cpu")
@@ -198,3 +199,9 @@ def test_a_run_is_written_and_drawn(made, capsys, monkeypatch, tmp_path):
     assert "| ratio |" in capsys.readouterr().out
     assert main(["benchmark", "--quick", "--output", str(output / "no")]) == 1
     assert "cannot be written" in capsys.readouterr().err
+
+
+def test_without_galleries_nothing_is_drawn(made, tmp_path):
+    rows = [entry for entry in made["rows"] if "classes" not in entry]
+    with pytest.raises(FigureError, match="no gallery"):
+        gallery_growth(rows, tmp_path / "gallery.png")
