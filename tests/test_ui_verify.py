@@ -21,7 +21,7 @@ from siamese.network import SiameseNetwork
 from siamese.preparation import Preparation
 from siamese.recognizer import Recognizer, Verification
 from siamese.ui import verify
-from siamese.ui.verify import cost_sentence, markup, meaning, page_functions, rates_sentence
+from siamese.ui.verify import cost_sentence, markup, meaning, page_functions, rates_sentence, unmeasured_sentence
 from siamese.verification import Calibration, ErrorCurve, OperatingPoint
 from siamese.verifier import Measured, Verifier
 
@@ -276,3 +276,9 @@ def test_what_is_kept_would_be_found(app):
     left.write_bytes(png(signature()))
     assert files_of(app) != before
     left.unlink()
+
+
+def test_a_network_that_was_not_measured_on_signatures_says_so():
+    assert "no calibration" in unmeasured_sentence(None)
+    assert "about 95 of 100 scores like this one" in unmeasured_sentence(0.95)
+    assert "on signatures this network was not measured" in unmeasured_sentence(0.95)
