@@ -187,6 +187,28 @@ def test_unfolded_without_normalisation_is_a_copy(plain):
     assert torch.equal(copy.embedding.weight, plain.embedding.weight)
 
 
+@pytest.mark.parametrize("batch_norm", [True, False])
+def test_frozen_convolutions_compute_what_they_did_and_learn_nothing(batch_norm, images):
+    network = SiameseNetwork(NetworkConfig(batch_norm=batch_norm), generator=seeded(4)).double()
+    if batch_norm:
+        scramble_norms(network)
+    network.eval()
+    with torch.no_grad():
+        before = network.embed(images)
+    network.freeze_convolutions(2)
+    with torch.no_grad():
+        torch.testing.assert_close(network.embed(images), before)
+        torch.testing.assert_close(network.folded().embed(images), before)
+    network.train().embed(images).sum().backward()
+    learning = {name for name, parameter in network.named_parameters() if parameter.grad is not None}
+    norms = {"convolution_norms.2.weight", "embedding_norm.bias"} if batch_norm else set()
+    assert {"convolutions.2.weight", "convolutions.3.bias", "embedding.weight"} | norms <= learning
+    assert not any(".0." in name or ".1." in name for name in learning)
+    # in training mode too: no statistics of this batch reach what is frozen
+    with torch.no_grad():
+        torch.testing.assert_close(network.convolution_norms[0](images) if batch_norm else images, images)
+
+
 def test_unfolded_refuses_another_activation(plain, images):
     with pytest.raises(ValueError, match="has relu units, the recipe selu"):
         plain.unfolded(NetworkConfig("selu"), images)

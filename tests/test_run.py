@@ -196,6 +196,14 @@ def test_weights_for_another_preparation_are_taken_with_a_word(drawings, trained
         torch.testing.assert_close(network.embed(images), expected, rtol=0, atol=1e-4)
 
 
+def test_frozen_convolutions_are_those_of_earlier_weights(drawings, trained):
+    config = TrainConfig(frozen_convolutions=1)
+    network = begin(config, drawings, str(trained / "model"))
+    assert [layer.weight.requires_grad for layer in network.convolutions] == [False, True, True, True]
+    with pytest.raises(RecipeError, match="give the start by --init"):
+        begin(config, drawings, None)
+
+
 def test_without_earlier_weights_the_seed_decides(drawings):
     config = TrainConfig(network=NetworkConfig(), seed=3)
     network = begin(config, drawings, None)

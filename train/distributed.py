@@ -100,7 +100,8 @@ def share_statistics(network: SiameseNetwork) -> None:
     """Have batch normalisation measure the whole batch; to be called before the optimiser is made."""
     if dist.is_initialized() and network.config.batch_norm:
         for place, norm in enumerate(network.convolution_norms):
-            network.convolution_norms[place] = _WholeBatchNorm.like(norm)
+            if isinstance(norm, torch.nn.BatchNorm2d):  # a frozen layer has none
+                network.convolution_norms[place] = _WholeBatchNorm.like(norm)
         network.embedding_norm = _WholeBatchNorm.like(network.embedding_norm)
 
 

@@ -331,7 +331,8 @@ def make_optimizer(network: SiameseNetwork, config: TrainConfig) -> torch.optim.
         parameters = [p for module in modules for p in module.parameters() if p.requires_grad]
         for decays, decay in ((True, config.weight_decay), (False, 0.0)):
             members = [p for p in parameters if (p.ndim > 1) == decays]
-            groups.append({"params": members, "weight_decay": decay, "rate": rate})
+            if members:
+                groups.append({"params": members, "weight_decay": decay, "rate": rate})
     if config.optimiser == "sgd":
         fused = network.head.weight.device.type == "cuda" or None  # what may be `broken` must be fused
         return torch.optim.SGD(groups, lr=config.learning_rate, momentum=config.momentum[0], fused=fused)

@@ -191,13 +191,17 @@ def prepare_output(arguments: argparse.Namespace) -> None:
 def begin(config: TrainConfig, drawings: Drawings, init: str | None) -> SiameseNetwork:
     """The network to start from: drawn, or an earlier one with batch normalisation put back."""
     if init is None:
+        if config.frozen_convolutions:
+            raise RecipeError("frozen_convolutions keeps layers as they were at the start: give the start by --init.")
         return SiameseNetwork(config.network, config.initialisation, torch.Generator().manual_seed(config.seed))
     checkpoint = load_model(init, strict=True)[1]
     if checkpoint.preparation != config.preparation and distributed.is_first():
         print(f"The weights of {init} were trained on {checkpoint.preparation}, this run has {config.preparation}.")
     rows = torch.randperm(len(drawings), generator=step_generator(config.seed, -1))[:UNFOLD_IMAGES]
     images = drawings.take(rows).prepared(config.preparation).float() / 255
-    return checkpoint.network.unfolded(config.network, images)
+    network = checkpoint.network.unfolded(config.network, images)
+    network.freeze_convolutions(config.frozen_convolutions)
+    return network
 
 
 def verification_of(

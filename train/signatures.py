@@ -223,26 +223,18 @@ def hold_still(network: SiameseNetwork, config: TrainConfig) -> None:
 
     Of that layer's normalisation only the shift is trained, so that folding leaves the weights to the bit.
     """
-    still: list[torch.nn.Parameter] = []
-    for index in range(config.frozen_convolutions):
-        still += network.convolutions[index].parameters()
-        if config.network.batch_norm:
-            still += network.convolution_norms[index].parameters()
+    network.freeze_convolutions(config.frozen_convolutions)
     if config.shared_embedding:
-        still.append(network.embedding.weight)
+        network.embedding.weight.requires_grad_(False)
         if config.network.batch_norm:
-            still += [network.embedding.bias, network.embedding_norm.weight]
-    for parameter in still:
-        parameter.requires_grad_(False)
+            network.embedding.bias.requires_grad_(False)
+            network.embedding_norm.weight.requires_grad_(False)
 
 
 def keep_statistics(network: SiameseNetwork, config: TrainConfig) -> None:
-    """Normalise what stays as it was by the statistics it had, also in training mode."""
-    if config.network.batch_norm:
-        for norm in network.convolution_norms[: config.frozen_convolutions]:
-            norm.eval()
-        if config.shared_embedding:
-            network.embedding_norm.eval()
+    """Normalise a large layer that stays as it was by the statistics it had, also in training mode."""
+    if config.network.batch_norm and config.shared_embedding:
+        network.embedding_norm.eval()
 
 
 def of_signatures(training: Signatures, validation: Signatures, config: TrainConfig, device: torch.device) -> Material:
