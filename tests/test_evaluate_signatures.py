@@ -209,7 +209,9 @@ def test_the_command_scores_unseen_writers_only_and_says_so(model, tmp_path, cap
     entry = json.loads(report.read_text(encoding="utf-8"))["signatures"]
     assert entry["writers"] == ["writer 2", "writer 3", "writer 4"]
     assert (entry["writers_scored"], entry["writers_seen"], entry["references"]) == (3, 2, 1)
-    assert set(entry["leak_probe"]) == {"background", "ink_darkness", "stroke_width", "ink_size", "aspect_ratio"}
+    for name in ("leak_probe", "leak_probe_scored", "pair_leak_probe"):
+        assert set(entry[name]) == {"background", "ink_darkness", "stroke_width", "ink_size", "aspect_ratio"}
+    assert entry["leak_probe"] != entry["leak_probe_scored"]  # all writers, and those that were scored
     assert set(entry["operating_points"]) == set(NAMED_POINTS)
     assert list(entry["by_references"]) == ["1", "3"]  # four genuine signatures leave none for five references
     assert entry["pairs"]["genuine"] == 3 * 6

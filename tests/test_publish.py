@@ -23,7 +23,7 @@ from siamese.checkpoint import load_checkpoint, read_config, save_checkpoint
 from siamese.hub import HubError
 from siamese.model_card import model_card
 from siamese.network import NetworkConfig, SiameseNetwork
-from siamese.preparation import Preparation
+from siamese.preparation import SIGNATURE, Preparation
 from train.__main__ import main
 from train.config import TrainConfig
 from train.fit import fit
@@ -186,6 +186,24 @@ def test_a_dry_run_writes_the_folder(compact, tmp_path, capsys):
     assert (config["storage"], config["figures"]) == ("float32", REPORT)
     assert main(["publish", "--model", str(compact), "--repo-id", REPO, "--dry-run", str(target)]) == 1
     assert "is not an empty folder" in capsys.readouterr().err
+
+
+def test_signature_weights_bring_their_own_pictures(tmp_path):
+    run, figures = tmp_path / "run", tmp_path / "figures"
+    save_checkpoint(run / "model", cheap_network(), SIGNATURE, storage="int8", figures={"one_shot": []})
+    (run / "metrics.jsonl").write_text(
+        '{"step": 1, "loss": 0.7}\n{"step": 2, "loss": 0.6, "validation_accuracy": 0.8}\n'
+    )
+    figures.mkdir()
+    for name in ("signatures_roc.png", "signatures_det.png", "accuracy_over_n.png"):
+        (figures / name).write_bytes(name.encode())
+    words = ["publish", "--model", str(run / "model"), "--repo-id", REPO, "--figures", str(figures)]
+    assert main([*words, "--dry-run", str(tmp_path / "out")]) == 0
+    names = ["signatures_det.png", "signatures_roc.png", "training.png"]
+    assert sorted(path.name for path in (tmp_path / "out" / "figures").iterdir()) == names
+    assert (tmp_path / "out" / "figures" / "signatures_det.png").read_bytes() == b"signatures_det.png"
+    card = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
+    assert all(f"](figures/{name})" in card for name in names)
 
 
 def test_round_trip(hub, drawings, tmp_path, capsys):

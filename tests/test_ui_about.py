@@ -3,12 +3,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from siamese.checkpoint import amend_config, save_checkpoint
+from siamese.checkpoint import amend_config, read_config, save_checkpoint
 from siamese.hub import ResolvedModel
 from siamese.network import SiameseNetwork
-from siamese.preparation import Preparation
+from siamese.preparation import SIGNATURE, Preparation
 from siamese.recognizer import Recognizer, load_recognizer
 from siamese.ui import about
+from siamese.verifier import Verifier
 
 REPORT = {
     "one_shot": [
@@ -24,11 +25,16 @@ REPORT = {
 }
 
 
+def page(recognizer: Recognizer) -> str:
+    """Where the network of characters verifies signatures too."""
+    return about.markup(recognizer, Verifier(recognizer))
+
+
 def test_figures_come_from_the_checkpoint_with_task_interval_and_trials(tmp_path: Path):
     network = SiameseNetwork(generator=torch.Generator().manual_seed(0))
     save_checkpoint(tmp_path, network, Preparation(), storage="int8")
     amend_config(tmp_path, figures=REPORT, training={"recipe": "<b>modern"})
-    text = about.markup(load_recognizer(str(tmp_path)))
+    text = page(load_recognizer(str(tmp_path)))
     for words in ("97.75\u00a0%", "95.8\u00a0% to 98.9\u00a0%", "86.10\u00a0%", "61.2\u00a0%", "38,951,745", "0.981"):
         assert words in text
     assert "90.00\u00a0%" not in text.split("<svg")[0]  # each protocol is shown at its largest number of candidates
@@ -37,7 +43,7 @@ def test_figures_come_from_the_checkpoint_with_task_interval_and_trials(tmp_path
 
 
 def test_without_figures_none_are_claimed():
-    text = about.markup(Recognizer(SiameseNetwork(generator=torch.Generator().manual_seed(0))))
+    text = page(Recognizer(SiameseNetwork(generator=torch.Generator().manual_seed(0))))
     assert "carry no evaluation" in text
     assert "97." not in text
 
@@ -56,9 +62,31 @@ def test_the_page_says_whose_weights_answer_and_why(tmp_path: Path):
     )
     origin = ResolvedModel(tmp_path, "user/one-look", "0123456" + "f" * 33, note)
     network = SiameseNetwork(generator=torch.Generator().manual_seed(0))
-    text = about.markup(Recognizer(network, origin=origin))
+    text = page(Recognizer(network, origin=origin))
     for words in ("user/one-look", "0123456" + "f" * 33, note.replace("<the>", "&lt;the&gt;")):
         assert words in text
-    bundled = about.markup(Recognizer(network, origin=ResolvedModel(tmp_path, "omniglot (bundled)", None, None)))
+    bundled = page(Recognizer(network, origin=ResolvedModel(tmp_path, "omniglot (bundled)", None, None)))
     assert "omniglot (bundled)" in bundled
     assert "Note" not in bundled
+
+
+SIGNATURES = {
+    "writers_scored": 12,
+    "by_references": {
+        "1": {"eer_skilled": 0.198, "eer_random": 0.033, "intervals": {"eer_skilled": [0.125, 0.263]}},
+        "5": {"eer_skilled": 0.118, "eer_random": None, "intervals": {"eer_skilled": [0.05, 0.17]}},
+    },
+}
+
+
+def test_what_verifies_signatures_is_named_with_its_errors(tmp_path: Path):
+    network = SiameseNetwork(generator=torch.Generator().manual_seed(0))
+    save_checkpoint(tmp_path, network, SIGNATURE, storage="int8")
+    digest = read_config(tmp_path)["weights_sha256"]
+    amend_config(tmp_path, figures={"one_shot": [], "signatures": SIGNATURES})
+    text = about.markup(Recognizer(network), Verifier(load_recognizer(str(tmp_path))))
+    signatures = text.split("How often a signature fools it")[1]
+    for words in ("on 12 writers", "19.8\u00a0%", "12.5\u00a0% to 26.3\u00a0%", "3.3\u00a0%", "11.8\u00a0%", digest):
+        assert words in signatures
+    assert "The model that verifies signatures" in signatures
+    assert "The model that verifies signatures" not in page(Recognizer(network))

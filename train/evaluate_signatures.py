@@ -257,12 +257,15 @@ def consistency_in(config: dict) -> Consistency | None:
 
 def signature_report(
     by_references: Mapping[int, Scores],
-    signatures: Signatures,
+    scored: Signatures,
+    everything: Signatures,
     thresholds: Callable[[int], Mapping[str, float]],
 ) -> dict:
-    """The entry "signatures" of a report, the leak probe of the same images beside; raises EvaluationError.
+    """The entry "signatures" of a report, with the leak probes beside; raises EvaluationError.
 
-    `thresholds` gives those for a number of references.
+    A leak is one of the data set and its preparation, not of a network, so that it is sought in all writers of the
+    set; what it is among the few that were `scored` stands beside, where chance moves it further. `thresholds` gives
+    those for a number of references.
     """
     if 1 not in by_references:
         raise EvaluationError("No writer has two genuine signatures and a forgery; there is nothing to score.")
@@ -275,8 +278,9 @@ def signature_report(
         "references": 1,
         **headline,
         "by_references": entries,
-        "leak_probe": leak_probe(signatures),
-        "pair_leak_probe": pair_leak_probe(signatures),
+        "leak_probe": leak_probe(everything),
+        "leak_probe_scored": leak_probe(scored),
+        "pair_leak_probe": pair_leak_probe(everything),
     }
 
 
@@ -298,7 +302,7 @@ def evaluate_signatures(arguments: argparse.Namespace) -> dict:
         )
     chosen = signatures.of_writers(names)
     by_references = score_all(model.network, chosen, device, consistency_in(model.config), precision)
-    entry = signature_report(by_references, chosen, lambda count: thresholds_for(model.config, count))
+    entry = signature_report(by_references, chosen, signatures, lambda count: thresholds_for(model.config, count))
     notes = list(signatures.remarks)
     if not entry["operating_points"]:
         notes.append("The checkpoint names no thresholds for signatures, so there are no operating points.")
@@ -357,7 +361,11 @@ def table(entry: dict) -> str:
             for count, row in entry["by_references"].items()
             for name, point in row["operating_points"].items()
         ]
-    for title, key in (("of single images", "leak_probe"), ("of pairs", "pair_leak_probe")):
+    for title, key in (
+        ("of single images, all writers", "leak_probe"),
+        ("of single images, writers scored", "leak_probe_scored"),
+        ("of pairs, all writers", "pair_leak_probe"),
+    ):
         probes = ", ".join(f"{name.replace('_', ' ')} {value:.3f}" for name, value in entry[key].items())
         lines += ["", f"Leak probe {title}, AUC of genuine against forged: {probes}"]
     return "\n".join(lines)

@@ -7,9 +7,11 @@ import shutil
 import sys
 import tempfile
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from siamese import signature_card
 from siamese.checkpoint import CARD_FILE, CONFIG_FILE, WEIGHTS_FILE, CheckpointError, load_checkpoint, save_checkpoint
 from siamese.hub import HubError, parse_source, push_files, repository_name
 from siamese.model_card import PICTURES, front_matter, model_card
@@ -184,7 +186,7 @@ def stage_model(
         training=config.get("training"),
         figures=results,
     )
-    collect_pictures(folder, model, figures, results)
+    collect_pictures(folder, model, figures, results, signature_card.is_for_signatures(config))
     pictures = [path.relative_to(folder).as_posix() for path in (folder / "figures").glob("*.png")]
     staged = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
     try:
@@ -207,11 +209,14 @@ def read_report(path: Path) -> dict:
     return report
 
 
-def collect_pictures(folder: Path, model: Path, figures: Path | None, report: dict | None) -> None:
+def collect_pictures(
+    folder: Path, model: Path, figures: Path | None, report: dict | None, of_signatures: bool = False
+) -> None:
     """The pictures that the card shows; those that can be drawn from numbers are, where they are missing."""
     source = figures or model / "figures"
     target = folder / "figures"
-    found = [source / Path(name).name for name in PICTURES if (source / Path(name).name).is_file()]
+    names = [Path(name).name for name in (signature_card.PICTURES if of_signatures else PICTURES)]
+    found = [source / name for name in names if (source / name).is_file()]
     if figures and not found:
         raise PublishError(f"{figures} holds none of the evaluation's pictures.")
     metrics = next((place for place in (model / METRICS, model.parent / METRICS) if place.is_file()), None)
@@ -221,7 +226,12 @@ def collect_pictures(folder: Path, model: Path, figures: Path | None, report: di
         shutil.copyfile(path, target / path.name)
     from train.figures import FigureError, accuracy_over_n, training_curve
 
-    drawn = {"accuracy_over_n.png": (accuracy_over_n, report), "training.png": (training_curve, metrics)}
+    if of_signatures:
+        from train.signatures import CURVE_LABEL
+
+        drawn = {"training.png": (partial(training_curve, measure=CURVE_LABEL), metrics)}
+    else:
+        drawn = {"accuracy_over_n.png": (accuracy_over_n, report), "training.png": (training_curve, metrics)}
     for name, (draw, numbers) in drawn.items():
         if numbers and not (target / name).exists():
             try:

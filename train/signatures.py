@@ -2,6 +2,7 @@
 
 import argparse
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -408,12 +409,12 @@ def train_folds(
         checkpoint = load_checkpoint(folder / MODEL, device)
         test = signatures.of_writers(split.test)
         scored = score_all(checkpoint.network, test, device, consistency_in(checkpoint.config))
-        entry = signature_report(scored, test, lambda count, config=checkpoint.config: thresholds_for(config, count))
+        entry = signature_report(scored, test, signatures, partial(thresholds_for, checkpoint.config))
         folds.append({"writers": list(split.test), **entry})
         print(f"fold {number}: EER {100 * entry['eer_skilled']:.2f} % on {len(split.test)} writers it has not seen")
         pooled = {k: pooled[k] + scores if k in pooled else scores for k, scores in scored.items()}
     if distributed.is_first():
-        report = signature_report(pooled, signatures, lambda _count: {})
+        report = signature_report(pooled, signatures, signatures, lambda _count: {})
         report["operating_points"] = report["by_references"]["1"]["operating_points"] = mean_points(folds)
         write_report({"signatures": report | {"data": Path(arguments.data).name}, "folds": folds}, output / REPORT)
         print(

@@ -8,6 +8,7 @@ import gradio as gr
 from siamese.checkpoint import CheckpointError, read_config
 from siamese.network import PARAMETERS
 from siamese.recognizer import Recognizer
+from siamese.verifier import Verifier
 
 # Errors of others are facts of their papers. Lake et al., Science 350 (2015), figure 6A: people 4.5 %, Bayesian program
 # learning 3.3 %. Koch et al. (2015), table 2: convolutional Siamese net 92.0. Modified Hausdorff: Lake's demo, 38.8 %.
@@ -203,7 +204,39 @@ print(recognizer.classify(["alpha.png", "beta.png"], "query.png"))"""
     )
 
 
-def model_section(recognizer: Recognizer, config: dict[str, Any]) -> str:
+def signature_figures(entry: dict[str, Any]) -> str:
+    """Equal error rates by the number of references; empty where nothing was measured."""
+    measured = entry.get("by_references") or {}
+    rows = "".join(
+        f'<tr><td class="number">{escape(str(count))}</td><td class="number">{percent(one["eer_skilled"])}</td>'
+        f'<td class="number">{" to ".join(percent(bound) for bound in one["intervals"]["eer_skilled"])}</td>'
+        f'<td class="number">{"" if one["eer_random"] is None else percent(one["eer_random"])}</td></tr>'
+        for count, one in measured.items()
+    )
+    if not rows:
+        return ""
+    head = "".join(
+        f'<th scope="col">{one}</th>' for one in ("references", "skilled forgeries", "95 %", "others' signatures")
+    )
+    table = f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+    return (
+        f"<section><h2>How often a signature fools it</h2><p>Equal error rate, at which as many forgeries pass as "
+        f"genuine signatures are refused, on {entry['writers_scored']} writers that the weights have not seen, with "
+        f"one threshold for all.</p>{scrolling('Signatures', table)}</section>"
+    )
+
+
+def signature_sections(recognizer: Recognizer, verifier: Verifier) -> str:
+    """What verifies signatures, where it is another network than the one above."""
+    if verifier.recognizer is recognizer:
+        return ""
+    config = config_of(verifier.recognizer)
+    figures = config.get("figures") if isinstance(config.get("figures"), dict) else {}
+    measured = signature_figures(figures.get("signatures") or {})
+    return measured + model_section(verifier.recognizer, config, "The model that verifies signatures")
+
+
+def model_section(recognizer: Recognizer, config: dict[str, Any], title: str) -> str:
     origin = recognizer.origin
     rows = [("Parameters", f"{PARAMETERS:,}")]
     if origin is not None:
@@ -216,8 +249,9 @@ def model_section(recognizer: Recognizer, config: dict[str, Any]) -> str:
     if config.get("weights_sha256"):
         rows.append(("SHA-256", config["weights_sha256"]))
     rows.append(("Stored as", str(config.get("storage", "in memory"))))
-    rows.append(("Threshold", f"{recognizer.threshold:.3f}"))
     verification = config.get("verification") or {}
+    if verification.get("threshold"):
+        rows.append(("Threshold", f"{recognizer.threshold:.3f}"))
     if verification.get("measured_on"):
         rows.append(("Threshold and calibration from", str(verification["measured_on"])))
     training = config.get("training")
@@ -236,8 +270,8 @@ def model_section(recognizer: Recognizer, config: dict[str, Any]) -> str:
         f'<tr><th scope="row">{escape(key)}</th><td style="overflow-wrap:anywhere">{escape(value)}</td></tr>'
         for key, value in rows
     )
-    table = scrolling("The model", f"<table><tbody>{body}</tbody></table>")
-    return f"<section><h2>The model that answers here</h2>{table}</section>"
+    table = scrolling(title, f"<table><tbody>{body}</tbody></table>")
+    return f"<section><h2>{title}</h2>{table}</section>"
 
 
 def config_of(recognizer: Recognizer) -> dict[str, Any]:
@@ -250,7 +284,7 @@ def config_of(recognizer: Recognizer) -> dict[str, Any]:
         return {}
 
 
-def markup(recognizer: Recognizer) -> str:
+def markup(recognizer: Recognizer, verifier: Verifier) -> str:
     config = config_of(recognizer)
     report = config.get("figures") if isinstance(config.get("figures"), dict) else {}
     figures = (
@@ -270,12 +304,13 @@ Science 350, 2015): 50 alphabets, 1,623 characters, each drawn by 20 people. It 
 two drawings show the same character, and is asked about characters of the 20 others.</p></section>
 {figures}
 <section><h2>How it is built</h2>{scrolling("Architecture", architecture())}</section>
-{model_section(recognizer, config)}
+{model_section(recognizer, config, "The model that answers here")}
+{signature_sections(recognizer, verifier)}
 {limits()}
 {how_to_call()}
 </div></section>"""
 
 
-def build(recognizer: Recognizer) -> None:
+def build(recognizer: Recognizer, verifier: Verifier) -> None:
     """Put the tab's contents into the open Gradio context."""
-    gr.HTML(markup(recognizer), apply_default_css=False, js_on_load=None, elem_classes="tab")
+    gr.HTML(markup(recognizer, verifier), apply_default_css=False, js_on_load=None, elem_classes="tab")

@@ -111,7 +111,7 @@ def build_demo(
             with gr.Tab("Your own classes", id="own", elem_id="own"):
                 own_classes.build(recognizer)
             with gr.Tab("About", id="about", elem_id="about"):
-                about.build(recognizer)
+                about.build(recognizer, verifier)
         programs.build(recognizer, table, verifier)
     demo.queue(max_size=WAITING_CALLS, default_concurrency_limit=CALLS_AT_ONCE, api_open=False)
     return demo

@@ -64,7 +64,8 @@ runpy.run_path("app.py", run_name="__main__")
 @dataclass(frozen=True)
 class Plan:
     minutes: float = 30.0
-    warm_up_minutes: float = 3.0
+    warm_up_minutes: float = 8.0
+    """By then every kind of question has been asked often enough that its buffers are there: the rare ones take six."""
     visitors: int = 6
     looks_for_s: float = 2.0
     ordinary: int = 160
