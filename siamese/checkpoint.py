@@ -229,11 +229,6 @@ def check_verification(config: dict, folder: Path) -> None:
     threshold = verification.get("threshold", 0.5)
     if not is_number(threshold) or not 0 < threshold < 1:
         raise CheckpointError(f"{path} has the threshold {threshold!r}, must lie between 0 and 1.")
-    calibration = verification.get("calibration")
-    for key in ("similarity_edges", "share_same"):
-        values = calibration.get(key, []) if isinstance(calibration, dict) else [] if calibration is None else None
-        if not isinstance(values, list) or not all(is_number(value) and 0 <= value <= 1 for value in values):
-            raise CheckpointError(f"{path} has a calibration whose {key!r} is not a list of numbers in 0 to 1.")
     check_measured(verification, path)
     consistency = verification.get("consistency")
     if consistency is not None:
@@ -248,9 +243,14 @@ def check_verification(config: dict, folder: Path) -> None:
 
 
 def check_measured(entry: object, path: Path) -> None:
-    """ "operating_points" and "curve" of an entry, where it has them; raises CheckpointError."""
+    """ "calibration", "operating_points" and "curve" of an entry, where it has them; raises CheckpointError."""
     if not isinstance(entry, dict):
         raise CheckpointError(f"{path} has a 'by_references' with an entry that is no JSON object.")
+    calibration = entry.get("calibration")
+    for key in ("similarity_edges", "share_same"):
+        values = calibration.get(key, []) if isinstance(calibration, dict) else [] if calibration is None else None
+        if not isinstance(values, list) or not all(is_number(value) and 0 <= value <= 1 for value in values):
+            raise CheckpointError(f"{path} has a calibration whose {key!r} is not a list of numbers in 0 to 1.")
     points = entry.get("operating_points")
     if points is not None:
         if not isinstance(points, dict) or set(points) != set(NAMED_POINTS):

@@ -20,7 +20,7 @@ from siamese.int8_tower import Int8Tower, int8_tower, is_fast
 from siamese.lent_gpu import WORTH_IT, Lender, LentGpu, on_zero_gpu
 from siamese.network import EMBEDDING_UNITS, SiameseNetwork
 from siamese.preparation import Preparation
-from siamese.verification import Calibration
+from siamese.verification import Calibration, calibration_in
 
 if TYPE_CHECKING:
     from siamese.checkpoint import Checkpoint
@@ -179,31 +179,39 @@ class Recognizer:
             raise ValueError("At least one reference is needed to verify against.")
         return self.judge(self._logits(references, questioned))
 
-    def judge(self, logits: Float[Tensor, " references"], threshold: float | None = None) -> Verification:
+    def judge(
+        self,
+        logits: Float[Tensor, " references"],
+        threshold: float | None = None,
+        calibration: Calibration | None = None,
+    ) -> Verification:
         """The verdict on the logits of a questioned image with each of its references.
 
-        `threshold` in (0, 1), by default the recogniser's own.
+        `threshold` in (0, 1) and `calibration` are by default the recogniser's own.
         """
         threshold = self.threshold if threshold is None else threshold
         logits = logits.double()
         score = logits.mean().sigmoid().item()
-        reliability = self.reliability(score, threshold)
+        reliability = self.reliability(score, threshold, calibration)
         if reliability is not None and reliability < SURE:
             verdict = "unsure"
         else:
             verdict = "genuine" if score >= threshold else "forgery"
         return Verification(score, threshold, verdict, reliability, tuple(logits.sigmoid().tolist()))
 
-    def reliability(self, similarity: float, threshold: float | None = None) -> float | None:
+    def reliability(
+        self, similarity: float, threshold: float | None = None, calibration: Calibration | None = None
+    ) -> float | None:
         """How often a score like this one is on the right side of the threshold, half of all pairs being the same.
 
-        A share in [0, 1] from the checkpoint's calibration, None where it has none. `threshold` is by default the
+        A share in [0, 1], None where there is no calibration. `threshold` and `calibration` are by default the
         recogniser's own.
         """
-        if self.calibration is None:
+        calibration = calibration or self.calibration
+        if calibration is None:
             return None
         threshold = self.threshold if threshold is None else threshold
-        share_same = self.calibration.share_same_at(similarity)
+        share_same = calibration.share_same_at(similarity)
         return share_same if similarity >= threshold else 1 - share_same
 
     def explain(self, a: Source, b: Source) -> tuple[Float[Tensor, "105 105"], Float[Tensor, "105 105"]]:
@@ -323,12 +331,11 @@ def recognizer_of(
 ) -> Recognizer:
     """A recogniser with weights that were read already; `lend` and `base` as in `Recognizer`."""
     verification = checkpoint.config.get("verification") or {}
-    measured = verification.get("calibration")
     return Recognizer(
         checkpoint.network,
         checkpoint.preparation,
         threshold=verification.get("threshold", DEFAULT_THRESHOLD),
-        calibration=Calibration(**{name: tuple(values) for name, values in measured.items()}) if measured else None,
+        calibration=calibration_in(verification),
         origin=origin,
         device=device,
         base=base,

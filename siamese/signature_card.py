@@ -105,9 +105,12 @@ def results(entry: dict) -> str:
             "With one reference, at thresholds that were chosen on other writers:",
             table("| point | threshold | skilled forgeries accepted | random ones | genuine refused |", cells),
         ]
-    if entry.get("leak_probe"):
-        probes = ", ".join(f"{name.replace('_', ' ')} {value:.2f}" for name, value in entry["leak_probe"].items())
-        parts.append(f"What trivial statistics of the same prepared images tell (AUC, 0.5 is nothing): {probes}.")
+    for key, where in (("leak_probe", "of the whole set"), ("leak_probe_scored", "of the writers scored")):
+        if entry.get(key):
+            probes = ", ".join(f"{name.replace('_', ' ')} {value:.2f}" for name, value in entry[key].items())
+            parts.append(
+                f"What trivial statistics of the prepared images {where} tell (AUC, 0.5 is nothing): {probes}."
+            )
     return "\n\n".join(parts)
 
 

@@ -61,10 +61,10 @@ def isolate_signature(grey: Image.Image) -> Float[Tensor, "height width"]:
         raise ImageError(NO_INK)
     left, top, right, bottom = box
     if max(grey.size) > max(ink.shape) and max(right - left, bottom - top) < CLOSE_UP * max(ink.shape):
-        closer, turn_deg = _find(_surroundings(grey, box, max(grey.size) / max(ink.shape)))
+        closer, closer_turn_deg = _find(_surroundings(grey, box, max(grey.size) / max(ink.shape)))
         closer_box = _box(closer)
         if closer_box is not None:
-            ink, (left, top, right, bottom) = closer, closer_box
+            ink, turn_deg, (left, top, right, bottom) = closer, closer_turn_deg, closer_box
     cropped = ink[top:bottom, left:right]
     return _levelled(cropped, turn_deg)
 

@@ -551,6 +551,7 @@ def _prepare_all(entries: list[_Entry], preparation: Preparation, shown: str, pr
     kept, digests, remarks = _without_duplicates(entries, shown)
     pictures = torch.empty(len(kept), 1, IMAGE_SIZE_PX, IMAGE_SIZE_PX, dtype=torch.uint8)
     statistics = torch.empty(len(kept), len(STATISTICS))
+    unusable: dict[int, str] = {}
 
     def prepare(row: int, data: bytes) -> None:
         try:
@@ -558,7 +559,7 @@ def _prepare_all(entries: list[_Entry], preparation: Preparation, shown: str, pr
             statistics[row] = torch.from_numpy(image_statistics(255 - np.asarray(grey)))
             pictures[row] = (prepare_signature(grey, preparation) * 255).round().to(torch.uint8)
         except ImageError as error:
-            raise SignatureError(f"{shown} holds an image that cannot be used ({kept[row].path}): {error}") from error
+            unusable[row] = f"{kept[row].path}: {error}"
 
     bar = tqdm(total=len(kept), desc="preparing", unit="image", disable=not progress)
     with ThreadPoolExecutor(cpu_count()) as pool, bar:
@@ -575,15 +576,20 @@ def _prepare_all(entries: list[_Entry], preparation: Preparation, shown: str, pr
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
-    names = sorted({entry.writer for entry in kept}, key=_natural)
+    rows = [row for row in range(len(kept)) if row not in unusable]
+    if not any(kept[row].genuine for row in rows):
+        raise SignatureError(f"{shown} holds no genuine signature that can be used ({unusable[min(unusable)]})")
+    if unusable:
+        remarks.append(f"Files that cannot be used and were left out: {len(unusable)} ({unusable[min(unusable)]})")
+    names = sorted({kept[row].writer for row in rows}, key=_natural)
     places = {name: place for place, name in enumerate(names)}
     return Signatures(
-        images=pictures,
-        writer=torch.tensor([places[entry.writer] for entry in kept]),
-        genuine=torch.tensor([entry.genuine for entry in kept]),
+        images=pictures[rows],
+        writer=torch.tensor([places[kept[row].writer] for row in rows]),
+        genuine=torch.tensor([kept[row].genuine for row in rows]),
         writer_names=tuple(names),
-        sha256=tuple(digests),
-        raw_statistics=statistics,
+        sha256=tuple(digests[row] for row in rows),
+        raw_statistics=statistics[rows],
         remarks=tuple(remarks),
     )
 

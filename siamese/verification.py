@@ -131,6 +131,12 @@ class Calibration:
         return {name: list(values) for name, values in asdict(self).items()}
 
 
+def calibration_in(entry: dict) -> Calibration | None:
+    """Of an entry of config.json that `read_config` has checked; None where it has none."""
+    measured = entry.get("calibration")
+    return Calibration(**{name: tuple(values) for name, values in measured.items()}) if measured else None
+
+
 def false_acceptance_rate(different: Float[Tensor, " pairs"], threshold: float) -> float:
     """FAR: share of the scores of different pairs that reach the threshold."""
     return (different.double() >= threshold).double().mean().item()

@@ -16,7 +16,7 @@ from siamese.images import ImageError, Source, open_image
 from siamese.preparation import prepare_ink
 from siamese.recognizer import Recognizer, Verification, load_recognizer, recognizer_of, usable_device
 from siamese.signature_ink import isolate_signature
-from siamese.verification import NAMED_POINTS, Consistency, ErrorCurve, OperatingPoint
+from siamese.verification import NAMED_POINTS, Calibration, Consistency, ErrorCurve, OperatingPoint, calibration_in
 
 DEFAULT_POINT = "balanced"
 VARIABLE, BUNDLED = "SIGNATURE_MODEL_ID", "signatures"
@@ -36,6 +36,9 @@ class Measured:
     """By NAMED_POINTS, strictest first; `far` counts skilled forgeries."""
     curve: ErrorCurve | None
     """The same rates over every threshold; None where a checkpoint leaves it out."""
+    calibration: Calibration | None = None
+    """How often a score of so many references was that of a genuine signature; None where a checkpoint leaves it
+    out."""
 
 
 @dataclass(frozen=True)
@@ -102,15 +105,20 @@ class Verifier:
 
         Raises ImageError, ValueError for no reference, UnknownPoint for a point that these weights do not have.
         """
-        threshold = self.threshold(point, len(references))
+        threshold, calibration = self.threshold(point, len(references)), self.calibration(len(references))
         if len(references) == 0:
             raise ValueError("At least one reference is needed to verify against.")
         inks = [isolate_signature(open_image(source)) for source in [*references, questioned]]
-        return self.recognizer.judge(self.logits(inks[:-1], inks[-1]), threshold)
+        return self.recognizer.judge(self.logits(inks[:-1], inks[-1]), threshold, calibration)
 
-    def share_genuine(self, score: float) -> float | None:
+    def calibration(self, references: int) -> Calibration | None:
+        """What was counted with as many references or with the next smaller number; None where nothing was."""
+        measured = self.measured_with(references)
+        return (measured and measured.calibration) or self.recognizer.calibration
+
+    def share_genuine(self, score: float, references: int = 1) -> float | None:
         """The share of genuine signatures among those with such a score, half of all being forged; None if unknown."""
-        calibration = self.recognizer.calibration
+        calibration = self.calibration(references)
         return None if calibration is None else calibration.share_same_at(score)
 
 
@@ -178,4 +186,5 @@ def measured_in(entry: dict, references: int) -> Measured:
         references,
         {name: OperatingPoint(*(float(points[name][key]) for key in keys)) for name in NAMED_POINTS},
         curve and ErrorCurve(*(tuple(map(float, curve[key])) for key in keys)),
+        calibration_in(entry),
     )

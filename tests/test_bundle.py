@@ -5,9 +5,10 @@ import json
 import pytest
 import torch
 
+from siamese import checkpoint as checkpoints
 from siamese.checkpoint import load_checkpoint, save_checkpoint
 from siamese.network import SiameseNetwork
-from siamese.preparation import Preparation
+from siamese.preparation import SIGNATURE, Preparation
 from train.__main__ import main
 
 VERIFICATION = {"threshold": 0.4, "calibration": {"similarity_edges": [0.0, 1.0], "share_same": [0.5]}}
@@ -51,6 +52,22 @@ def test_it_keeps_what_the_checkpoint_says_and_takes_the_new_report(bundled):
     assert checkpoint.config["verification"] == VERIFICATION
     assert checkpoint.config["training"] == {"steps": 7}
     assert checkpoint.config["figures"] == {"one_shot": []}
+
+
+def test_weights_that_share_a_layer_with_what_is_replaced_are_named(full, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(checkpoints, "BASES", tmp_path)
+    words = ["bundle", "--model", str(full), "--output", str(tmp_path / "omniglot")]
+    assert main(words) == 0
+    base = load_checkpoint(tmp_path / "omniglot").network
+    save_checkpoint(tmp_path / "signatures", base, SIGNATURE, storage="shared", base="omniglot")
+    capsys.readouterr()
+    assert main(words) == 0
+    assert "shares a layer" not in capsys.readouterr().out  # the same weights once more
+    other = SiameseNetwork(generator=torch.Generator().manual_seed(2))
+    save_checkpoint(tmp_path / "other", other, Preparation(extent_px=70))
+    words[2] = str(tmp_path / "other")
+    assert main(words) == 0
+    assert f"{tmp_path / 'signatures'} shares a layer with the weights" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from siamese.checkpoint import load_checkpoint, save_checkpoint
 from siamese.network import SiameseNetwork
 from siamese.preparation import SIGNATURE
 from siamese.signatures import Signatures
-from siamese.verification import NAMED_POINTS, Consistency
+from siamese.verification import NAMED_POINTS, Consistency, calibration_in
 from train import evaluate_signatures as module
 from train.__main__ import main
 from train.evaluate_signatures import (
@@ -159,6 +159,19 @@ def test_the_entry_of_config_json_loads_and_gives_its_thresholds(tmp_path):
     assert thresholds_for({}, 1) == {}
 
 
+def test_each_number_of_references_has_a_calibration_of_its_own():
+    generator = torch.Generator().manual_seed(1)
+
+    def scores(apart: float) -> Scores:
+        lists = [[(torch.randn(50, generator=generator).double() + at).sigmoid()] for at in (apart, -apart, -3)]
+        return Scores(("a",), *lists)
+
+    entry = verification_entry({1: scores(0.3), 5: scores(3)}, "an invented writer")
+    one, five = (calibration_in(entry["by_references"][count]) for count in ("1", "5"))
+    assert calibration_in(entry) == one
+    assert five.share_same_at(0.9) > one.share_same_at(0.9)
+
+
 def test_a_writer_is_seen_by_a_single_image():
     signatures = some_signatures(3, 2, 1)
     config = {"training": {"signatures": {"training": {"x": [signatures.sha256[4]]}, "validation": {}, "test": {}}}}
@@ -166,6 +179,8 @@ def test_a_writer_is_seen_by_a_single_image():
     config["training"]["signatures"]["validation"] = {"y": [signatures.sha256[0]]}
     config["training"]["signatures"]["test"] = {"z": [signatures.sha256[8]]}
     assert unseen_writers(signatures, seen_hashes(config)) == ("writer 2",)
+    config["training"]["signatures"]["before"] = [signatures.sha256[7]]
+    assert unseen_writers(signatures, seen_hashes(config)) == ()
     assert seen_hashes({}) == set()
 
 

@@ -182,6 +182,20 @@ def test_a_verdict_on_the_edge_may_fall_either_way_but_not_its_score():
     close = {"similarity": 0.5, "threshold": 0.5, "verdict": "same"}
     assert difference(close, close | {"verdict": "different"}) is None
     assert difference(close, close | {"similarity": 0.52}) == "answer.similarity is 0.52 instead of 0.5"
+    clear = {"similarity": 0.9, "threshold": 0.5, "verdict": "same"}
+    assert difference(clear, clear | {"verdict": "different"}) == "answer holds the opposite verdict"
+    assert difference(clear, clear | {"verdict": "unsure"}) is None
+    points = {
+        "score": 0.7,
+        "points": [{"threshold": 0.69, "verdict": "genuine"}, {"threshold": 0.3, "verdict": "genuine"}],
+    }
+    turned = {
+        "score": 0.7,
+        "points": [{"threshold": 0.69, "verdict": "forgery"}, {"threshold": 0.3, "verdict": "genuine"}],
+    }
+    assert difference(points, turned) is None
+    turned["points"][1]["verdict"] = "forgery"
+    assert difference(points, turned) == "answer holds the opposite verdict"
     far = {"similarity": 0.99, "threshold": 0.5, "verdict": "same"}
     assert "verdict" in difference(far, far | {"verdict": "different"})
     pick = {"certainty": 0.9, "network_choice": 2, "similarities": [0.1, 0.2, 0.9]}

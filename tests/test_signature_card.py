@@ -25,6 +25,7 @@ CONFIG = {
             "by_references": {"1": ROW, "5": ROW | {"eer_random": None}},
             "operating_points": {"strict": {"threshold": 0.9, "far": 0.01, "far_random": None, "frr": 0.4}},
             "leak_probe": {"ink_darkness": 0.51},
+            "leak_probe_scored": {"ink_darkness": 0.47},
         }
     },
 }
@@ -39,7 +40,8 @@ def test_figures_data_terms_and_limits_are_on_the_card():
     assert "| 1 | 12.34 % | 8.0 to 17.0 % | 10.00 % | 3.00 % | 0.950 |" in card
     assert "| 5 | 12.34 % | 8.0 to 17.0 % | 10.00 % |  | 0.950 |" in card
     assert "| strict | 0.900 | 1.00 % |  | 40.00 % |" in card
-    assert "ink darkness 0.51" in card
+    assert "of the whole set tell (AUC, 0.5 is nothing): ink darkness 0.51" in card
+    assert "of the writers scored tell (AUC, 0.5 is nothing): ink darkness 0.47" in card
     assert "2 trained, 1 chose recipe and thresholds, 1 were kept for the test" in card
     assert "research\nand demonstration only" in card
     assert "no proof that a signature is genuine" in card

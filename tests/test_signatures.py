@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import stat
 import zipfile
 from pathlib import Path
@@ -208,10 +209,18 @@ def test_forgeries_alone(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"no image", b""])
-def test_an_image_that_cannot_be_read_is_named(tmp_path, content):
+def test_an_image_that_cannot_be_read_is_named_and_left_out(tmp_path, content):
+    whole = load_signatures(str(unpacked(tmp_path / "whole", FILES)), progress=False)
     members = {**FILES, "03/genuine_04.png": content}
-    with pytest.raises(SignatureError, match=r"cannot be used \(.*03/genuine_04.png\)"):
-        load_signatures(str(unpacked(tmp_path, members)), progress=False)
+    found = load_signatures(str(unpacked(tmp_path / "damaged", members)), progress=False)
+    (remark,) = set(found.remarks) - set(whole.remarks)
+    assert re.match(r"Files that cannot be used and were left out: 1 \(.*03/genuine_04.png: ", remark)
+    kept = torch.tensor([digest in found.sha256 for digest in whole.sha256])
+    assert len(found) == int(kept.sum()) >= len(whole) - 1
+    assert torch.equal(found.images, whole.images[kept])
+    broken = dict.fromkeys(FILES, content)
+    with pytest.raises(SignatureError, match="no genuine signature"):
+        load_signatures(str(unpacked(tmp_path / "broken", broken)), progress=False)
 
 
 def test_a_file_that_is_no_archive(tmp_path):

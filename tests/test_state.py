@@ -121,6 +121,18 @@ def test_a_broken_state_is_refused_in_one_sentence(run, damage):
     assert "\n" not in str(refusal.value)
 
 
+@pytest.mark.parametrize("place", [-1, -60])
+def test_a_flipped_bit_is_noticed(run, place):
+    folder, network, optimizer, _ = run
+    data = bytearray((folder / STATE).read_bytes())
+    data[place] ^= 1
+    (folder / STATE).write_bytes(data)
+    before = network.kernels.clone()
+    with pytest.raises(StateError, match="damaged after it had been written"):
+        restore_state(folder, network, optimizer, CONFIG)
+    assert torch.equal(network.kernels, before)
+
+
 def test_nothing_to_resume(tmp_path):
     network = Small(1)
     assert not has_state(tmp_path)

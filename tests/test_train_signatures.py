@@ -17,6 +17,7 @@ from train import signatures as module
 from train.__main__ import main
 from train.config import RecipeError, TrainConfig, load_recipe
 from train.distortions import Distortions
+from train.evaluate_signatures import seen_hashes
 from train.signatures import (
     SignatureBatch,
     begin,
@@ -245,10 +246,20 @@ def test_a_run_leaves_a_small_checkpoint_that_says_who_trained_it(words, signatu
     told = sorted(digest for part in ("training", "validation", "test") for d in parts[part].values() for digest in d)
     assert told == sorted(signatures.sha256)
     assert parts["data"] == "archive.zip"
+    assert parts["before"] == []
     assert training["began_with"]["weights_sha256"] == read_config(bundled / "omniglot")["weights_sha256"]
     assert set(checkpoint.config["verification"]["by_references"]) == {"1", "2", "3"}
     assert checkpoint.config["verification"]["consistency"]["weight"] == 0.5
     assert (tmp_path / "run" / "training.png").is_file()
+
+
+def test_who_was_seen_is_told_over_all_stages(words, signatures, tmp_path):
+    first, second = tmp_path / "first", tmp_path / "second"
+    assert main([*words, "--output", str(first)]) == 0
+    assert main([*words, "--init", str(first / "model"), "--output", str(second)]) == 0
+    seen = [read_config(run / "model") for run in (first, second)]
+    assert seen[1]["training"]["signatures"]["before"] == sorted(seen_hashes(seen[0])) != []
+    assert seen_hashes(seen[1]) >= seen_hashes(seen[0])
 
 
 def test_folds_score_every_writer_by_a_network_that_has_not_seen_it(words, tmp_path, capsys):
@@ -263,6 +274,9 @@ def test_folds_score_every_writer_by_a_network_that_has_not_seen_it(words, tmp_p
     assert main([*words, "--folds", "3", "--output", str(output)]) == 0  # nothing is trained again
     assert (output / "fold-1" / "model" / "model.safetensors").stat().st_mtime_ns == first
     assert "All 5 writers, each scored by the fold that has not seen it" in capsys.readouterr().out
+    # other divisions have other test writers, some of whom these networks were trained on
+    assert main([*words, "--folds", "4", "--output", str(output)]) == 1
+    assert "fold-1 holds a run on other signatures or other writers" in capsys.readouterr().err
 
 
 def test_a_run_without_time_stops_and_says_how_to_go_on(words, tmp_path, capsys):

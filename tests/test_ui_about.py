@@ -90,3 +90,14 @@ def test_what_verifies_signatures_is_named_with_its_errors(tmp_path: Path):
         assert words in signatures
     assert "The model that verifies signatures" in signatures
     assert "The model that verifies signatures" not in page(Recognizer(network))
+
+
+@pytest.mark.parametrize("part", ["one_shot", "verification", "signatures"])
+@pytest.mark.parametrize("malformed", [[{}], {"by_references": {"1": {}}}, [{"protocol": "lake_runs"}], "text"])
+def test_malformed_figures_of_a_stranger_do_not_keep_the_page_from_opening(part, malformed, tmp_path: Path):
+    network = SiameseNetwork(generator=torch.Generator().manual_seed(0))
+    save_checkpoint(tmp_path, network, Preparation(), storage="int8")
+    amend_config(tmp_path, figures=REPORT | {part: malformed})
+    recognizer = load_recognizer(str(tmp_path))
+    text = about.markup(recognizer, Verifier(Recognizer(network, origin=recognizer.origin)))
+    assert "The model that answers here" in text

@@ -48,7 +48,8 @@ def network() -> SiameseNetwork:
 def folder(network, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("signatures")
     verification = {"threshold": 0.5, "operating_points": POINTS, "curve": CURVE, "measured_on": "nobody"}
-    verification["by_references"] = {"5": {"operating_points": OF_FIVE}}
+    counted = {"similarity_edges": [0.0, 0.5, 1.0], "share_same": [0.1, 0.8]}
+    verification["by_references"] = {"5": {"operating_points": OF_FIVE, "calibration": counted}}
     save_checkpoint(folder, network, Preparation(kind="signature"), "int8", verification)
     return folder
 
@@ -119,6 +120,15 @@ def test_a_share_of_genuine_ones_needs_a_calibration(network):
     calibration = Calibration((0.0, 0.5, 1.0), (0.2, 0.9))
     assert Verifier(Recognizer(network, calibration=calibration)).share_genuine(0.6) == 0.9
     assert Verifier(Recognizer(network)).share_genuine(0.6) is None
+
+
+def test_how_sure_a_verdict_is_was_counted_with_as_many_references(verifier):
+    assert verifier.calibration(4) is None
+    assert verifier.calibration(5) == Calibration((0.0, 0.5, 1.0), (0.1, 0.8))
+    assert verifier.share_genuine(0.6, 4) is None
+    assert verifier.share_genuine(0.6, 5) == 0.8
+    assert verifier.verify([signature()] * 4, signature(0.02)).reliability is None
+    assert verifier.verify([signature()] * 5, signature(0.02)).reliability == 0.8
 
 
 def test_what_a_checkpoint_says(verifier):

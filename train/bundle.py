@@ -4,13 +4,21 @@ import argparse
 import sys
 from pathlib import Path
 
-from siamese.checkpoint import CheckpointError, read_config, save_checkpoint
+from siamese.checkpoint import CONFIG_FILE, CheckpointError, read_config, save_checkpoint
 from siamese.hub import BUNDLED, CARD_FILE, PRETRAINED, HubError, load_model
 from siamese.model_card import model_card
 from train.publish import PublishError, read_report
 
 SIGNATURES = "signatures"  # where a checkpoint goes that shares its large layer with the package's first one
 CARD_NAME = "user/one-look"  # as README.md writes where a reader puts a repository of their own
+
+
+def sharing(folder: Path) -> list[Path]:
+    """Checkpoints beside `folder` that name it as their base, but other weights than it holds."""
+    digest = read_config(folder)["weights_sha256"]
+    places = sorted(path.parent for path in folder.parent.glob(f"*/{CONFIG_FILE}"))
+    bases = [(place, read_config(place).get("base") or {}) for place in places]
+    return [place for place, base in bases if base.get("name") == folder.name and base["weights_sha256"] != digest]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,6 +56,8 @@ def run(arguments: argparse.Namespace) -> int:
     except OSError as error:
         print(f"The card in {output} cannot be written: {error.strerror or error}.", file=sys.stderr)
         return 1
+    for other in sharing(output):
+        print(f"{other} shares a layer with the weights that stood here before: train and bundle it again.")
     size_bytes = sum(path.stat().st_size for path in output.iterdir() if path.is_file())
     print(f"Stored in {output}: {size_bytes / 1e6:.1f} MB.")
     return 0

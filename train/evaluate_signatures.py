@@ -15,6 +15,7 @@ from siamese.recognizer import fastest_precision, usable_device
 from siamese.signatures import SignatureError, Signatures, leak_probe, load_signatures, pair_leak_probe
 from siamese.verification import (
     NAMED_POINTS,
+    Calibration,
     Consistency,
     Roc,
     area_under_curve,
@@ -182,17 +183,14 @@ def verification_entry(
             name: {"threshold": clear_of_ends(point.threshold), "far": point.far, "frr": point.frr}
             for name, point in named_points(roc).items()
         }
-        entries[str(references)] = {"operating_points": points, "curve": error_curve(roc).as_dict()}
+        entries[str(references)] = {
+            "operating_points": points,
+            "curve": error_curve(roc).as_dict(),
+            "calibration": balanced_calibration(scores).as_dict(),
+        }
     first = entries[str(min(by_references))]
-    scores = by_references[min(by_references)]
-    genuine, skilled = torch.cat(scores.genuine), torch.cat(scores.skilled)
-    few = min(len(genuine), len(skilled))
-    generator = torch.Generator().manual_seed(SEED)
-    drawn = [part[torch.randperm(len(part), generator=generator)[:few]] for part in (genuine, skilled)]
-    bins = calibration(torch.cat(drawn), torch.arange(2 * few) < few)
     return {
         "threshold": first["operating_points"]["balanced"]["threshold"],
-        "calibration": bins.as_dict(),
         "measured_on": measured_on,
         **({"consistency": asdict(consistency)} if consistency else {}),
         **first,
@@ -213,9 +211,10 @@ def thresholds_for(config: dict, references: int) -> dict[str, float]:
 
 
 def seen_hashes(config: dict) -> set[str]:
-    """SHA-256 of every image that trained the checkpoint or decided something about it."""
+    """SHA-256 of every image that trained the checkpoint, or one that it began with, or decided something about it."""
     seen = (config.get("training") or {}).get("signatures") or {}
-    return set(chain.from_iterable(chain(*(seen.get(part, {}).values() for part in ("training", "validation")))))
+    now = chain.from_iterable(chain(*(seen.get(part, {}).values() for part in ("training", "validation"))))
+    return {*now, *seen.get("before", [])}
 
 
 def unseen_writers(signatures: Signatures, seen: Collection[str]) -> tuple[str, ...]:
@@ -223,6 +222,15 @@ def unseen_writers(signatures: Signatures, seen: Collection[str]) -> tuple[str, 
     known = {int(signatures.writer[row]) for row, digest in enumerate(signatures.sha256) if digest in seen}
     held = signatures.writer.unique().tolist()
     return tuple(signatures.writer_names[index] for index in held if index not in known)
+
+
+def balanced_calibration(scores: Scores) -> Calibration:
+    """Of as many genuine signatures as skilled forgeries: of the larger kind, some at random."""
+    genuine, skilled = torch.cat(scores.genuine), torch.cat(scores.skilled)
+    few = min(len(genuine), len(skilled))
+    generator = torch.Generator().manual_seed(SEED)
+    drawn = [part[torch.randperm(len(part), generator=generator)[:few]] for part in (genuine, skilled)]
+    return calibration(torch.cat(drawn), torch.arange(2 * few) < few)
 
 
 def score_all(

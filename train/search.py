@@ -10,6 +10,7 @@ import sys
 import tomllib
 from dataclasses import dataclass, replace
 from importlib import resources
+from itertools import groupby
 from pathlib import Path
 
 import torch
@@ -18,20 +19,21 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from siamese.checkpoint import CheckpointError
+from siamese.checkpoint import CheckpointError, load_checkpoint, read_config, save_checkpoint
 from siamese.drawings import Drawings
 from siamese.episodes import EpisodeError, sample_trials
-from siamese.hub import HubError
+from siamese.hub import HubError, resolve_model
 from siamese.network import SiameseNetwork
 from siamese.omniglot import OmniglotError, lake_runs, load_drawings
 from siamese.recognizer import usable_device
 from train.config import RecipeError, TrainConfig, config_from, load_recipe
-from train.evaluate import embed_drawings, generator_for, one_shot_accuracy, paired_test
+from train.evaluate import embed_drawings, generator_for, one_shot_accuracy, paired_test, wilson_interval
 from train.fit import TrainingError, fit
-from train.run import begin, with_held_out
-from train.state import StateError, has_state
+from train.run import MODEL, begin, with_held_out
+from train.state import STATE, StateError, has_state
 
 SUMMARY = "summary.json"
+TABLE = "table.md"
 WON = "won.safetensors"
 TRIALS_SEED = 20153
 REFUSALS = (CheckpointError, EpisodeError, HubError, OmniglotError, RecipeError, StateError, TrainingError)
@@ -49,6 +51,25 @@ class Change:
     says: str
     """What is changed, in the words of the table."""
     config: TrainConfig
+    group: str = ""
+    """Runs that differ in their seed alone share it."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What all runs of a search share, beside what their configs say."""
+
+    drawings: Drawings
+    evaluation: Drawings | None
+    """Only to report."""
+    init: str | None
+    trials: int
+    device: torch.device
+
+    def as_dict(self) -> dict:
+        """What a finished run must have been made with to stand in one table with others."""
+        begun = None if self.init is None else read_config(resolve_model(self.init, strict=True).folder)
+        return {"init": begun and begun["weights_sha256"], "drawings": len(self.drawings), "trials": self.trials}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -74,16 +95,19 @@ def run(arguments: argparse.Namespace) -> int:
         changes = chosen_changes(load_search(arguments.search), arguments.only, arguments.seeds)
         drawings = load_drawings("background", arguments.data)
         evaluation = load_drawings("evaluation", arguments.data) if arguments.report_evaluation else None
-        rows = []
+        trial = Trial(drawings, evaluation, arguments.init, arguments.trials, device)
+        runs = []
         for change in changes:
             change = replace(change, config=with_held_out(change.config, drawings.alphabet_names))
             folder = arguments.output / change.name
             if not (folder / SUMMARY).is_file():
-                make_run(change, folder, drawings, evaluation, arguments, device)
-            rows.append(read_row(folder, change))
-            print(f"{change.name}: {rows[-1]['validation']['accuracy']:.2%}", flush=True)
+                make_run(change, folder, trial)
+            runs.append(read_row(folder, change, trial))
+            print(f"{change.name}: {runs[-1]['validation']['accuracy']:.2%}", flush=True)
+        rows = [pooled(list(group)) for _, group in groupby(runs, key=lambda row: row["group"])]
         rows = [compared(row, rows[0]) for row in rows]
         write_json(rows, arguments.output / SUMMARY)
+        (arguments.output / TABLE).write_text(markdown(rows) + "\n", encoding="utf-8")
         print(markdown(rows))
     except (*REFUSALS, ValueError) as error:
         print(error, file=sys.stderr)
@@ -118,7 +142,7 @@ def load_search(name: str) -> list[Change]:
     changes = table.pop("changes", None)
     if not isinstance(changes, dict) or not changes or not all(isinstance(entry, dict) for entry in changes.values()):
         raise SearchError(f"The search {name} lists no changes: [changes.NAME].")
-    return [Change(key, str(entry.pop("says", key)), changed(table, entry)) for key, entry in changes.items()]
+    return [Change(key, str(entry.pop("says", key)), changed(table, entry), key) for key, entry in changes.items()]
 
 
 def changed(common: dict, entry: dict) -> TrainConfig:
@@ -149,60 +173,92 @@ def chosen_changes(changes: list[Change], only: list[str] | None, seeds: list[in
     if seeds is None:
         return wanted
     return [
-        Change(f"{change.name}-{seed}", change.says, config_from(change.config.as_dict() | {"seed": seed}))
+        Change(f"{change.name}-{seed}", change.says, config_from(change.config.as_dict() | {"seed": seed}), change.name)
         for change in wanted
         for seed in seeds
     ]
 
 
-def make_run(
-    change: Change,
-    folder: Path,
-    drawings: Drawings,
-    evaluation: Drawings | None,
-    arguments: argparse.Namespace,
-    device: torch.device,
-) -> None:
+def make_run(change: Change, folder: Path, trial: Trial) -> None:
     """Train, or go on with what was cut off, then answer the trials; the summary is written last."""
     folder.mkdir(parents=True, exist_ok=True)
-    network = begin(change.config, drawings, arguments.init)
-    outcome = fit(network, drawings, change.config, folder, device, resume=has_state(folder))
+    network = begin(change.config, trial.drawings, trial.init)
+    outcome = fit(network, trial.drawings, change.config, folder, trial.device, resume=has_state(folder))
     if not outcome.finished:
         raise SearchError(f"{change.name} was stopped at step {outcome.steps}; the same command goes on from there.")
-    summary = {"says": change.says, "config": change.config.as_dict(), "images": outcome.images}
-    held = drawings.of_alphabets(set(change.config.hold_out))
-    summary["validation"], won = one_shot(network, held, change.config, arguments.trials, device)
-    if evaluation is not None:
-        summary["evaluation"], _ = one_shot(network, evaluation, change.config, arguments.trials, device)
-        summary["lake_runs"], _ = one_shot(network, evaluation, change.config, None, device)
+    training = {"recipe": change.name, "config": change.config.as_dict(), "images": outcome.images}
+    save_checkpoint(folder / MODEL, network, change.config.preparation, training=training)
+    summary = {"says": change.says, "config": change.config.as_dict(), "images": outcome.images} | trial.as_dict()
+    held = trial.drawings.of_alphabets(set(change.config.hold_out))
+    summary["validation"], won = one_shot(network, held, change.config, trial)
+    summary["across"], _ = one_shot(network, held, change.config, trial, within_alphabet=False)
     save_file({"won": won}, folder / WON)
     write_json(summary, folder / SUMMARY)
+    (folder / STATE).unlink()  # three times the checkpoint's size, and nothing goes on from it
+
+
+def reported(folder: Path, row: dict, config: TrainConfig, trial: Trial) -> dict:
+    """The evaluation set and Lake's runs for a finished run, once they are asked for."""
+    assert trial.evaluation is not None
+    network = load_checkpoint(folder / MODEL).network.to(trial.device)
+    entries = {
+        "evaluation": one_shot(network, trial.evaluation, config, trial)[0],
+        "lake_runs": one_shot(network, trial.evaluation, config, trial, lake=True)[0],
+    }
+    write_json(row | entries, folder / SUMMARY)
+    return entries
 
 
 def one_shot(
-    network: SiameseNetwork, drawings: Drawings, config: TrainConfig, trials: int | None, device: torch.device
+    network: SiameseNetwork,
+    drawings: Drawings,
+    config: TrainConfig,
+    trial: Trial,
+    within_alphabet: bool = True,
+    lake: bool = False,
 ) -> tuple[dict, Bool[Tensor, " trials"]]:
-    """20-way trials within alphabets, the same for every network, or Lake's runs for None: entry and trials won."""
-    if trials is None:
+    """20-way trials, the same for every network, or Lake's runs: entry and trials won."""
+    if lake:
         drawn = lake_runs(drawings)
     else:
-        drawn = sample_trials(drawings, 20, trials, generator_for(TRIALS_SEED, "search"), within_alphabet=True)
-    embeddings = embed_drawings(network, drawings.prepared(config.preparation), device)
+        generator = generator_for(TRIALS_SEED, "search")
+        drawn = sample_trials(drawings, 20, trial.trials, generator, within_alphabet=within_alphabet)
+    embeddings = embed_drawings(network, drawings.prepared(config.preparation), trial.device)
     accuracy, interval, won = one_shot_accuracy(network, embeddings, drawn)
     return {"accuracy": accuracy, "interval": interval, "trials": len(won)}, won
 
 
-def read_row(folder: Path, change: Change) -> dict:
-    """A finished run; raises SearchError where it was made by another config or is damaged."""
+def read_row(folder: Path, change: Change, trial: Trial) -> dict:
+    """A finished run; raises SearchError where it was made by another config, weights or data, or is damaged."""
     try:
         row = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
-        row |= {"name": change.name, "won": load_file(folder / WON)["won"]}
-        config = config_from(row["config"])
+        config, made_with = config_from(row["config"]), {key: row[key] for key in trial.as_dict()}
+        if trial.evaluation is not None and "evaluation" not in row:
+            row |= reported(folder, row, config, trial)
+        row |= {"name": change.name, "group": change.group, "won": load_file(folder / WON)["won"]}
     except (OSError, KeyError, TypeError, ValueError, SafetensorError) as error:
         raise SearchError(f"{folder} holds no run that can be read ({error}); remove it to make it again.") from error
     if config != change.config:
         raise SearchError(f"{folder} holds a run by another config; choose another --output or remove it.")
+    if made_with != trial.as_dict():
+        raise SearchError(f"{folder} holds a run with other --init, --data or --trials; choose another --output.")
     return row
+
+
+def pooled(rows: list[dict]) -> dict:
+    """Runs that differ in their seed as one row: mean accuracies, and all of their trials."""
+    first, *others = rows
+    if not others:
+        return first
+    parts = [part for part in ("validation", "across", "evaluation", "lake_runs") if all(part in row for row in rows)]
+    means = {}
+    for part in parts:
+        accuracies = [row[part]["accuracy"] for row in rows]
+        # seeds answer the same trials, so the interval is that of one seed's number of them
+        mean, trials = sum(accuracies) / len(rows), first[part]["trials"]
+        interval = list(wilson_interval(round(mean * trials), trials))
+        means[part] = {"accuracy": mean, "interval": interval, "trials": trials, "seeds": accuracies}
+    return first | means | {"name": first["group"], "won": torch.cat([row["won"] for row in rows])}
 
 
 def compared(row: dict, first: dict) -> dict:
@@ -215,13 +271,15 @@ def compared(row: dict, first: dict) -> dict:
 
 def markdown(rows: list[dict]) -> str:
     """The table for the README."""
-    extra = "evaluation" in rows[0]
-    head = ["change", "held-out alphabets", "95 % interval", "p"] + (["evaluation set", "Lake's runs"] if extra else [])
+    extra = all("evaluation" in row for row in rows)
+    head = ["change", "held-out alphabets", "95 % interval", "p", "across them"]
+    head += ["evaluation set", "Lake's runs"] if extra else []
     lines = ["| " + " | ".join(head) + " |", "| --- |" + " --- |" * (len(head) - 1)]
     for row in rows:
         low, high = row["validation"]["interval"]
         p = f"{row['p_of_difference']:.2g}" if "p_of_difference" in row else ""
         cells = [row["says"], f"{row['validation']['accuracy']:.2%}", f"{low:.1%} to {high:.1%}", p]
+        cells.append(f"{row['across']['accuracy']:.2%}")
         if extra:
             cells += [f"{row[part]['accuracy']:.2%}" for part in ("evaluation", "lake_runs")]
         lines.append("| " + " | ".join(cells) + " |")

@@ -1,6 +1,7 @@
 """Training on signatures: `python -m train fit --recipe signatures`, once or in folds by writer."""
 
 import argparse
+import json
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -29,6 +30,7 @@ from train.evaluate_signatures import (
     curves_of,
     score_all,
     scores_of,
+    seen_hashes,
     signature_report,
     table,
     thresholds_for,
@@ -36,6 +38,7 @@ from train.evaluate_signatures import (
 )
 from train.fit import Material, Outcome, embed, fit, pictures
 from train.losses import n_way_cross_entropy
+from train.state import StateError
 from train.tracking import tracker
 
 SPLIT_SEED = 0  # one division of the writers for every recipe and seed, so that those for the test stay unseen
@@ -45,6 +48,7 @@ INVENTED_GENUINE, INVENTED_FORGERIES, INVENTED_SEED = 12, 12, 7  # of each inven
 MEASURE = "pairs of unseen writers (genuine, or genuine and forged) told right where both errors are alike"
 CURVE_LABEL = "validation: 1 - EER, skilled forgeries"
 REPORT = "folds.json"
+WRITERS = "writers.json"
 
 
 @dataclass(frozen=True)
@@ -309,6 +313,7 @@ def train_one(
     from train.figures import FigureError, training_curve
     from train.run import CURVE, METRICS, MODEL
 
+    claim(output, signatures, split)
     init = resolve_model(arguments.init or BUNDLED, strict=True).folder
     training, validation = signatures.of_writers(split.training), signatures.of_writers(split.validation)
     network = begin(config, training, init)
@@ -334,6 +339,20 @@ def train_one(
     return output / MODEL, outcome
 
 
+def claim(folder: Path, signatures: Signatures, split: Split) -> None:
+    """Write down whose signatures train, validate and test in this folder, so that no run goes on with other people.
+
+    Raises StateError where it was begun with other signatures, or the same in another division.
+    """
+    path = folder / WRITERS
+    people = {name: hashes(signatures, writers) for name, writers in vars(split).items()}
+    if distributed.is_first() and not path.is_file():
+        write_report(people, path)
+    distributed.wait()
+    if json.loads(path.read_text(encoding="utf-8")) != people:
+        raise StateError(f"{folder} holds a run on other signatures or other writers; choose another --output.")
+
+
 def verification_of(network: SiameseNetwork, validation: Signatures, device: torch.device) -> dict:
     writers = len(validation.writers_held)
     consistency = consistency_of(network, validation, device)
@@ -353,7 +372,8 @@ def provenance(
     split: Split,
     init: Path,
 ) -> dict:
-    """What config.json says of the training: who trained, validated and tests, with the SHA-256 of every image."""
+    """What config.json says of the training: who trained, validated and tests, with the SHA-256 of every image; and
+    the images that the weights it began with have seen."""
     began = read_config(init)
     earlier = began.get("training") or {}
     return {
@@ -367,6 +387,7 @@ def provenance(
             "training": hashes(signatures, split.training),
             "validation": hashes(signatures, split.validation),
             "test": hashes(signatures, split.test),
+            "before": sorted(seen_hashes(began)),
         },
         "began_with": {key: earlier.get(key) for key in ("recipe", "steps", "images", "held_out_alphabets")}
         | {"weights_sha256": began["weights_sha256"]},
@@ -399,6 +420,7 @@ def train_folds(
     for number, split in enumerate(splits, 1):
         folder = output / f"fold-{number}"
         folder.mkdir(parents=True, exist_ok=True)
+        claim(folder, signatures, split)
         if not is_finished(folder / MODEL, config):
             _, outcome = train_one(arguments, config, signatures, split, folder, device)
             if not outcome.finished:

@@ -1,12 +1,13 @@
 """What a run needs to go on exactly: weights, optimiser, step. What is sampled depends on the seed and the step."""
 
+import hashlib
 import json
 import os
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save
+from safetensors.torch import save
 from torch import Tensor
 
 from siamese.network import SiameseNetwork
@@ -15,6 +16,7 @@ from train.config import RecipeError, TrainConfig, config_from
 STATE = "state.safetensors"
 BEST = "best.safetensors"
 METRICS = "metrics.jsonl"
+HASH = "sha256"
 
 
 class StateError(ValueError):
@@ -50,14 +52,15 @@ def save_best(folder: Path, network: SiameseNetwork) -> None:
 
 
 def best_weights(folder: Path) -> dict[str, Tensor]:
-    return load_file(folder / BEST)
+    return read_tensors(folder / BEST)[0]
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
     """To a temporary file in the same folder, flushed, renamed."""
     temporary = path.with_name(f"{path.name}.part")
+    tensors = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     try:
-        data = save({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, metadata)
+        data = save(tensors, metadata | {HASH: hash_of(tensors)})
         with temporary.open("wb") as file:
             file.write(data)
             file.flush()
@@ -70,6 +73,27 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, st
         ) from error
 
 
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Tensors and metadata; raises StateError where they are not as they were written."""
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise StateError(f"{path} cannot be read: {error}.") from error
+    if HASH in metadata and metadata[HASH] != hash_of(tensors):
+        raise StateError(f"{path} was damaged after it had been written: its SHA-256 is another one.")
+    return tensors, metadata
+
+
+def hash_of(tensors: dict[str, Tensor]) -> str:
+    """SHA-256 of all values in the order of their names; safetensors itself takes no notice of flipped bits."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        digest.update(tensors[name].reshape(-1).numpy())
+    return digest.hexdigest()
+
+
 def restore_state(
     folder: Path, network: SiameseNetwork, optimizer: torch.optim.Optimizer, config: TrainConfig
 ) -> tuple[int, tuple[float, int]]:
@@ -80,12 +104,10 @@ def restore_state(
     path = folder / STATE
     if not path.is_file():
         raise StateError(f"There is nothing to resume in {folder}; leave out --resume to begin.")
+    tensors, metadata = read_tensors(path)
     try:
-        with safe_open(path, "pt") as file:
-            metadata = file.metadata()
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        step, best, table = (json.loads((metadata or {})[name]) for name in ("step", "best", "config"))
-    except (SafetensorError, OSError, KeyError, ValueError) as error:
+        step, best, table = (json.loads(metadata[name]) for name in ("step", "best", "config"))
+    except (KeyError, ValueError) as error:
         raise StateError(f"{path} cannot be read: {error}.") from error
     if not is_of(table, config):
         raise StateError(

@@ -1,5 +1,6 @@
 """The tab "About": what it is, what it scores, where it ends, how to call it. Figures come from the checkpoint."""
 
+from collections.abc import Callable
 from html import escape
 from typing import Any
 
@@ -204,6 +205,14 @@ print(recognizer.classify(["alpha.png", "beta.png"], "query.png"))"""
     )
 
 
+def as_far_as_readable(draw: Callable[[dict[str, Any]], str], report: dict[str, Any]) -> str:
+    """What `draw` makes of the figures in a config.json, which may be anybody's; nothing where they are malformed."""
+    try:
+        return draw(report)
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return ""
+
+
 def signature_figures(entry: dict[str, Any]) -> str:
     """Equal error rates by the number of references; empty where nothing was measured."""
     measured = entry.get("by_references") or {}
@@ -219,10 +228,11 @@ def signature_figures(entry: dict[str, Any]) -> str:
         f'<th scope="col">{one}</th>' for one in ("references", "skilled forgeries", "95 %", "others' signatures")
     )
     table = f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+    writers = escape(str(entry["writers_scored"]))
     return (
-        f"<section><h2>How often a signature fools it</h2><p>Equal error rate, at which as many forgeries pass as "
-        f"genuine signatures are refused, on {entry['writers_scored']} writers that the weights have not seen, with "
-        f"one threshold for all.</p>{scrolling('Signatures', table)}</section>"
+        "<section><h2>How often a signature fools it</h2><p>Equal error rate, at which as many forgeries pass as "
+        f"genuine signatures are refused, on {writers} writers that the weights have not seen, with one threshold for "
+        f"all.</p>{scrolling('Signatures', table)}</section>"
     )
 
 
@@ -232,7 +242,7 @@ def signature_sections(recognizer: Recognizer, verifier: Verifier) -> str:
         return ""
     config = config_of(verifier.recognizer)
     figures = config.get("figures") if isinstance(config.get("figures"), dict) else {}
-    measured = signature_figures(figures.get("signatures") or {})
+    measured = as_far_as_readable(signature_figures, figures.get("signatures") or {})
     return measured + model_section(verifier.recognizer, config, "The model that verifies signatures")
 
 
@@ -290,7 +300,8 @@ def markup(recognizer: Recognizer, verifier: Verifier) -> str:
     figures = (
         "<section><h2>What it scores</h2><p>Every figure with its task: 20 candidates within one alphabet are harder "
         f"than across alphabets. Accuracy is the share of trials in which the true candidate alone scored highest.</p>"
-        f"{one_shot_table(report)}{accuracy_plot(report)}{verification_list(report)}</section>"
+        f"{''.join(as_far_as_readable(draw, report) for draw in (one_shot_table, accuracy_plot, verification_list))}"
+        "</section>"
         if report.get("one_shot")
         else "<section><h2>What it scores</h2><p>These weights carry no evaluation; "
         "<code>python -m train evaluate</code> measures them.</p></section>"

@@ -160,7 +160,7 @@ def isolated(url: object, what: str) -> Float[Tensor, "height width"]:
 def judged(verifier: Verifier, references: list[Float[Tensor, "_ _"]], questioned: Float[Tensor, "_ _"]) -> dict:
     """Isolated inks to what the page shows: the score, the verdict at every point, and the errors measured there."""
     logits = verifier.logits(references, questioned)
-    measured = verifier.measured_with(len(references))
+    measured, calibration = verifier.measured_with(len(references)), verifier.calibration(len(references))
     if measured is None:
         found = verifier.recognizer.judge(logits)
         sentence = unmeasured_sentence(found.reliability)
@@ -169,8 +169,8 @@ def judged(verifier: Verifier, references: list[Float[Tensor, "_ _"]], questione
     else:
         points = []
         for name, point in measured.points.items():
-            found = verifier.recognizer.judge(logits, point.threshold)
-            words = meaning(found, name, point, verifier.share_genuine(found.score))
+            found = verifier.recognizer.judge(logits, point.threshold, calibration)
+            words = meaning(found, name, point, verifier.share_genuine(found.score, len(references)))
             entry = {"name": name, "threshold": point.threshold, "verdict": found.verdict, "meaning": words}
             points.append(entry | {"aim": AIMS[name], "cost": cost_sentence(point)})
         rates = measured.curve and rates_sentence(measured.curve.at(found.score))

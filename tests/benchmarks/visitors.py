@@ -35,6 +35,7 @@ FILE = {"_type": "gradio.FileData"}
 IDENTITIES = {"round", "challenge_id"}
 VERDICTS = {"verdict", "reliability", "network_choice", "network_right", "certainty", "best", "none_of_these"}
 VERDICTS |= {"points", "rates"}
+OPPOSITES = ({"same", "different"}, {"genuine", "forgery"})
 MAPS = {"maps"}  # pictures of numbers: compared as far as an eye would
 
 Outcome = Literal["answered", "busy", "wrong", "failed"]
@@ -281,6 +282,8 @@ def difference(expected: Any, got: Any, where: str = "answer") -> str | None:
     if isinstance(expected, dict) and isinstance(got, dict):
         if expected.keys() != got.keys():
             return f"{where} holds {sorted(got)} instead of {sorted(expected)}"
+        if is_contradicted(expected, got):
+            return f"{where} holds the opposite verdict"
         left_out = IDENTITIES | (VERDICTS if is_close_call(expected) else set())
         parts = [(key, expected[key], got[key]) for key in expected if key not in left_out | MAPS]
         if any(not look_alike(expected[key], got[key]) for key in MAPS & expected.keys()):
@@ -317,6 +320,19 @@ def is_close_call(answer: dict) -> bool:
         return best - second < 0.05 or abs(best - answer["threshold"]) < 0.05
     score = answer.get("similarity", answer.get("score"))
     return score is not None and 0.02 < score < 0.98
+
+
+def is_contradicted(expected: dict, got: dict) -> bool:
+    """Whether a verdict turned into its opposite, though its score is further from the threshold than rounding goes.
+
+    "unsure" is nobody's opposite: its bounds are edges of bins, which a score may stand on.
+    """
+    score = expected.get("similarity", expected.get("score"))
+    points = [one["points"] if isinstance(one.get("points"), list) else [one] for one in (expected, got)]
+    return any(
+        {a.get("verdict"), b.get("verdict")} in OPPOSITES and abs(score - a["threshold"]) > 2 * TOLERANCE
+        for a, b in zip(*points, strict=False)
+    )
 
 
 @asynccontextmanager
