@@ -205,8 +205,10 @@ print(recognizer.classify(["alpha.png", "beta.png"], "query.png"))"""
     )
 
 
-def as_far_as_readable(draw: Callable[[dict[str, Any]], str], report: dict[str, Any]) -> str:
+def as_far_as_readable(draw: Callable[[dict[str, Any]], str], report: object) -> str:
     """What `draw` makes of the figures in a config.json, which may be anybody's; nothing where they are malformed."""
+    if not isinstance(report, dict):
+        return ""
     try:
         return draw(report)
     except (AttributeError, KeyError, TypeError, ValueError):
