@@ -186,12 +186,14 @@ def training_section(config: dict) -> str:
         f"- {name}: {value:,}" if isinstance(value, int) else f"- {name}: {value}" for name, value in facts.items()
     ]
     lines = [line for line, value in zip(known, facts.values(), strict=True) if value is not None]
-    if earlier := training.get("began_with"):
+    earlier, opening = training.get("began_with"), "began with the weights of an earlier run"
+    while earlier:
         held_out = ", ".join(earlier.get("held_out_alphabets") or [])
         lines.append(
-            f"- began with the weights of an earlier run: {earlier.get('steps') or 0:,} steps, "
-            f"{earlier.get('images') or 0:,} images" + (f", held out: {held_out}" if held_out else "")
+            f"- {opening}: {earlier.get('steps') or 0:,} steps, {earlier.get('images') or 0:,} images"
+            + (f", held out: {held_out}" if held_out else "")
         )
+        earlier, opening = earlier.get("began_with"), "and that with those of one before it"
     preparation = ", ".join(f"{name} {value}" for name, value in config.get("preparation", {}).items())
     if preparation:
         lines.append(f"- preparation of every image: {preparation}")

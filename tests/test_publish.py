@@ -164,6 +164,14 @@ def test_the_card_says_it_to_people():
     assert "figures/roc.png" not in card
 
 
+def test_the_card_names_every_stage_of_the_training():
+    first = {"steps": 4500, "images": 288_000, "held_out_alphabets": ["Bengali"], "began_with": None}
+    second = {"steps": 3600, "images": 230_400, "held_out_alphabets": [], "began_with": first}
+    card = model_card(REPO, CONFIG | {"training": CONFIG["training"] | {"began_with": second}})
+    assert "- began with the weights of an earlier run: 3,600 steps, 230,400 images\n" in card
+    assert "- and that with those of one before it: 4,500 steps, 288,000 images, held out: Bengali\n" in card
+
+
 def test_a_card_without_figures():
     card = model_card(REPO, {"preparation": {}})
     assert "model-index" not in header(card)

@@ -101,3 +101,14 @@ def test_malformed_figures_of_a_stranger_do_not_keep_the_page_from_opening(part,
     recognizer = load_recognizer(str(tmp_path))
     text = about.markup(recognizer, Verifier(Recognizer(network, origin=recognizer.origin)))
     assert "The model that answers here" in text
+
+
+def test_every_stage_of_the_training_is_named(tmp_path: Path):
+    network = SiameseNetwork(generator=torch.Generator().manual_seed(0))
+    save_checkpoint(tmp_path, network, Preparation(), storage="int8")
+    first = {"images": 288_000, "held_out_alphabets": ["Bengali"], "began_with": None}
+    second = {"images": 230_400, "held_out_alphabets": [], "began_with": first}
+    amend_config(tmp_path, training={"validation_accuracy": 0.78862847, "began_with": second})
+    text = page(load_recognizer(str(tmp_path)))
+    for words in (">0.7886<", ">230,400 images<", ">288,000 images, alphabets held out: 1<"):
+        assert words in text

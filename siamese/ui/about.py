@@ -268,16 +268,15 @@ def model_section(recognizer: Recognizer, config: dict[str, Any], title: str) ->
         rows.append(("Threshold and calibration from", str(verification["measured_on"])))
     training = config.get("training")
     for key, value in (training if isinstance(training, dict) else {}).items():
-        if isinstance(value, str | int | float) and not isinstance(value, bool):
-            rows.append((f"Training: {key.replace('_', ' ')}", f"{value:,}" if isinstance(value, int) else str(value)))
+        if isinstance(value, str | int | float) and not isinstance(value, bool) and value:
+            shown = f"{value:,}" if isinstance(value, int) else f"{value:.4f}" if isinstance(value, float) else value
+            rows.append((f"Training: {key.replace('_', ' ')}", shown))
     earlier = training.get("began_with") if isinstance(training, dict) else None
-    if isinstance(earlier, dict) and isinstance(earlier.get("images"), int):
-        rows.append(
-            (
-                "Training: before that",
-                f"{earlier['images']:,} images with {len(earlier.get('held_out_alphabets') or [])} alphabets held out",
-            )
-        )
+    while isinstance(earlier, dict) and isinstance(earlier.get("images"), int):
+        held_out = len(earlier.get("held_out_alphabets") or [])
+        without = f", alphabets held out: {held_out}" if held_out else ""
+        rows.append(("Training: before that", f"{earlier['images']:,} images{without}"))
+        earlier = earlier.get("began_with")
     body = "".join(
         f'<tr><th scope="row">{escape(key)}</th><td style="overflow-wrap:anywhere">{escape(value)}</td></tr>'
         for key, value in rows
