@@ -18,7 +18,7 @@ def sharing(folder: Path) -> list[Path]:
     digest = read_config(folder)["weights_sha256"]
     places = sorted(path.parent for path in folder.parent.glob(f"*/{CONFIG_FILE}"))
     bases = [(place, read_config(place).get("base") or {}) for place in places]
-    return [place for place, base in bases if base.get("name") == folder.name and base["weights_sha256"] != digest]
+    return [place for place, base in bases if base.get("name") == folder.name and base.get("weights_sha256") != digest]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -50,13 +50,14 @@ def run(arguments: argparse.Namespace) -> int:
             figures=figures or config.get("figures"),
         )
         (output / CARD_FILE).write_text(model_card(CARD_NAME, read_config(output)), encoding="utf-8")
+        orphans = sharing(output)
     except (CheckpointError, HubError, PublishError) as error:
         print(error, file=sys.stderr)
         return 1
     except OSError as error:
         print(f"The card in {output} cannot be written: {error.strerror or error}.", file=sys.stderr)
         return 1
-    for other in sharing(output):
+    for other in orphans:
         print(f"{other} shares a layer with the weights that stood here before: train and bundle it again.")
     size_bytes = sum(path.stat().st_size for path in output.iterdir() if path.is_file())
     print(f"Stored in {output}: {size_bytes / 1e6:.1f} MB.")

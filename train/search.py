@@ -65,11 +65,8 @@ class Trial:
     init: str | None
     trials: int
     device: torch.device
-
-    def as_dict(self) -> dict:
-        """What a finished run must have been made with to stand in one table with others."""
-        begun = None if self.init is None else read_config(resolve_model(self.init, strict=True).folder)
-        return {"init": begun and begun["weights_sha256"], "drawings": len(self.drawings), "trials": self.trials}
+    made_with: dict
+    """What a finished run must have been made with to stand in one table with others."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -95,7 +92,9 @@ def run(arguments: argparse.Namespace) -> int:
         changes = chosen_changes(load_search(arguments.search), arguments.only, arguments.seeds)
         drawings = load_drawings("background", arguments.data)
         evaluation = load_drawings("evaluation", arguments.data) if arguments.report_evaluation else None
-        trial = Trial(drawings, evaluation, arguments.init, arguments.trials, device)
+        begun = None if arguments.init is None else read_config(resolve_model(arguments.init, strict=True).folder)
+        made_with = {"init": begun and begun["weights_sha256"], "drawings": len(drawings), "trials": arguments.trials}
+        trial = Trial(drawings, evaluation, arguments.init, arguments.trials, device, made_with)
         runs = []
         for change in changes:
             change = replace(change, config=with_held_out(change.config, drawings.alphabet_names))
@@ -188,7 +187,7 @@ def make_run(change: Change, folder: Path, trial: Trial) -> None:
         raise SearchError(f"{change.name} was stopped at step {outcome.steps}; the same command goes on from there.")
     training = {"recipe": change.name, "config": change.config.as_dict(), "images": outcome.images}
     save_checkpoint(folder / MODEL, network, change.config.preparation, training=training)
-    summary = {"says": change.says, "config": change.config.as_dict(), "images": outcome.images} | trial.as_dict()
+    summary = {"says": change.says, "config": change.config.as_dict(), "images": outcome.images} | trial.made_with
     held = trial.drawings.of_alphabets(set(change.config.hold_out))
     summary["validation"], won = one_shot(network, held, change.config, trial)
     summary["across"], _ = one_shot(network, held, change.config, trial, within_alphabet=False)
@@ -232,17 +231,17 @@ def read_row(folder: Path, change: Change, trial: Trial) -> dict:
     """A finished run; raises SearchError where it was made by another config, weights or data, or is damaged."""
     try:
         row = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
-        config, made_with = config_from(row["config"]), {key: row[key] for key in trial.as_dict()}
-        if trial.evaluation is not None and "evaluation" not in row:
-            row |= reported(folder, row, config, trial)
-        row |= {"name": change.name, "group": change.group, "won": load_file(folder / WON)["won"]}
+        config, made_with = config_from(row["config"]), {key: row[key] for key in trial.made_with}
+        won = load_file(folder / WON)["won"]
     except (OSError, KeyError, TypeError, ValueError, SafetensorError) as error:
         raise SearchError(f"{folder} holds no run that can be read ({error}); remove it to make it again.") from error
     if config != change.config:
         raise SearchError(f"{folder} holds a run by another config; choose another --output or remove it.")
-    if made_with != trial.as_dict():
+    if made_with != trial.made_with:
         raise SearchError(f"{folder} holds a run with other --init, --data or --trials; choose another --output.")
-    return row
+    if trial.evaluation is not None and "evaluation" not in row:
+        row |= reported(folder, row, config, trial)
+    return row | {"name": change.name, "group": change.group, "won": won}
 
 
 def pooled(rows: list[dict]) -> dict:

@@ -288,7 +288,9 @@ def train_on_signatures(arguments: argparse.Namespace, config: TrainConfig, devi
     if distributed.is_first():
         prepare_output(arguments)
     distributed.wait()
-    model, outcome = train_one(arguments, config, signatures, split_writers(names, config), arguments.output, device)
+    split = split_writers(names, config)
+    claim(arguments.output, signatures, split)
+    model, outcome = train_one(arguments, config, signatures, split, arguments.output, device)
     if not outcome.finished:
         if distributed.is_first():
             print(f"Stopped after step {outcome.steps} of {config.steps}; go on with the same command and --resume.")
@@ -313,7 +315,6 @@ def train_one(
     from train.figures import FigureError, training_curve
     from train.run import CURVE, METRICS, MODEL
 
-    claim(output, signatures, split)
     init = resolve_model(arguments.init or BUNDLED, strict=True).folder
     training, validation = signatures.of_writers(split.training), signatures.of_writers(split.validation)
     network = begin(config, training, init)
