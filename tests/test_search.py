@@ -8,6 +8,7 @@ import torch
 
 from siamese import omniglot
 from siamese.checkpoint import load_checkpoint
+from siamese.omniglot import load_drawings, pixel_hashes
 from train.__main__ import main
 from train.config import RecipeError, load_recipe
 from train.evaluate import wilson_interval
@@ -87,6 +88,30 @@ def test_a_run_by_another_config_is_not_taken_for_this_one(search, tmp_path, mon
     words[5] = "6"
     assert main([*words, "--output", str(tmp_path / "out")]) == 1
     assert "holds a run with other --init, --data or --trials" in capsys.readouterr().err
+
+
+def test_the_evaluation_set_is_added_to_a_finished_search(search, tmp_path, monkeypatch, capsys):
+    for split, seed in (("background", 11), ("evaluation", 12)):
+        monkeypatch.setitem(omniglot.INVENTED, split, (2, 20, 2, seed))
+    output = tmp_path / "out"
+    words = ["search", search, "--data", "invented", "--trials", "30", "--device", "cpu", "--output", str(output)]
+    assert main([*words, "--report-evaluation"]) == 1
+    assert "Lake's runs need Omniglot's evaluation images" in capsys.readouterr().err
+    assert not output.exists()  # refused before anything was trained
+    assert main(words) == 0
+    drawings = load_drawings("evaluation", "invented")
+    rows = [[character + 1, digest] for character, digest in enumerate(pixel_hashes(drawings.ink)[:40:2])]
+    run = {"alphabet": "Abc", "support_drawer": 1, "query_drawer": 1, "support": rows, "query": rows}
+    (tmp_path / "runs.json").write_text(json.dumps({"runs": [run]}))
+    monkeypatch.setattr(omniglot, "LAKE_RUNS", tmp_path / "runs.json")
+    trained = (output / "finer" / "model" / "model.safetensors").stat().st_mtime_ns
+    assert main([*words, "--report-evaluation"]) == 0
+    for row in json.loads((output / "summary.json").read_text()):
+        assert row["evaluation"]["trials"] == 30
+        low, high = row["evaluation"]["interval"]
+        assert low <= row["evaluation"]["accuracy"] <= high
+        assert (row["lake_runs"]["accuracy"], row["lake_runs"]["trials"]) == (1.0, 20)  # each query is its own support
+    assert (output / "finer" / "model" / "model.safetensors").stat().st_mtime_ns == trained
 
 
 @pytest.mark.parametrize("name", search_names())

@@ -14,14 +14,14 @@ from itertools import groupby
 from pathlib import Path
 
 import torch
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from siamese.checkpoint import CheckpointError, load_checkpoint, read_config, save_checkpoint
 from siamese.drawings import Drawings
-from siamese.episodes import EpisodeError, sample_trials
+from siamese.episodes import EpisodeError, Trials, sample_trials
 from siamese.hub import HubError, resolve_model
 from siamese.network import SiameseNetwork
 from siamese.omniglot import OmniglotError, lake_runs, load_drawings
@@ -60,8 +60,8 @@ class Trial:
     """What all runs of a search share, beside what their configs say."""
 
     drawings: Drawings
-    evaluation: Drawings | None
-    """Only to report."""
+    evaluation: tuple[Drawings, Trials] | None
+    """With Lake's runs in it; only to report."""
     init: str | None
     trials: int
     device: torch.device
@@ -91,7 +91,7 @@ def run(arguments: argparse.Namespace) -> int:
         device = usable_device(arguments.device)
         changes = chosen_changes(load_search(arguments.search), arguments.only, arguments.seeds)
         drawings = load_drawings("background", arguments.data)
-        evaluation = load_drawings("evaluation", arguments.data) if arguments.report_evaluation else None
+        evaluation = evaluation_set(arguments.data) if arguments.report_evaluation else None
         begun = None if arguments.init is None else read_config(resolve_model(arguments.init, strict=True).folder)
         made_with = {"init": begun and begun["weights_sha256"], "drawings": len(drawings), "trials": arguments.trials}
         trial = Trial(drawings, evaluation, arguments.init, arguments.trials, device, made_with)
@@ -115,6 +115,12 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"{error.filename or 'The search'} cannot be written: {error.strerror or error}.", file=sys.stderr)
         return 1
     return 0
+
+
+def evaluation_set(source: str | None) -> tuple[Drawings, Trials]:
+    """With Lake's runs, which are looked for before anything is trained; raises OmniglotError."""
+    drawings = load_drawings("evaluation", source)
+    return drawings, lake_runs(drawings)
 
 
 def search_names() -> list[str]:
@@ -189,8 +195,9 @@ def make_run(change: Change, folder: Path, trial: Trial) -> None:
     save_checkpoint(folder / MODEL, network, change.config.preparation, training=training)
     summary = {"says": change.says, "config": change.config.as_dict(), "images": outcome.images} | trial.made_with
     held = trial.drawings.of_alphabets(set(change.config.hold_out))
-    summary["validation"], won = one_shot(network, held, change.config, trial)
-    summary["across"], _ = one_shot(network, held, change.config, trial, within_alphabet=False)
+    embeddings = embed_drawings(network, held.prepared(change.config.preparation), trial.device)
+    summary["validation"], won = one_shot(network, embeddings, drawn_trials(held, trial))
+    summary["across"], _ = one_shot(network, embeddings, drawn_trials(held, trial, within_alphabet=False))
     save_file({"won": won}, folder / WON)
     write_json(summary, folder / SUMMARY)
     (folder / STATE).unlink()  # three times the checkpoint's size, and nothing goes on from it
@@ -199,31 +206,28 @@ def make_run(change: Change, folder: Path, trial: Trial) -> None:
 def reported(folder: Path, row: dict, config: TrainConfig, trial: Trial) -> dict:
     """The evaluation set and Lake's runs for a finished run, once they are asked for."""
     assert trial.evaluation is not None
+    drawings, runs = trial.evaluation
     network = load_checkpoint(folder / MODEL).network.to(trial.device)
+    embeddings = embed_drawings(network, drawings.prepared(config.preparation), trial.device)
     entries = {
-        "evaluation": one_shot(network, trial.evaluation, config, trial)[0],
-        "lake_runs": one_shot(network, trial.evaluation, config, trial, lake=True)[0],
+        "evaluation": one_shot(network, embeddings, drawn_trials(drawings, trial))[0],
+        "lake_runs": one_shot(network, embeddings, runs)[0],
     }
     write_json(row | entries, folder / SUMMARY)
     return entries
 
 
+def drawn_trials(drawings: Drawings, trial: Trial, within_alphabet: bool = True) -> Trials:
+    """20-way trials, the same for every network."""
+    generator = generator_for(TRIALS_SEED, "search")
+    return sample_trials(drawings, 20, trial.trials, generator, within_alphabet=within_alphabet)
+
+
 def one_shot(
-    network: SiameseNetwork,
-    drawings: Drawings,
-    config: TrainConfig,
-    trial: Trial,
-    within_alphabet: bool = True,
-    lake: bool = False,
+    network: SiameseNetwork, embeddings: Float[Tensor, "drawings 4096"], trials: Trials
 ) -> tuple[dict, Bool[Tensor, " trials"]]:
-    """20-way trials, the same for every network, or Lake's runs: entry and trials won."""
-    if lake:
-        drawn = lake_runs(drawings)
-    else:
-        generator = generator_for(TRIALS_SEED, "search")
-        drawn = sample_trials(drawings, 20, trial.trials, generator, within_alphabet=within_alphabet)
-    embeddings = embed_drawings(network, drawings.prepared(config.preparation), trial.device)
-    accuracy, interval, won = one_shot_accuracy(network, embeddings, drawn)
+    """A row's entry, and the trials won."""
+    accuracy, interval, won = one_shot_accuracy(network, embeddings, trials)
     return {"accuracy": accuracy, "interval": interval, "trials": len(won)}, won
 
 
