@@ -123,10 +123,12 @@ def training_section(training: dict) -> str:
     if not people:
         return ""
     counts = {part: len(people.get(part) or {}) for part in ("training", "validation", "test")}
+    chose = f"{counts['validation']} chose recipe and thresholds, "
+    if not counts["validation"]:
+        chose = "recipe and thresholds come from a run that held some of those out, "
     lines = [
-        f"- signatures: {people.get('data')}, split by writer: {counts['training']} trained, "
-        f"{counts['validation']} chose recipe and thresholds, {counts['test']} were kept for the test; `config.json` "
-        "holds the SHA-256 of each image",
+        f"- signatures: {people.get('data')}, split by writer: {counts['training']} trained, {chose}"
+        f"{counts['test']} were kept for the test; `config.json` holds the SHA-256 of each image",
         f"- {training.get('steps') or 0:,} steps, {training.get('images') or 0:,} images, counted with repetition",
         "- genuine signatures and skilled forgeries of a few writers in each batch, all against all",
     ]

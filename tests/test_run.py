@@ -145,6 +145,7 @@ def words(**changes: object) -> argparse.Namespace:
     given |= {
         "max_minutes": math.inf,
         "all_alphabets": False,
+        "all_writers": False,
         "calibration_from": None,
         "push_to_hub": None,
         "push_improvements": False,
@@ -223,5 +224,5 @@ def test_a_final_run_carries_the_held_out_run_s_calibration(trained, drawings, t
     assert found == held_out | {"from_held_out_run": True}
     save_checkpoint(tmp_path / "bare", SiameseNetwork(), Preparation())
     arguments = argparse.Namespace(calibration_from=str(tmp_path / "bare"))
-    with pytest.raises(ValueError, match="was not calibrated; give the run that held out alphabets"):
+    with pytest.raises(ValueError, match="was not calibrated; give the run that held some out"):
         module.verification_of(arguments, TrainConfig(hold_out=()), SiameseNetwork(), drawings, torch.device("cpu"))

@@ -13,6 +13,7 @@ from siamese.checkpoint import load_checkpoint, read_config, save_checkpoint
 from siamese.invented_signatures import invented_signatures
 from siamese.network import NetworkConfig, SiameseNetwork
 from siamese.preparation import SIGNATURE
+from siamese.signature_card import signature_card
 from train import signatures as module
 from train.__main__ import main
 from train.config import RecipeError, TrainConfig, load_recipe
@@ -262,6 +263,39 @@ def test_who_was_seen_is_told_over_all_stages(words, signatures, tmp_path):
     assert seen_hashes(seen[1]) >= seen_hashes(seen[0])
 
 
+def test_a_final_run_trains_on_those_who_validated_and_carries_their_thresholds(words, tmp_path, capsys):
+    held_out, final = tmp_path / "held-out" / "model", tmp_path / "final" / "model"
+    assert main([*words, "--output", str(held_out.parent)]) == 0
+    final_words = [*words, "--all-writers", "--output", str(final.parent)]
+    assert main([*final_words, "--calibration-from", str(held_out)]) == 0
+    first, last = read_config(held_out), read_config(final)
+    before, after = first["training"]["signatures"], last["training"]["signatures"]
+    assert after["training"] == before["training"] | before["validation"]
+    assert (after["validation"], after["test"]) == ({}, before["test"])
+    assert last["training"]["validation_accuracy"] is None
+    assert last["verification"] == first["verification"] | {"from_held_out_run": True}
+    assert seen_hashes(last) == seen_hashes(first)
+    assert "come from a run that held some of those out" in signature_card("user/name", last)
+
+
+def test_a_final_run_without_a_held_out_one_has_no_thresholds(words, tmp_path):
+    assert main([*words, "--all-writers", "--output", str(tmp_path / "run")]) == 0
+    assert read_config(tmp_path / "run" / "model").get("verification") is None
+
+
+def test_those_who_chose_the_thresholds_count_as_seen(words, bundled, signatures, tmp_path, monkeypatch):
+    """A held-out run on other people: none of them is unseen afterwards."""
+    others = invented_signatures(5, 5, 3, seed=2)
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "load_signatures", lambda _source, _preparation: others)
+        assert main([*words, "--output", str(tmp_path / "others")]) == 0
+    thresholds = ["--all-writers", "--calibration-from", str(tmp_path / "others" / "model")]
+    assert main([*words, *thresholds, "--output", str(tmp_path / "run")]) == 0
+    assert seen_hashes(read_config(tmp_path / "run" / "model")) > seen_hashes(
+        read_config(tmp_path / "others" / "model")
+    )
+
+
 def test_folds_score_every_writer_by_a_network_that_has_not_seen_it(words, tmp_path, capsys):
     output = tmp_path / "folds"
     assert main([*words, "--folds", "3", "--output", str(output)]) == 0
@@ -288,6 +322,9 @@ def test_a_run_without_time_stops_and_says_how_to_go_on(words, tmp_path, capsys)
     ("more", "sentence"),
     [
         (["--all-alphabets"], "are for characters"),
+        (["--folds", "3", "--all-writers"], "leave out --all-writers"),
+        (["--calibration-from", "x"], "goes with --all-alphabets or --all-writers"),
+        (["--all-writers", "--calibration-from", "omniglot"], "omniglot was not calibrated"),
         (["--folds", "9"], "--folds is 9, must lie in 2 to 5"),
         (["--init", "no/such/folder/at/all"], "no/such/folder/at/all"),
     ],
@@ -300,15 +337,23 @@ def test_what_cannot_be_done_is_refused_in_one_sentence(words, more, sentence, t
     assert len(error.strip().splitlines()) == 1
 
 
+def test_thresholds_of_characters_are_not_taken_for_signatures(words, bundled, tmp_path, capsys):
+    source = tmp_path / "characters"
+    save_checkpoint(source, SiameseNetwork(), SIGNATURE, verification={"threshold": 0.5})
+    assert main([*words, "--all-writers", "--calibration-from", str(source), "--output", str(tmp_path / "run")]) == 1
+    assert "was not calibrated on signatures" in capsys.readouterr().err
+
+
 def test_signatures_must_be_named(words, tmp_path, capsys):
     given = [word for word in words if word not in ("--data", "place/archive.zip")]
     assert main([*given, "--output", str(tmp_path / "run")]) == 1
     assert "name theirs with --data" in capsys.readouterr().err
 
 
-def test_folds_are_not_for_characters(tmp_path, capsys):
-    assert main(["fit", "--data", "invented", "--folds", "3", "--output", str(tmp_path / "run")]) == 1
-    assert "--folds is for signatures" in capsys.readouterr().err
+@pytest.mark.parametrize("words", [["--folds", "3"], ["--all-writers"]])
+def test_writers_are_not_for_characters(words, tmp_path, capsys):
+    assert main(["fit", "--data", "invented", *words, "--output", str(tmp_path / "run")]) == 1
+    assert "--folds and --all-writers are for signatures" in capsys.readouterr().err
 
 
 def test_the_recipe_shows_signatures_as_the_library_does():

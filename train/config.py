@@ -158,8 +158,8 @@ class TrainConfig:
         for name in ("writers", "genuine"):
             if getattr(self, name) < 2:
                 raise RecipeError(f"{name} is {getattr(self, name)}, must be at least 2.")
-        if self.forgeries < 0 or self.test_writers < 0 or self.validation_writers < 1:
-            raise RecipeError("forgeries and test_writers must not be negative, validation_writers at least 1.")
+        if min(self.forgeries, self.test_writers, self.validation_writers) < 0:
+            raise RecipeError("forgeries, test_writers and validation_writers must not be negative.")
         if not 0 <= self.skilled_share <= 1:
             raise RecipeError(f"skilled_share is {self.skilled_share}, must lie in 0 to 1.")
         if not 0 <= self.frozen_convolutions <= LAYERS - 2:

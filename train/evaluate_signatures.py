@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import chain
 from pathlib import Path
 
@@ -266,14 +267,13 @@ def consistency_in(config: dict) -> Consistency | None:
 def signature_report(
     by_references: Mapping[int, Scores],
     scored: Signatures,
-    everything: Signatures,
+    leaks: Mapping[str, dict[str, float]],
     thresholds: Callable[[int], Mapping[str, float]],
 ) -> dict:
-    """The entry "signatures" of a report, with the leak probes beside; raises EvaluationError.
+    """The entry "signatures" of a report; raises EvaluationError.
 
-    A leak is one of the data set and its preparation, not of a network, so that it is sought in all writers of the
-    set; what it is among the few that were `scored` stands beside, where chance moves it further. `thresholds` gives
-    those for a number of references.
+    `leaks` are `leaks_of` the whole set; what leaks among the few writers that were `scored` stands beside, where
+    chance moves it further. `thresholds` gives those for a number of references.
     """
     if 1 not in by_references:
         raise EvaluationError("No writer has two genuine signatures and a forgery; there is nothing to score.")
@@ -286,10 +286,15 @@ def signature_report(
         "references": 1,
         **headline,
         "by_references": entries,
-        "leak_probe": leak_probe(everything),
+        **leaks,
         "leak_probe_scored": leak_probe(scored),
-        "pair_leak_probe": pair_leak_probe(everything),
     }
+
+
+def leaks_of(everything: Signatures) -> dict[str, dict[str, float]]:
+    """The leak probes of a report: a leak is one of the data set and its preparation, not of a network, so that it is
+    sought in all writers of the set."""
+    return {"leak_probe": leak_probe(everything), "pair_leak_probe": pair_leak_probe(everything)}
 
 
 def evaluate_signatures(arguments: argparse.Namespace) -> dict:
@@ -310,7 +315,7 @@ def evaluate_signatures(arguments: argparse.Namespace) -> dict:
         )
     chosen = signatures.of_writers(names)
     by_references = score_all(model.network, chosen, device, consistency_in(model.config), precision)
-    entry = signature_report(by_references, chosen, signatures, lambda count: thresholds_for(model.config, count))
+    entry = signature_report(by_references, chosen, leaks_of(signatures), partial(thresholds_for, model.config))
     notes = list(signatures.remarks)
     if not entry["operating_points"]:
         notes.append("The checkpoint names no thresholds for signatures, so there are no operating points.")

@@ -60,10 +60,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--max-minutes", type=float, default=math.inf, help="stop after so long; --resume goes on")
     add("--seed", type=int, help="another seed than the recipe's")
     add("--all-alphabets", action="store_true", help="hold none out: the final run, when all is chosen")
+    add("--all-writers", action="store_true", help="signatures: the same; those for the test stay unseen")
     add(
         "--calibration-from",
         metavar="CHECKPOINT",
-        help="with --all-alphabets: the held-out run whose threshold and calibration the checkpoint carries",
+        help="with either: the held-out run whose thresholds and calibration the checkpoint carries",
     )
     add("--folds", type=int, metavar="N", help="signatures: train N times, each writer being tested once, and pool")
     add("--device", help="cpu or cuda (default: cuda where present)")
@@ -82,8 +83,8 @@ def run(arguments: argparse.Namespace) -> int:
                 from train.signatures import train_on_signatures
 
                 return train_on_signatures(arguments, config, device)
-            if arguments.folds:
-                raise RecipeError("--folds is for signatures.")
+            if arguments.folds or arguments.all_writers:
+                raise RecipeError("--folds and --all-writers are for signatures.")
             return train(arguments, config, device)
     except (*REFUSALS, ValueError) as error:
         print(error, file=sys.stderr)
@@ -141,6 +142,8 @@ def config_of(arguments: argparse.Namespace) -> TrainConfig:
     changes = {name: value for name, value in given.items() if value is not None}
     if arguments.all_alphabets:
         changes |= {"hold_out": (), "patience": 0}
+    if arguments.all_writers:
+        changes |= {"validation_writers": 0, "patience": 0}
     if not arguments.max_minutes >= 0:  # NaN would never end a run
         raise RecipeError(f"--max-minutes is {arguments.max_minutes}, must not be negative.")
     if arguments.push_to_hub is not None:
@@ -149,8 +152,10 @@ def config_of(arguments: argparse.Namespace) -> TrainConfig:
         raise RecipeError("--push-improvements needs --push-to-hub USER/NAME.")
     if arguments.push_improvements and arguments.all_alphabets:
         raise RecipeError("--push-improvements needs held-out alphabets; leave out --all-alphabets.")
-    if arguments.calibration_from and not arguments.all_alphabets:
-        raise RecipeError("--calibration-from goes with --all-alphabets; a held-out run calibrates itself.")
+    if arguments.calibration_from and not (arguments.all_alphabets or arguments.all_writers):
+        raise RecipeError(
+            "--calibration-from goes with --all-alphabets or --all-writers; a held-out run calibrates itself."
+        )
     return replace(config, **changes)
 
 
@@ -213,19 +218,21 @@ def verification_of(
 ) -> dict | None:
     """Threshold and calibration, from alphabets that these weights, or those of the held-out run, never saw."""
     if arguments.calibration_from:
-        folder = resolve_model(arguments.calibration_from, strict=True).folder
-        verification = read_config(folder).get("verification")
-        if verification is None:
-            raise CheckpointError(
-                f"{arguments.calibration_from} was not calibrated; give the run that held out alphabets."
-            )
-        return verification | {"from_held_out_run": True}
+        return held_out_run(arguments.calibration_from)["verification"] | {"from_held_out_run": True}
     validation = split(drawings, config)[1]
     if validation is None:
         return None
     embeddings = embed_drawings(network, validation.prepared, device)
     generator = torch.Generator().manual_seed(CALIBRATION_SEED)
     return calibrate(network, embeddings, validation.drawings, generator)
+
+
+def held_out_run(source: str) -> dict:
+    """The config.json of the run that --calibration-from names; raises CheckpointError, HubError."""
+    config = read_config(resolve_model(source, strict=True).folder)
+    if config.get("verification") is None:
+        raise CheckpointError(f"{source} was not calibrated; give the run that held some out.")
+    return config
 
 
 def provenance(arguments: argparse.Namespace, config: TrainConfig, outcome: Outcome, drawings: Drawings) -> dict:

@@ -28,6 +28,7 @@ from train.evaluate_signatures import (
     consistency_in,
     consistency_of,
     curves_of,
+    leaks_of,
     score_all,
     scores_of,
     seen_hashes,
@@ -258,7 +259,7 @@ def of_signatures(training: Signatures, validation: Signatures, config: TrainCon
         embeddings = embed_drawings(network, validation.images, device)
         return 1 - equal_error_point(curves_of(scores_of(network, embeddings, validation, 1)).skilled).far
 
-    return Material(step_loss, accuracy, MEASURE)
+    return Material(step_loss, accuracy if len(validation) else None, MEASURE)
 
 
 def begin(config: TrainConfig, training: Signatures, init: Path) -> SiameseNetwork:
@@ -281,6 +282,9 @@ def train_on_signatures(arguments: argparse.Namespace, config: TrainConfig, devi
         raise RecipeError("Signatures are in no place that is known: name theirs with --data FOLDER or ARCHIVE.")
     if arguments.all_alphabets or arguments.push_improvements:
         raise RecipeError("--all-alphabets and --push-improvements are for characters.")
+    if arguments.folds and arguments.all_writers:
+        raise RecipeError("--folds needs writers who validate; leave out --all-writers.")
+    calibrated = held_out_signature_run(arguments.calibration_from) if arguments.calibration_from else None
     signatures = load_signatures(arguments.data, config.preparation)
     names = signatures.writers_held
     if arguments.folds:
@@ -290,7 +294,7 @@ def train_on_signatures(arguments: argparse.Namespace, config: TrainConfig, devi
     distributed.wait()
     split = split_writers(names, config)
     claim(arguments.output, signatures, split)
-    model, outcome = train_one(arguments, config, signatures, split, arguments.output, device)
+    model, outcome = train_one(arguments, config, signatures, split, arguments.output, device, calibrated)
     if not outcome.finished:
         if distributed.is_first():
             print(f"Stopped after step {outcome.steps} of {config.steps}; go on with the same command and --resume.")
@@ -310,8 +314,12 @@ def train_one(
     split: Split,
     output: Path,
     device: torch.device,
+    calibrated: dict | None = None,
 ) -> tuple[Path, Outcome]:
-    """Train on one division of the writers; the folder of the checkpoint, and how the run ended."""
+    """Train on one division of the writers; the folder of the checkpoint, and how the run ended.
+
+    `calibrated` is the config.json of the run whose thresholds the checkpoint carries where no writer validates.
+    """
     from train.figures import FigureError, training_curve
     from train.run import CURVE, METRICS, MODEL
 
@@ -327,6 +335,10 @@ def train_one(
         training_curve(output / METRICS, output / CURVE, CURVE_LABEL)
     except FigureError as error:
         print(error)
+    if calibrated is None:
+        verification = verification_of(network, validation, device) if len(validation) else None
+    else:
+        verification = calibrated["verification"] | {"from_held_out_run": True}
     base = init.name if config.shared_embedding and init.resolve().parent == BASES.resolve() else None
     save_checkpoint(
         output / MODEL,
@@ -334,8 +346,8 @@ def train_one(
         config.preparation,
         storage="shared" if base else "float32",
         base=base,
-        verification=verification_of(network, validation, device),
-        training=provenance(arguments, config, outcome, signatures, split, init),
+        verification=verification,
+        training=provenance(arguments, config, outcome, signatures, split, [read_config(init), calibrated or {}]),
     )
     return output / MODEL, outcome
 
@@ -352,6 +364,16 @@ def claim(folder: Path, signatures: Signatures, split: Split) -> None:
     distributed.wait()
     if json.loads(path.read_text(encoding="utf-8")) != people:
         raise StateError(f"{folder} holds a run on other signatures or other writers; choose another --output.")
+
+
+def held_out_signature_run(source: str) -> dict:
+    """The config.json of the run that --calibration-from names; raises CheckpointError, HubError."""
+    from train.run import held_out_run
+
+    config = held_out_run(source)
+    if "operating_points" not in config["verification"]:
+        raise CheckpointError(f"{source} was not calibrated on signatures; give the run that held out writers.")
+    return config
 
 
 def verification_of(network: SiameseNetwork, validation: Signatures, device: torch.device) -> dict:
@@ -371,11 +393,11 @@ def provenance(
     outcome: Outcome,
     signatures: Signatures,
     split: Split,
-    init: Path,
+    earlier_runs: list[dict],
 ) -> dict:
     """What config.json says of the training: who trained, validated and tests, with the SHA-256 of every image; and
-    the images that the weights it began with have seen."""
-    began = read_config(init)
+    the images that earlier runs saw, given as their config.json: first the one that it began with."""
+    began = earlier_runs[0]
     earlier = began.get("training") or {}
     return {
         "recipe": Path(arguments.recipe).stem,
@@ -388,7 +410,7 @@ def provenance(
             "training": hashes(signatures, split.training),
             "validation": hashes(signatures, split.validation),
             "test": hashes(signatures, split.test),
-            "before": sorted(seen_hashes(began)),
+            "before": sorted(set().union(*map(seen_hashes, earlier_runs))),
         },
         "began_with": {key: earlier.get(key) for key in ("recipe", "steps", "images", "held_out_alphabets")}
         | {"weights_sha256": began["weights_sha256"]},
@@ -417,7 +439,7 @@ def train_folds(
     output = arguments.output
     splits = fold_splits(signatures.writers_held, arguments.folds, config)
     pooled: dict[int, Scores] = {}
-    folds = []
+    folds, leaks = [], leaks_of(signatures)
     for number, split in enumerate(splits, 1):
         folder = output / f"fold-{number}"
         folder.mkdir(parents=True, exist_ok=True)
@@ -432,12 +454,12 @@ def train_folds(
         checkpoint = load_checkpoint(folder / MODEL, device)
         test = signatures.of_writers(split.test)
         scored = score_all(checkpoint.network, test, device, consistency_in(checkpoint.config))
-        entry = signature_report(scored, test, signatures, partial(thresholds_for, checkpoint.config))
+        entry = signature_report(scored, test, leaks, partial(thresholds_for, checkpoint.config))
         folds.append({"writers": list(split.test), **entry})
         print(f"fold {number}: EER {100 * entry['eer_skilled']:.2f} % on {len(split.test)} writers it has not seen")
         pooled = {k: pooled[k] + scores if k in pooled else scores for k, scores in scored.items()}
     if distributed.is_first():
-        report = signature_report(pooled, signatures, signatures, lambda _count: {})
+        report = signature_report(pooled, signatures, leaks, lambda _count: {})
         report["operating_points"] = report["by_references"]["1"]["operating_points"] = mean_points(folds)
         write_report({"signatures": report | {"data": Path(arguments.data).name}, "folds": folds}, output / REPORT)
         print(
