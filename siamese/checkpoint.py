@@ -18,7 +18,7 @@ from torch import Tensor
 
 from siamese.network import Activation, NetworkConfig, SiameseNetwork
 from siamese.preparation import Preparation
-from siamese.verification import NAMED_POINTS, ErrorCurve
+from siamese.verification import NAMED_POINTS, Calibration, ErrorCurve
 
 BASES = Path(__file__).parent / "pretrained"  # where a checkpoint that shares a layer finds the one that has it
 WEIGHTS_FILE = "model.safetensors"
@@ -232,8 +232,9 @@ def check_verification(config: dict, folder: Path) -> None:
     check_measured(verification, path)
     consistency = verification.get("consistency")
     if consistency is not None:
-        values = [consistency.get(key) for key in ("weight", "level")] if isinstance(consistency, dict) else [None]
-        if len(consistency) != 2 or not all(map(is_number, values)) or not 0 <= values[0] <= 1:
+        names = set(consistency) if isinstance(consistency, dict) else set()
+        values = [consistency[name] for name in ("weight", "level")] if names == {"weight", "level"} else [None]
+        if not all(map(is_number, values)) or not 0 <= values[0] <= 1:
             raise CheckpointError(f"{path} has a 'consistency' that is not a weight in 0 to 1 and a level.")
     by_references = verification.get("by_references", {})
     if not isinstance(by_references, dict) or not all(key.isdecimal() for key in by_references):
@@ -246,11 +247,7 @@ def check_measured(entry: object, path: Path) -> None:
     """ "calibration", "operating_points" and "curve" of an entry, where it has them; raises CheckpointError."""
     if not isinstance(entry, dict):
         raise CheckpointError(f"{path} has a 'by_references' with an entry that is no JSON object.")
-    calibration = entry.get("calibration")
-    for key in ("similarity_edges", "share_same"):
-        values = calibration.get(key, []) if isinstance(calibration, dict) else [] if calibration is None else None
-        if not isinstance(values, list) or not all(is_number(value) and 0 <= value <= 1 for value in values):
-            raise CheckpointError(f"{path} has a calibration whose {key!r} is not a list of numbers in 0 to 1.")
+    check_calibration(entry.get("calibration"), path)
     points = entry.get("operating_points")
     if points is not None:
         if not isinstance(points, dict) or set(points) != set(NAMED_POINTS):
@@ -270,6 +267,20 @@ def check_measured(entry: object, path: Path) -> None:
             ErrorCurve(**{key: tuple(map(float, values)) for key, values in columns.items()})
         except (KeyError, TypeError, ValueError) as error:
             raise CheckpointError(f"{path} has a 'curve' that is no error curve: {error}") from error
+
+
+def check_calibration(calibration: object, path: Path) -> None:
+    if calibration is None:
+        return
+    if not isinstance(calibration, dict) or set(calibration) != {"similarity_edges", "share_same"}:
+        raise CheckpointError(f"{path} has a calibration that is not 'similarity_edges' and 'share_same'.")
+    for key, values in calibration.items():
+        if not isinstance(values, list) or not all(is_number(value) and 0 <= value <= 1 for value in values):
+            raise CheckpointError(f"{path} has a calibration whose {key!r} is not a list of numbers in 0 to 1.")
+    try:
+        Calibration(**{key: tuple(map(float, values)) for key, values in calibration.items()})
+    except ValueError as error:
+        raise CheckpointError(f"{path} has a calibration that is none: {error}") from error
 
 
 def is_number(value: object) -> bool:

@@ -1,5 +1,6 @@
 """Drawings of characters as tensors: what a data source is turned into, whatever it was."""
 
+import hashlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,6 +27,12 @@ class Drawings:
 
     def __len__(self) -> int:
         return len(self.ink)
+
+    def digest(self) -> str:
+        """SHA-256 of what was drawn and which character it is: another one is other data."""
+        digest = hashlib.sha256(self.ink.numpy())
+        digest.update(self.character.numpy())
+        return digest.hexdigest()
 
     def take(self, rows: Int64[Tensor, " rows"] | Bool[Tensor, " drawings"]) -> "Drawings":
         """The drawings of these rows; names keep their index."""

@@ -118,9 +118,9 @@ def find_model(
         return bundled_model(bundled), None
     has_other = from_environment and not strict and (PRETRAINED / bundled).is_dir()
     try:
-        if (PRETRAINED / source).is_dir() and Path(source).name == source:
+        if is_folder(PRETRAINED / source) and Path(source).name == source:
             return bundled_model(source), None
-        if Path(source).expanduser().is_dir():
+        if is_folder(Path(source)):
             return local_model(source)
         repo_id, named_revision = parse_source(source)
         request = Request(repo_id, revision or named_revision or "main", token, cache_dir)
@@ -137,6 +137,14 @@ def bundled_model(name: str = BUNDLED) -> ResolvedModel:
     if not (folder / CONFIG_FILE).is_file():
         raise HubError(f"The bundled weights {name!r} are missing from {PRETRAINED}: install the package again.")
     return ResolvedModel(folder, f"{name} (bundled)", None, None)
+
+
+def is_folder(path: Path) -> bool:
+    """Also of what can be none: a name too long for the system, a home of nobody."""
+    try:
+        return path.expanduser().is_dir()
+    except (OSError, RuntimeError):
+        return False
 
 
 def local_model(source: str) -> Found:

@@ -134,7 +134,7 @@ class Calibration:
 def calibration_in(entry: dict) -> Calibration | None:
     """Of an entry of config.json that `read_config` has checked; None where it has none."""
     measured = entry.get("calibration")
-    return Calibration(**{name: tuple(values) for name, values in measured.items()}) if measured else None
+    return Calibration(**{name: tuple(map(float, values)) for name, values in measured.items()}) if measured else None
 
 
 def false_acceptance_rate(different: Float[Tensor, " pairs"], threshold: float) -> float:

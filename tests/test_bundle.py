@@ -9,6 +9,7 @@ from siamese import checkpoint as checkpoints
 from siamese.checkpoint import load_checkpoint, save_checkpoint
 from siamese.network import SiameseNetwork
 from siamese.preparation import SIGNATURE, Preparation
+from train import bundle
 from train.__main__ import main
 
 VERIFICATION = {"threshold": 0.4, "calibration": {"similarity_edges": [0.0, 1.0], "share_same": [0.5]}}
@@ -68,6 +69,29 @@ def test_weights_that_share_a_layer_with_what_is_replaced_are_named(full, tmp_pa
     words[2] = str(tmp_path / "other")
     assert main(words) == 0
     assert f"{tmp_path / 'signatures'} shares a layer with the weights" in capsys.readouterr().out
+
+
+def test_strangers_beside_the_bundle_are_passed_over(full, tmp_path, capsys):
+    (tmp_path / "bert").mkdir()
+    (tmp_path / "bert" / "config.json").write_text("{}", encoding="utf-8")
+    assert main(["bundle", "--model", str(full), "--output", str(tmp_path / "omniglot")]) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_weights_that_share_a_layer_go_on_sharing_it(full, tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoints, "BASES", tmp_path)
+    monkeypatch.setattr(bundle, "PRETRAINED", tmp_path)
+    assert main(["bundle", "--model", str(full)]) == 0
+    base = load_checkpoint(tmp_path / "omniglot")
+    run = tmp_path / "run" / "model"
+    given = {"verification": VERIFICATION, "training": {"steps": 3}}
+    save_checkpoint(run, base.network, SIGNATURE, storage="shared", base="omniglot", **given)
+    assert main(["bundle", "--model", str(run)]) == 0
+    stored = load_checkpoint(tmp_path / "signatures")
+    assert (tmp_path / "signatures" / "model.safetensors").stat().st_size < 3_000_000
+    assert stored.config["base"] == {"name": "omniglot", "weights_sha256": base.config["weights_sha256"]}
+    assert {name: stored.config[name] for name in given} == given
+    assert torch.equal(stored.network.embedding.weight, base.network.embedding.weight)
 
 
 @pytest.mark.parametrize(

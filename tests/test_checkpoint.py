@@ -54,6 +54,10 @@ def compact(network, tmp_path_factory):
 POINTS = ("strict", "balanced", "lenient")
 
 
+def calibration(edges: object, shares: object) -> dict:
+    return {"verification": {"calibration": {"similarity_edges": edges, "share_same": shares}}}
+
+
 def points(threshold: float, far: float, frr: float) -> dict:
     return {name: {"threshold": threshold, "far": far, "frr": frr} for name in POINTS}
 
@@ -200,7 +204,13 @@ def test_an_int8_config_over_float_tensors_is_refused(copy):
         ({"storage": "pickle"}, "storage 'pickle'"),
         ({"weights_sha256": 7}, "lacks the SHA-256"),
         ({"verification": {"threshold": 1.5}}, "threshold 1.5"),
-        ({"verification": {"calibration": {"share_same": [0.1, "x"]}}}, "'share_same' is not a list"),
+        (calibration([0, 1], [0.1, "x"]), "'share_same' is not a list"),
+        (calibration(7, [0.5]), "'similarity_edges' is not a list"),
+        (calibration([0, 1], [0.1, 0.2]), "2 bins needs one edge more"),
+        (calibration([0.1, 1], [0.1]), "must rise from 0 to 1"),
+        ({"verification": {"calibration": {"similarity_edges": [0, 1]}}}, "is not 'similarity_edges' and 'share_same'"),
+        ({"verification": {"calibration": 3}}, "is not 'similarity_edges' and 'share_same'"),
+        ({"verification": {"by_references": {"3": calibration([0], [])["verification"]}}}, "0 bins"),
         ({"verification": {"operating_points": {"strict": {}}}}, "name the operating points strict, balanced, lenient"),
         (
             {"verification": {"operating_points": points(0.5, 2, 0)}},
@@ -217,6 +227,7 @@ def test_an_int8_config_over_float_tensors_is_refused(copy):
         ({"verification": {"curve": 3}}, "no error curve"),
         ({"verification": {"consistency": {"weight": 2, "level": 1.0}}}, "'consistency' that is not a weight"),
         ({"verification": {"consistency": {"weight": 0.5}}}, "'consistency' that is not a weight"),
+        ({"verification": {"consistency": 5}}, "'consistency' that is not a weight"),
         ({"verification": {"consistency": [0.5, 1.0]}}, "'consistency' that is not a weight"),
         ({"verification": {"by_references": {"many": {}}}}, "not numbers of references"),
         ({"verification": {"by_references": {"3": {"curve": {}}}}}, "no error curve"),

@@ -297,10 +297,10 @@ def test_a_folder_without_classes_is_refused(tmp_path):
 
 @pytest.fixture(scope="module")
 def checkpoint(network, tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("checkpoint")
+    folder = tmp_path_factory.mktemp("run") / "model"
     verification = {"threshold": 0.6, "calibration": {"similarity_edges": [0.0, 1.0], "share_same": [0.5]}}
     save_checkpoint(folder, network, Preparation(), storage="int8", verification=verification)
-    (folder / "metrics.jsonl").write_text('{"step": 1, "loss": 2.0}\n', encoding="utf-8")
+    (folder.parent / "metrics.jsonl").write_text('{"step": 1, "loss": 2.0}\n', encoding="utf-8")
     return folder
 
 
@@ -370,6 +370,11 @@ def test_transfer_alone_needs_no_alphabets(checkpoint, tmp_path, monkeypatch, ca
         (("--model", "no/such folder"), "There is no model at no/such folder"),
         (("--trials", "0"), "--trials must be at least 1"),
         (("--transfer-only",), "--transfer-only needs --images"),
+        (
+            ("--images", "x", "--transfer-only", "--compare", "y", "--figures", "z"),
+            "--transfer-only does not go with --compare, --figures",
+        ),
+        (("--signatures", "x", "--views", "2", "--seed", "1"), "--signatures does not go with --seed, --views"),
         (("--device", "abacus"), "The device 'abacus' is not there"),
     ],
 )

@@ -121,6 +121,14 @@ def test_names_of_models():
             parse_source(wrong)
 
 
+@pytest.mark.parametrize("name", ["~nobody-of-this-name/x", "x" * 300])
+def test_names_that_no_file_can_have_are_refused_like_others(name, bundled, monkeypatch):
+    with pytest.raises(HubError, match="There is no model at"):
+        resolve_model(name)
+    monkeypatch.setenv("MODEL_ID", name)
+    assert resolve_model().note.endswith("The bundled weights answer instead.")
+
+
 def test_bundled_weights_never_ask_the_network(bundled, at_hub):
     model = resolve_model()
     assert (model.folder, model.name, model.revision, model.note) == (bundled, "omniglot (bundled)", None, None)

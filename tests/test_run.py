@@ -83,6 +83,20 @@ def test_a_run_of_another_recipe_is_not_resumed(trained, data, recipe, capsys):
     assert "holds a run of another recipe" in capsys.readouterr().err
 
 
+def test_a_run_goes_on_with_the_weights_and_data_that_it_began_with(data, recipe, tmp_path, capsys, monkeypatch):
+    words = ["fit", "--recipe", recipe, "--data", data, "--output", str(tmp_path / "run"), "--max-minutes", "0"]
+    assert main(words) == 130
+    words.append("--resume")
+    assert main(words) == 130
+    save_checkpoint(tmp_path / "weights", SiameseNetwork(), Preparation())
+    capsys.readouterr()
+    assert main([*words, "--init", str(tmp_path / "weights")]) == 1
+    assert "holds a run with other --init; give the same again" in capsys.readouterr().err
+    monkeypatch.setitem(omniglot.INVENTED, "background", (2, 20, 2, 12))
+    assert main(words) == 1
+    assert "holds a run with other --data; give the same again" in capsys.readouterr().err
+
+
 def test_a_run_without_time_stops_and_says_how_to_go_on(data, recipe, tmp_path, capsys):
     words = ["fit", "--recipe", recipe, "--data", data, "--output", str(tmp_path / "run"), "--max-minutes", "0"]
     assert main([*words, "--all-alphabets"]) == 130

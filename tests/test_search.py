@@ -154,18 +154,26 @@ def row(name, won, hold_out):
 
 def test_seeds_are_one_row_of_all_their_trials():
     one, other = row("same", [True] * 9 + [False], ["A"]), row("same", [True] * 7 + [False] * 3, ["A"])
-    assert pooled([one]) is one
+    assert pooled([one])["won"].tolist() == [one["won"].tolist()]
     both = pooled([one, other])
     assert both["validation"]["accuracy"] == pytest.approx(0.8)
     assert both["validation"]["seeds"] == [0.9, 0.7]
     assert both["validation"]["interval"] == list(wilson_interval(8, 10))  # the seeds answered the same ten
-    assert both["won"].tolist() == one["won"].tolist() + other["won"].tolist()
+    assert both["won"].tolist() == [one["won"].tolist(), other["won"].tolist()]
+
+
+def test_seeds_that_answer_alike_are_no_further_evidence():
+    first, better = row("first", [True] * 2 + [False] * 8, ["A"]), row("better", [True] * 10, ["A"])
+    for seeds in (1, 3):
+        assert compared(pooled([better] * seeds), pooled([first] * seeds))["p_of_difference"] == 2 / 2**8
+    half = pooled([first, better])  # each of eight trials won by one seed in two
+    assert compared(half, pooled([first] * 2))["p_of_difference"] == 2 / 2**8
 
 
 def test_the_table_tells_who_differs_from_the_first():
-    first = row("first", [True] * 2 + [False] * 8, ["A"])
-    better = row("better", [True] * 10, ["A"])
-    elsewhere = row("elsewhere", [True] * 10, ["B"])
+    first = pooled([row("first", [True] * 2 + [False] * 8, ["A"])])
+    better = pooled([row("better", [True] * 10, ["A"])])
+    elsewhere = pooled([row("elsewhere", [True] * 10, ["B"])])
     rows = [compared(each, first) for each in (first, better, elsewhere)]
     assert rows[1]["p_of_difference"] == 2 / 2**8  # eight differ, all one way
     assert "p_of_difference" not in rows[2]

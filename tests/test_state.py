@@ -14,11 +14,13 @@ from safetensors.torch import save_file
 from siamese.network import SiameseNetwork
 from train.config import TrainConfig
 from train.state import (
+    BEGUN,
     METRICS,
     STATE,
     StateError,
     append_metrics,
     best_weights,
+    claim,
     has_state,
     keep_metrics_until,
     restore_state,
@@ -208,3 +210,15 @@ def test_metrics_of_later_steps_and_half_lines_are_cut_off(tmp_path):
 def test_no_metrics_are_no_harm(tmp_path):
     keep_metrics_until(tmp_path, 2)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_run_began_with_may_be_another_until_there_is_a_state(tmp_path):
+    claim(tmp_path, {"--init": "a"})
+    claim(tmp_path, {"--init": "b"})  # the first was refused before it began
+    (tmp_path / STATE).write_bytes(b"")
+    claim(tmp_path, {"--init": "b"})
+    with pytest.raises(StateError, match="holds a run with other --init"):
+        claim(tmp_path, {"--init": "a"})
+    (tmp_path / BEGUN).write_text("{", encoding="utf-8")
+    with pytest.raises(StateError, match="cannot be read"):
+        claim(tmp_path, {"--init": "b"})

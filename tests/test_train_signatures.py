@@ -310,7 +310,9 @@ def test_folds_score_every_writer_by_a_network_that_has_not_seen_it(words, tmp_p
     assert "All 5 writers, each scored by the fold that has not seen it" in capsys.readouterr().out
     # other divisions have other test writers, some of whom these networks were trained on
     assert main([*words, "--folds", "4", "--output", str(output)]) == 1
-    assert "fold-1 holds a run on other signatures or other writers" in capsys.readouterr().err
+    assert "fold-1 holds a run with other writers" in capsys.readouterr().err
+    assert main([*words, "--folds", "3", "--init", str(output / "fold-1" / "model"), "--output", str(output)]) == 1
+    assert "fold-1 holds a run with other --init" in capsys.readouterr().err
 
 
 def test_a_run_without_time_stops_and_says_how_to_go_on(words, tmp_path, capsys):
@@ -342,6 +344,15 @@ def test_thresholds_of_characters_are_not_taken_for_signatures(words, bundled, t
     save_checkpoint(source, SiameseNetwork(), SIGNATURE, verification={"threshold": 0.5})
     assert main([*words, "--all-writers", "--calibration-from", str(source), "--output", str(tmp_path / "run")]) == 1
     assert "was not calibrated on signatures" in capsys.readouterr().err
+
+
+def test_writers_who_cannot_validate_are_noticed_before_any_step(words, signatures, tmp_path, capsys, monkeypatch):
+    whose = split_writers(signatures.writers_held, replace(SMALL, test_writers=2)).validation[0]
+    keep = signatures.genuine | (signatures.writer != signatures.writer_names.index(whose))
+    monkeypatch.setattr(module, "load_signatures", lambda _source, _preparation: signatures.take(keep))
+    assert main([*words, "--output", str(tmp_path / "run")]) == 1
+    assert "No writer who validates has two genuine signatures and a forgery" in capsys.readouterr().err
+    assert not (tmp_path / "run" / "metrics.jsonl").exists()
 
 
 def test_signatures_must_be_named(words, tmp_path, capsys):

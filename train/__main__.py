@@ -1,4 +1,4 @@
-"""`python -m train fit | evaluate | search | publish | data | bundle`."""
+"""`python -m train COMMAND`, see COMMANDS."""
 
 import argparse
 import sys

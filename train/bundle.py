@@ -16,9 +16,15 @@ CARD_NAME = "user/one-look"  # as README.md writes where a reader puts a reposit
 def sharing(folder: Path) -> list[Path]:
     """Checkpoints beside `folder` that name it as their base, but other weights than it holds."""
     digest = read_config(folder)["weights_sha256"]
-    places = sorted(path.parent for path in folder.parent.glob(f"*/{CONFIG_FILE}"))
-    bases = [(place, read_config(place).get("base") or {}) for place in places]
-    return [place for place, base in bases if base.get("name") == folder.name and base.get("weights_sha256") != digest]
+    found = []
+    for path in sorted(folder.parent.glob(f"*/{CONFIG_FILE}")):
+        try:
+            base = read_config(path.parent).get("base") or {}
+        except CheckpointError:  # a stranger, or broken: it shares nothing that could be named
+            continue
+        if base.get("name") == folder.name and base.get("weights_sha256") != digest:
+            found.append(path.parent)
+    return found
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -32,6 +32,7 @@ from siamese.verification import (
 from train.baselines import baselines, squared_pixel_distances, won_among
 from train.distortions import Distortions, distort
 from train.figures import BASELINE_NAMES, PROTOCOL_NAMES, FigureError
+from train.state import metrics_beside
 from train.transfer import Pictures, TransferError, load_pictures, transfer_trials
 
 N_WAYS = (2, 3, 5, 10, 20)
@@ -527,7 +528,7 @@ def draw_figures(
     drawings: Drawings,
     tasks: Tasks,
 ) -> None:
-    """accuracy_over_n.png, trials.png, roc.png, and training.png where the run's metrics lie beside the weights."""
+    """accuracy_over_n.png, trials.png, roc.png, and training.png where the run's metrics are there."""
     from train import figures
 
     if answers.won:
@@ -539,8 +540,8 @@ def draw_figures(
     if answers.roc:
         curves = [figures.Curve(PROTOCOL_NAMES[protocol], roc) for protocol, roc in answers.roc.items()]
         figures.roc_curves(curves, folder / "roc.png")
-    metrics = model.folder / "metrics.jsonl"
-    if metrics.is_file():
+    metrics = metrics_beside(model.folder)
+    if metrics:
         figures.training_curve(metrics, folder / "training.png")
 
 
@@ -576,6 +577,7 @@ def run(arguments: argparse.Namespace) -> int:
             raise EvaluationError("--trials must be at least 1 and --views at least 0.")
         if arguments.transfer_only and not arguments.images:
             raise EvaluationError("--transfer-only needs --images FOLDER.")
+        refuse_unused(arguments)
         if arguments.signatures:
             from train import evaluate_signatures
 
@@ -590,6 +592,24 @@ def run(arguments: argparse.Namespace) -> int:
         print(error, file=sys.stderr)
         return 1
     return 0
+
+
+def refuse_unused(arguments: argparse.Namespace) -> None:
+    """Raises EvaluationError for an option that the measurement asked for would pass over in silence."""
+    if arguments.signatures:
+        kind = "--signatures"
+        unused = ("compare", "data", "images", "seed", "skip_baselines", "split", "trials", "views")
+    elif arguments.transfer_only:
+        kind = "--transfer-only"
+        unused = ("compare", "figures", "skip_baselines", "split")
+    else:
+        return
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    given = [name for name in unused if getattr(arguments, name) != parser.get_default(name)]
+    if given:
+        options = ", ".join("--" + name.replace("_", "-") for name in given)
+        raise EvaluationError(f"{kind} does not go with {options}; leave that out.")
 
 
 def write_report(report: dict, path: Path) -> None:

@@ -16,6 +16,7 @@ from siamese.checkpoint import CARD_FILE, CONFIG_FILE, WEIGHTS_FILE, CheckpointE
 from siamese.hub import HubError, parse_source, push_files, repository_name
 from siamese.model_card import PICTURES, front_matter, model_card
 from siamese.omniglot import OmniglotError
+from train.state import metrics_beside
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     import datasets
 
 ROOT = Path(__file__).parents[1]
-METRICS = "metrics.jsonl"
 SPACE_FILES = ("app.py", "requirements.txt", "LICENSE", "siamese/**/*")
 HARDWARE = "cpu-basic"
 ZERO_GPU = "zero-"  # how the names of that hardware begin
@@ -219,7 +219,7 @@ def collect_pictures(
     found = [source / name for name in names if (source / name).is_file()]
     if figures and not found:
         raise PublishError(f"{figures} holds none of the evaluation's pictures.")
-    metrics = next((place for place in (model / METRICS, model.parent / METRICS) if place.is_file()), None)
+    metrics = metrics_beside(model)
     if found or report or metrics:
         target.mkdir(parents=True, exist_ok=True)
     for path in found:

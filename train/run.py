@@ -22,7 +22,7 @@ from train.distributed import DistributedError
 from train.evaluate import calibrate, embed_drawings
 from train.figures import FigureError, training_curve
 from train.fit import Outcome, TrainingError, fit, split
-from train.state import METRICS, StateError, has_state
+from train.state import METRICS, StateError, claim, has_state
 from train.tracking import TRACKERS, TrackingError, tracker
 
 MODEL = "model"  # folder of the checkpoint inside a run's folder
@@ -102,6 +102,7 @@ def train(arguments: argparse.Namespace, config: TrainConfig, device: torch.devi
         prepare_output(arguments)
     distributed.wait()
     output = arguments.output
+    claim(output, {"--init": digest_of(arguments.init), "--data": drawings.digest()})
     network = begin(config, drawings, arguments.init)
     with tracker(arguments.report_to if distributed.is_first() else None, output, config) as report:
 
@@ -225,6 +226,11 @@ def verification_of(
     embeddings = embed_drawings(network, validation.prepared, device)
     generator = torch.Generator().manual_seed(CALIBRATION_SEED)
     return calibrate(network, embeddings, validation.drawings, generator)
+
+
+def digest_of(init: str | None) -> str | None:
+    """SHA-256 of the weights that --init names; raises CheckpointError, HubError."""
+    return None if init is None else read_config(resolve_model(init, strict=True).folder)["weights_sha256"]
 
 
 def held_out_run(source: str) -> dict:

@@ -19,18 +19,18 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from siamese.checkpoint import CheckpointError, load_checkpoint, read_config, save_checkpoint
+from siamese.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from siamese.drawings import Drawings
 from siamese.episodes import EpisodeError, Trials, sample_trials
-from siamese.hub import HubError, resolve_model
+from siamese.hub import HubError
 from siamese.network import SiameseNetwork
 from siamese.omniglot import OmniglotError, lake_runs, load_drawings
 from siamese.recognizer import usable_device
 from train.config import RecipeError, TrainConfig, config_from, load_recipe
 from train.evaluate import embed_drawings, generator_for, one_shot_accuracy, paired_test, wilson_interval
 from train.fit import TrainingError, fit
-from train.run import MODEL, begin, with_held_out
-from train.state import STATE, StateError, has_state
+from train.run import MODEL, begin, digest_of, with_held_out
+from train.state import STATE, StateError, claim, has_state
 
 SUMMARY = "summary.json"
 TABLE = "table.md"
@@ -66,7 +66,7 @@ class Trial:
     trials: int
     device: torch.device
     made_with: dict
-    """What a finished run must have been made with to stand in one table with others."""
+    """What a run must have been made with to go on, and to stand in one table with others."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -92,8 +92,7 @@ def run(arguments: argparse.Namespace) -> int:
         changes = chosen_changes(load_search(arguments.search), arguments.only, arguments.seeds)
         drawings = load_drawings("background", arguments.data)
         evaluation = evaluation_set(arguments.data) if arguments.report_evaluation else None
-        begun = None if arguments.init is None else read_config(resolve_model(arguments.init, strict=True).folder)
-        made_with = {"init": begun and begun["weights_sha256"], "drawings": len(drawings), "trials": arguments.trials}
+        made_with = {"--init": digest_of(arguments.init), "--data": drawings.digest(), "--trials": arguments.trials}
         trial = Trial(drawings, evaluation, arguments.init, arguments.trials, device, made_with)
         runs = []
         for change in changes:
@@ -187,6 +186,7 @@ def chosen_changes(changes: list[Change], only: list[str] | None, seeds: list[in
 def make_run(change: Change, folder: Path, trial: Trial) -> None:
     """Train, or go on with what was cut off, then answer the trials; the summary is written last."""
     folder.mkdir(parents=True, exist_ok=True)
+    claim(folder, trial.made_with)
     network = begin(change.config, trial.drawings, trial.init)
     outcome = fit(network, trial.drawings, change.config, folder, trial.device, resume=has_state(folder))
     if not outcome.finished:
@@ -249,10 +249,11 @@ def read_row(folder: Path, change: Change, trial: Trial) -> dict:
 
 
 def pooled(rows: list[dict]) -> dict:
-    """Runs that differ in their seed as one row: mean accuracies, and all of their trials."""
+    """Runs that differ in their seed as one row: mean accuracies, and the trials that each won."""
     first, *others = rows
+    won = torch.stack([row["won"] for row in rows])
     if not others:
-        return first
+        return first | {"won": won}
     parts = [part for part in ("validation", "across", "evaluation", "lake_runs") if all(part in row for row in rows)]
     means = {}
     for part in parts:
@@ -261,14 +262,16 @@ def pooled(rows: list[dict]) -> dict:
         mean, trials = sum(accuracies) / len(rows), first[part]["trials"]
         interval = list(wilson_interval(round(mean * trials), trials))
         means[part] = {"accuracy": mean, "interval": interval, "trials": trials, "seeds": accuracies}
-    return first | means | {"name": first["group"], "won": torch.cat([row["won"] for row in rows])}
+    return first | means | {"name": first["group"], "won": won}
 
 
 def compared(row: dict, first: dict) -> dict:
     """The row without its trials, and its p against the first row's where both answered the same."""
     entry = {key: value for key, value in row.items() if key not in ("won", "config")}
     if row is not first and row["config"]["hold_out"] == first["config"]["hold_out"]:
-        entry["p_of_difference"] = paired_test(first["won"], row["won"])
+        # a trial counts once, for whom more of the seeds won it: seeds that answer the same are no further evidence
+        shares = [each["won"].double().mean(0) for each in (first, row)]
+        entry["p_of_difference"] = paired_test(shares[0] > shares[1], shares[1] > shares[0])
     return entry
 
 

@@ -1,7 +1,6 @@
 """Training on signatures: `python -m train fit --recipe signatures`, once or in folds by writer."""
 
 import argparse
-import json
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -39,7 +38,7 @@ from train.evaluate_signatures import (
 )
 from train.fit import Material, Outcome, embed, fit, pictures
 from train.losses import n_way_cross_entropy
-from train.state import StateError
+from train.state import claim
 from train.tracking import tracker
 
 SPLIT_SEED = 0  # one division of the writers for every recipe and seed, so that those for the test stay unseen
@@ -49,7 +48,6 @@ INVENTED_GENUINE, INVENTED_FORGERIES, INVENTED_SEED = 12, 12, 7  # of each inven
 MEASURE = "pairs of unseen writers (genuine, or genuine and forged) told right where both errors are alike"
 CURVE_LABEL = "validation: 1 - EER, skilled forgeries"
 REPORT = "folds.json"
-WRITERS = "writers.json"
 
 
 @dataclass(frozen=True)
@@ -293,7 +291,6 @@ def train_on_signatures(arguments: argparse.Namespace, config: TrainConfig, devi
         prepare_output(arguments)
     distributed.wait()
     split = split_writers(names, config)
-    claim(arguments.output, signatures, split)
     model, outcome = train_one(arguments, config, signatures, split, arguments.output, device, calibrated)
     if not outcome.finished:
         if distributed.is_first():
@@ -324,7 +321,10 @@ def train_one(
     from train.run import CURVE, METRICS, MODEL
 
     init = resolve_model(arguments.init or BUNDLED, strict=True).folder
+    claim(output, begun_with(init, signatures, split))
     training, validation = signatures.of_writers(split.training), signatures.of_writers(split.validation)
+    if len(validation) and not can_validate(validation):
+        raise RecipeError("No writer who validates has two genuine signatures and a forgery; give more signatures.")
     network = begin(config, training, init)
     material = of_signatures(with_invented(training, config), validation, config, device)
     with tracker(arguments.report_to if distributed.is_first() else None, output, config) as report:
@@ -352,18 +352,19 @@ def train_one(
     return output / MODEL, outcome
 
 
-def claim(folder: Path, signatures: Signatures, split: Split) -> None:
-    """Write down whose signatures train, validate and test in this folder, so that no run goes on with other people.
+def can_validate(validation: Signatures) -> bool:
+    """Whether an equal error rate can be measured: on writers with a pair of genuine signatures and a forgery."""
+    counts = [
+        torch.bincount(validation.writer[kind], minlength=len(validation.writer_names))
+        for kind in (validation.genuine, ~validation.genuine)
+    ]
+    return bool(((counts[0] > 1) & (counts[1] > 0)).any())
 
-    Raises StateError where it was begun with other signatures, or the same in another division.
-    """
-    path = folder / WRITERS
+
+def begun_with(init: Path, signatures: Signatures, split: Split) -> dict:
+    """What the folder of a run is claimed for: the first weights, and whose signatures train, validate and test."""
     people = {name: hashes(signatures, writers) for name, writers in vars(split).items()}
-    if distributed.is_first() and not path.is_file():
-        write_report(people, path)
-    distributed.wait()
-    if json.loads(path.read_text(encoding="utf-8")) != people:
-        raise StateError(f"{folder} holds a run on other signatures or other writers; choose another --output.")
+    return {"--init": read_config(init)["weights_sha256"], "writers": people}
 
 
 def held_out_signature_run(source: str) -> dict:
@@ -436,14 +437,14 @@ def train_folds(
     """
     from train.run import MODEL, STOPPED
 
-    output = arguments.output
+    output, init = arguments.output, resolve_model(arguments.init or BUNDLED, strict=True).folder
     splits = fold_splits(signatures.writers_held, arguments.folds, config)
     pooled: dict[int, Scores] = {}
     folds, leaks = [], leaks_of(signatures)
     for number, split in enumerate(splits, 1):
         folder = output / f"fold-{number}"
         folder.mkdir(parents=True, exist_ok=True)
-        claim(folder, signatures, split)
+        claim(folder, begun_with(init, signatures, split))
         if not is_finished(folder / MODEL, config):
             _, outcome = train_one(arguments, config, signatures, split, folder, device)
             if not outcome.finished:

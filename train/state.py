@@ -11,11 +11,13 @@ from safetensors.torch import save
 from torch import Tensor
 
 from siamese.network import SiameseNetwork
+from train import distributed
 from train.config import RecipeError, TrainConfig, config_from
 
 STATE = "state.safetensors"
 BEST = "best.safetensors"
 METRICS = "metrics.jsonl"
+BEGUN = "begun.json"
 HASH = "sha256"
 
 
@@ -25,6 +27,26 @@ class StateError(ValueError):
 
 def has_state(folder: Path) -> bool:
     return (folder / STATE).is_file()
+
+
+def claim(folder: Path, facts: dict) -> None:
+    """Write down what a run in this folder begins with, beside its config: weights, data, writers.
+
+    A state that goes on with others would be neither; raises StateError where they differ from those written down.
+    """
+    path = folder / BEGUN
+    if distributed.is_first() and not (path.is_file() and has_state(folder)):
+        temporary = path.with_name(f"{path.name}.part")
+        temporary.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+        temporary.replace(path)
+    distributed.wait()
+    try:
+        before = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise StateError(f"{path} cannot be read: {error}; choose another --output.") from error
+    if before != facts:
+        other = ", ".join(sorted(name for name in {*before, *facts} if before.get(name) != facts.get(name)))
+        raise StateError(f"{folder} holds a run with other {other}; give the same again or choose another --output.")
 
 
 def save_state(
@@ -147,6 +169,11 @@ def part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 def append_metrics(folder: Path, line: dict) -> None:
     with (folder / METRICS).open("a", encoding="utf-8") as file:
         file.write(json.dumps(line) + "\n")
+
+
+def metrics_beside(model: Path) -> Path | None:
+    """Those of the run that a checkpoint's folder lies in, or that were moved into it; None where there are none."""
+    return next((place for place in (model / METRICS, model.parent / METRICS) if place.is_file()), None)
 
 
 def keep_metrics_until(folder: Path, step: int) -> None:
