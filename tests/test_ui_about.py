@@ -42,6 +42,20 @@ def test_figures_come_from_the_checkpoint_with_task_interval_and_trials(tmp_path
     assert "&lt;b&gt;modern" in text
 
 
+FIELDS = ("protocol", "name", "n_way", "trials", "pairs", "accuracy", "interval", "writers_scored")
+
+
+@pytest.mark.parametrize("words", ["<script>", ["<script>"], {"<script>": 1}, 10**400])
+@pytest.mark.parametrize("field", FIELDS)
+def test_nothing_of_a_stranger_is_read_as_html(field, words):
+    strange = {part: [one | {field: words} for one in entries] for part, entries in REPORT.items()}
+    for draw in (about.one_shot_table, about.accuracy_plot, about.verification_list):
+        assert "<script>" not in about.as_far_as_readable(draw, strange)
+    assert "<script>" not in about.as_far_as_readable(about.signature_figures, SIGNATURES | {field: words})
+    only_baselines = REPORT | {"one_shot": [], "baselines": strange["baselines"]}
+    assert "<script>" not in about.as_far_as_readable(about.one_shot_table, only_baselines)
+
+
 def test_without_figures_none_are_claimed():
     text = page(Recognizer(SiameseNetwork(generator=torch.Generator().manual_seed(0))))
     assert "carry no evaluation" in text
@@ -112,3 +126,11 @@ def test_every_stage_of_the_training_is_named(tmp_path: Path):
     text = page(load_recognizer(str(tmp_path)))
     for words in (">0.7886<", ">230,400 images<", ">288,000 images, alphabets held out: 1<"):
         assert words in text
+
+
+@pytest.mark.parametrize("training", [{"began_with": {"images": 1, "held_out_alphabets": 5}}, [1], "text", 7])
+def test_a_malformed_training_does_not_keep_the_page_from_opening(training):
+    text = about.model_section(
+        Recognizer(SiameseNetwork(generator=torch.Generator().manual_seed(0))), {"training": training}, "The model"
+    )
+    assert "38,951,745" in text

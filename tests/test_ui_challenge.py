@@ -93,7 +93,7 @@ def test_what_is_dealt_says_nothing_of_the_answer(table):
     game = table.deck.new_game(5, "invented")
     dealt = table.deal(game, 0)
     assert set(dealt) == {
-        "round", "link", "index", "rounds", "daily", "n_way", "source", "source_name", "query", "candidates",
+        "round", "link", "rounds", "n_way", "source", "source_name", "query", "candidates",
     }  # fmt: skip
     hand = table.deck.hand(game, 0)
     assert hand.alphabet not in json.dumps(dealt)

@@ -1,14 +1,22 @@
 """What stands in front of everything else, and what is cleared away: without a server, message by message."""
 
 import asyncio
+import importlib
+import io
 import json
+import os
+import sys
+import tempfile
 import time
 from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from gradio import route_utils
 
+import siamese.ui
 from siamese.ui import limits
 from siamese.ui.limits import BUSY, BodyLimit, NoSessions, OpenPlaces, drop_unfetched, sweep_files
 
@@ -132,6 +140,27 @@ def test_files_come_in_at_one_place_and_leave_no_name_of_their_upload():
     assert reached("/gradio_api/upload", multipart)["query_string"] == b""
     assert reached("/gradio_api/component_server", multipart) == 415
     assert reached("/gradio_api/call/compare", multipart) == 415
+    other = (b"content-type", b"application/json")
+    for headers in ([other, *multipart], [*multipart, other], [(b"content-type", b" \xa0multipart/form-data"), other]):
+        assert reached("/gradio_api/component_server", headers) == 415
+
+
+@pytest.mark.parametrize("given", [None, "", "/srv/gradio", "/srv/gradio/one-look-uploads"])
+def test_uploads_lie_in_a_folder_of_their_own_whatever_folder_is_given(given, monkeypatch):
+    monkeypatch.setenv("GRADIO_TEMP_DIR", given or "")
+    if given is None:
+        monkeypatch.delenv("GRADIO_TEMP_DIR")
+    for _ in range(2):  # the second time as in a process that the first one started
+        importlib.reload(siamese.ui)
+        expected = "/srv/gradio" if given else tempfile.gettempdir()
+        assert Path(os.environ["GRADIO_TEMP_DIR"]) == Path(expected, "one-look-uploads")
+
+
+def test_the_same_file_sent_twice_is_two_files(monkeypatch):
+    monkeypatch.setattr(route_utils, "GradioUploadFile", route_utils.GradioUploadFile)
+    limits.keep_uploads_apart()
+    first, second = (route_utils.GradioUploadFile(io.BytesIO(), filename="a.png") for _ in range(2))
+    assert first.sha.hexdigest() != second.sha.hexdigest()
 
 
 def test_somebody_who_goes_away_is_no_error():
@@ -193,6 +222,7 @@ def test_nothing_of_a_session_is_kept():
 def test_the_server_sweeps_from_its_start_to_its_end(tmp_path, monkeypatch):
     calls = []
     monkeypatch.setattr(limits, "SWEEP_S", 0.01)
+    monkeypatch.setattr(route_utils, "GradioUploadFile", route_utils.GradioUploadFile)
     for name in ("share_one_heap", "give_back_memory"):
         monkeypatch.setattr(limits, name, lambda name=name: calls.append(name))
     (tmp_path / "there").touch()
@@ -219,9 +249,41 @@ def test_the_server_sweeps_from_its_start_to_its_end(tmp_path, monkeypatch):
     assert calls[0] == "share_one_heap"
 
 
-def test_memory_is_given_back_where_the_system_knows_how():
-    limits.share_one_heap()
-    limits.give_back_memory()
+def test_a_sweep_that_fails_is_not_the_last_one(tmp_path, monkeypatch, caplog):
+    (tmp_path / "old").touch()
+    failures = [OSError("the disk is out of order")]
+
+    def sweep(folder, _age_s):
+        if failures:
+            raise failures.pop()
+        sweep_files(folder, age_s=-1)
+
+    monkeypatch.setattr(limits, "SWEEP_S", 0.01)
+    monkeypatch.setattr(limits, "sweep_files", sweep)
+    queue = SimpleNamespace(pending_messages_per_session={}, pending_event_ids_session={}, event_ids_to_events={})
+    blocks = SimpleNamespace(_queue=queue, temp_file_sets=[])
+    app = SimpleNamespace(get_blocks=lambda: blocks, uploaded_file_dir=str(tmp_path))
+
+    async def sweep_until_it_is_gone():
+        sweeping = asyncio.create_task(limits._sweep_on(app))
+        while (tmp_path / "old").exists() and not sweeping.done():
+            await asyncio.sleep(0.01)
+        sweeping.cancel()
+
+    finish(sweep_until_it_is_gone())
+    assert not any(tmp_path.iterdir())
+    assert caplog.text.count("Sweeping failed") == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc's heap is asked.")
+def test_memory_is_given_back_where_the_system_knows_how(monkeypatch):
+    calls = []
+    glibc = SimpleNamespace(mallopt=lambda *given: calls.append(given), malloc_trim=lambda *given: calls.append(given))
+    for libc in (glibc, SimpleNamespace()):  # the second one knows neither
+        monkeypatch.setattr(limits.ctypes, "CDLL", lambda _name, libc=libc: libc)
+        limits.share_one_heap()
+        limits.give_back_memory()
+    assert calls == [(-8, 1), (0,)]
 
 
 def test_results_that_nobody_fetched_go_at_the_second_sweep():
@@ -253,6 +315,23 @@ def test_old_files_and_empty_folders_go_and_what_links_lead_to_stays(tmp_path):
     assert list(folder.iterdir()) == []
     assert (elsewhere / "b.png").exists()
     sweep_files(tmp_path / "nowhere", age_s=0)
+
+
+def test_a_folder_that_cannot_be_listed_keeps_nothing_else(tmp_path, monkeypatch):
+    for path in (tmp_path / "closed" / "a.png", tmp_path / "open" / "b.png", tmp_path / "c.png"):
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    listing = os.scandir
+
+    def refused(folder):
+        if Path(folder).name == "closed":
+            raise PermissionError(13, "Permission denied", str(folder))
+        return listing(folder)
+
+    monkeypatch.setattr(os, "scandir", refused)
+    sweep_files(tmp_path, age_s=-1)
+    monkeypatch.undo()
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["a.png", "closed"]
 
 
 def test_a_new_file_stays_beside_an_old_one(tmp_path, monkeypatch):

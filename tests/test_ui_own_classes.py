@@ -104,6 +104,8 @@ def test_locked_and_oddly_compressed_archives_are_refused():
         json.dumps({"format": own_classes.FORMAT, "classes": [3]}),
         json.dumps({"format": own_classes.FORMAT, "classes": [{"name": "a", "file": "gone.png"}]}),
         json.dumps({"format": own_classes.FORMAT, "classes": [{"name": 3, "file": "001.png"}]}),
+        json.dumps({"format": own_classes.FORMAT, "classes": [{"name": "a", "file": []}]}),
+        json.dumps({"format": own_classes.FORMAT, "classes": [{"name": "\ud800", "file": "001.png"}]}),
         json.dumps({"format": own_classes.FORMAT, "classes": []}),
         "[" * 30_000,
     ],

@@ -269,6 +269,12 @@ def test_no_file_and_no_line_of_a_log_is_left_of_what_was_signed(app, client, si
         assert base64.b64encode(data)[20:60] not in written
 
 
+def test_calls_that_bring_the_same_reference_at_once_take_nothing_from_one_another(client, signed):
+    mine, too, _ = map(handle_file, map(str, signed))
+    jobs = [client.submit([mine], too, api_name="/verify") for _ in range(6)]
+    assert len({job.result(timeout=300)["score"] for job in jobs}) == 1
+
+
 def test_what_is_kept_would_be_found(app):
     """The test above can fail: a file anywhere below the app's folder is seen."""
     before = files_of(app)

@@ -53,9 +53,9 @@ def one_shot_table(report: dict[str, Any]) -> str:
             interval = " to ".join(percent(bound) for bound in one["interval"])
             rows.append(
                 f'<tr class="ours"><th scope="row">this network</th><td>{words}</td>'
-                f'<td class="number">{one["n_way"]}</td>'
+                f'<td class="number">{one["n_way"]:,d}</td>'
                 f'<td class="number">{percent(one["accuracy"], 2)}</td><td class="number">{interval}</td>'
-                f'<td class="number">{one["trials"]:,}</td></tr>'
+                f'<td class="number">{one["trials"]:,d}</td></tr>'
             )
         if protocol == "lake_runs":
             rows += [
@@ -67,8 +67,8 @@ def one_shot_table(report: dict[str, Any]) -> str:
         largest = max((one["n_way"] for one in baselines), default=0)
         rows += [
             f'<tr><th scope="row">{escape(BASELINES.get(one["name"], one["name"]))}</th><td>{words}</td>'
-            f'<td class="number">{one["n_way"]}</td><td class="number">{percent(one["accuracy"])}</td><td></td>'
-            f'<td class="number">{one.get("trials") or ""}</td></tr>'
+            f'<td class="number">{one["n_way"]:,d}</td><td class="number">{percent(one["accuracy"])}</td><td></td>'
+            f'<td class="number">{format(one["trials"], ",d") if one.get("trials") else ""}</td></tr>'
             for one in baselines
             if one["n_way"] == largest
         ]
@@ -82,7 +82,7 @@ def verification_list(report: dict[str, Any]) -> str:
     items = [
         f"<li>{escape(PROTOCOLS.get(one['protocol'], one['protocol']))}: accuracy {percent(one['accuracy'])}, "
         f"area under the curve {one['auc']:.3f}, equal error rate {percent(one['eer'])}, "
-        f"on {one['pairs']:,} balanced pairs</li>"
+        f"on {one['pairs']:,d} balanced pairs</li>"
         for one in report.get("verification", [])
     ]
     return (
@@ -211,7 +211,7 @@ def as_far_as_readable(draw: Callable[[dict[str, Any]], str], report: object) ->
         return ""
     try:
         return draw(report)
-    except (AttributeError, KeyError, TypeError, ValueError):
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
         return ""
 
 
@@ -266,23 +266,32 @@ def model_section(recognizer: Recognizer, config: dict[str, Any], title: str) ->
         rows.append(("Threshold", f"{recognizer.threshold:.3f}"))
     if verification.get("measured_on"):
         rows.append(("Threshold and calibration from", str(verification["measured_on"])))
-    training = config.get("training")
-    for key, value in (training if isinstance(training, dict) else {}).items():
+    body = table_rows(rows) + as_far_as_readable(training_rows, config.get("training"))
+    table = scrolling(title, f"<table><tbody>{body}</tbody></table>")
+    return f"<section><h2>{title}</h2>{table}</section>"
+
+
+def training_rows(training: dict[str, Any]) -> str:
+    """What config.json says of the training, with every stage before it."""
+    rows = []
+    for key, value in training.items():
         if isinstance(value, str | int | float) and not isinstance(value, bool) and value:
             shown = f"{value:,}" if isinstance(value, int) else f"{value:.4f}" if isinstance(value, float) else value
             rows.append((f"Training: {key.replace('_', ' ')}", shown))
-    earlier = training.get("began_with") if isinstance(training, dict) else None
+    earlier = training.get("began_with")
     while isinstance(earlier, dict) and isinstance(earlier.get("images"), int):
         held_out = len(earlier.get("held_out_alphabets") or [])
         without = f", alphabets held out: {held_out}" if held_out else ""
         rows.append(("Training: before that", f"{earlier['images']:,} images{without}"))
         earlier = earlier.get("began_with")
-    body = "".join(
+    return table_rows(rows)
+
+
+def table_rows(rows: list[tuple[str, str]]) -> str:
+    return "".join(
         f'<tr><th scope="row">{escape(key)}</th><td style="overflow-wrap:anywhere">{escape(value)}</td></tr>'
         for key, value in rows
     )
-    table = scrolling(title, f"<table><tbody>{body}</tbody></table>")
-    return f"<section><h2>{title}</h2>{table}</section>"
 
 
 def config_of(recognizer: Recognizer) -> dict[str, Any]:

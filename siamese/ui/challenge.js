@@ -28,8 +28,21 @@ const guard = (action) => async (...given) => {
   } catch (error) {
     if (!(error instanceof Refusal)) console.error(error);
     say(element, error instanceof Refusal ? error.message : "Something went wrong on this page.", true);
+    part("candidates").removeAttribute("aria-busy");
     part("next").disabled = false;
-    part("next").textContent = "Deal again";
+    part("next").textContent = "Deal again"; // the round that is due, in the game that is under way
+  }
+};
+
+// What the server answers; null where the visitor went elsewhere meanwhile, and nothing is told of a refusal then.
+const inTime = async (answer) => {
+  const mine = turn;
+  try {
+    const given = await answer;
+    return mine === turn ? given : null;
+  } catch (error) {
+    if (mine === turn) throw error;
+    return null;
   }
 };
 
@@ -55,7 +68,7 @@ const showChoices = () => {
 const start = guard(async (replay = null) => {
   turn += 1;
   clearInterval(clock);
-  ahead = null;
+  round = ahead = null;
   const mode = replay ? (replay.startsWith("daily") ? "daily" : replay.endsWith("-x10") ? "match" : "free") : choices.mode;
   choices.mode = mode;
   game = { mode, link: replay ?? (mode === "daily" ? "daily" : null), rounds: 1, index: 0, mine: [], network: [], replay: Boolean(replay), ends: 0 };
@@ -74,7 +87,6 @@ const start = guard(async (replay = null) => {
 });
 
 const waitForStart = () => {
-  round = null;
   part("query").replaceChildren();
   part("from").textContent = "";
   part("candidates").replaceChildren();
@@ -93,14 +105,21 @@ const request = () => {
   return { n_way: choices.ways, source: choices.source };
 };
 
+// The next round, while the answer of this one is read. One that is refused is not kept: the next press asks anew.
+const dealAhead = () => {
+  const asked = (ahead = ask(server, "challenge_deal", request()));
+  asked.catch(() => { if (ahead === asked) ahead = null; });
+};
+
 const deal = async () => {
-  const mine = ++turn;
+  turn += 1;
   part("next").disabled = true;
   part("next").textContent = "Next";
   part("candidates").setAttribute("aria-busy", "true");
-  const dealt = await (ahead ?? ask(server, "challenge_deal", request()));
+  const asked = ahead ?? ask(server, "challenge_deal", request());
   ahead = null;
-  if (mine !== turn) return;
+  const dealt = await inTime(asked);
+  if (!dealt) return;
   round = { ...dealt, answered: false };
   if (game.mode !== "timed" && game.mode !== "free") game.link = dealt.link;
   game.rounds = dealt.rounds;
@@ -140,16 +159,15 @@ const pick = guard(async (place) => {
   const mine = turn;
   const tile = part("candidates").children[place];
   tile.classList.add("yours");
-  const result = await ask(server, "challenge_answer", { round: round.round, choice: place });
-  if (mine !== turn) return;
+  const result = await inTime(ask(server, "challenge_answer", { round: round.round, choice: place }));
+  if (!result) return;
   game.mine.push(result.right);
   game.network.push(result.network_right);
   record(result);
   showResult(result);
   game.index += 1;
   if (game.mode === "timed") {
-    ahead = ask(server, "challenge_deal", request());
-    ahead.catch(() => {});
+    dealAhead();
     setTimeout(guard(async () => { if (mine === turn && Date.now() < game.ends) { await deal(); focusFirst(); } }), PAUSE_MS);
     return;
   }
@@ -157,10 +175,7 @@ const pick = guard(async (place) => {
   part("next").textContent = isLast ? "Result" : "Next";
   part("next").disabled = false;
   part("next").focus({ preventScroll: true });
-  if (!isLast && (game.rounds > 1 || !game.replay)) {
-    ahead = ask(server, "challenge_deal", request());
-    ahead.catch(() => {});
-  }
+  if (!isLast && (game.rounds > 1 || !game.replay)) dealAhead();
 });
 
 const showBars = (result) => {
@@ -205,7 +220,7 @@ const showResult = (result) => {
 
 const goOn = guard(async () => {
   if (part("next").disabled) return;
-  if (part("next").textContent === "Deal again") { ahead = null; return start(game?.replay ? game.link : null); }
+  if (!game) return begin();
   if (game.mode === "timed" && !game.ends) {
     game.ends = Date.now() + TIMED_S * 1000;
     part("board").hidden = false;
@@ -215,7 +230,7 @@ const goOn = guard(async () => {
   }
   if (game.mode === "draw") { await dealSheet(); return; }
   if (game.rounds > 1 && game.index >= game.rounds) return finish();
-  if (game.mode === "free" && game.replay) { forgetLink(); return start(); }
+  if (game.mode === "free" && game.replay && game.mine.length) { forgetLink(); return start(); }
   await deal();
   focusFirst();
 });
@@ -350,8 +365,8 @@ const dealSheet = async () => {
   const mine = ++turn;
   part("next").disabled = true;
   part("next").textContent = "Next";
-  const dealt = await ask(server, "challenge_sheet", { n_way: choices.ways, source: choices.source });
-  if (mine !== turn) return;
+  const dealt = await inTime(ask(server, "challenge_sheet", { n_way: choices.ways, source: choices.source }));
+  if (!dealt) return;
   round = { ...dealt, answered: false, guessed: null };
   let busy = false;
   let again = false;
@@ -361,8 +376,8 @@ const dealSheet = async () => {
     if (!drawing || mine !== turn || round.answered) return;
     busy = true;
     try {
-      const result = await ask(server, "challenge_guess", { round: round.round, drawing });
-      if (mine !== turn || round.answered) return;
+      const result = await inTime(ask(server, "challenge_guess", { round: round.round, drawing }));
+      if (!result || round.answered) return;
       round.guessed = result.network_choice;
       showBars(result);
       say(element, `The network says number ${result.network_choice + 1}, with ${percent(result.certainty)} of its belief. Tap the one that you drew.`);
@@ -435,7 +450,8 @@ part("copy-link").addEventListener("click", async () => {
   say(element, game.rounds > 1 ? "A link to these ten rounds is in the clipboard." : "A link to this round is in the clipboard.");
 });
 
-guard(async () => {
+const begin = guard(async () => {
+  part("next").disabled = true;
   options = await ask(server, "challenge_options");
   choices.source = options.sources[0].key;
   makeControls();
@@ -445,4 +461,5 @@ guard(async () => {
   } finally {
     if (!round && link) forgetLink();
   }
-})();
+});
+begin();

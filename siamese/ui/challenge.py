@@ -261,9 +261,7 @@ class Table:
         return {
             "round": self.rounds.add(kept),
             "link": game.link,
-            "index": index,
             "rounds": game.rounds,
-            "daily": game.link.removeprefix("daily-") if game.is_daily else None,
             "n_way": game.n_way,
             "source": game.source,
             "source_name": SOURCES[game.source],
@@ -381,7 +379,6 @@ def build(table: Table) -> None:
         return {
             "ways": list(WAYS),
             "sources": [{"key": key, "name": SOURCES[key]} for key in table.deck.sources()],
-            "today": table.today().isoformat(),
             "people": PEOPLE,
             "paper": PAPER,
         }

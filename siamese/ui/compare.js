@@ -1,11 +1,8 @@
 // The tab "Compare": two pads, an answer by itself when both hold something.
-const { make, pad, ask, say, guard, percent, scale, seen } = window.oneLook;
-const answer = element.querySelector("[data-answer]");
-const verdictLine = element.querySelector("[data-verdict]");
+const { scale, seen } = window.oneLook;
 const places = element.querySelectorAll("[data-pad]");
-let latest = 0;
+let shown = null; // the pictures that the newest answer is about
 
-const refuse = (sentence) => say(element, sentence, true);
 const pads = ["First picture", "Second picture"].map((label, index) => {
   const one = pad({ label, name: `picture-${index + 1}`, onChange: () => compare(), onRefusal: refuse });
   places[index].replaceWith(one.node);
@@ -14,67 +11,56 @@ const pads = ["First picture", "Second picture"].map((label, index) => {
 
 const verdicts = { same: "The same", different: "Different", unsure: "Too close to call" };
 
-const compare = guard(element, async () => {
-  if (pads.some((one) => one.isDrawing())) return; // the end of the stroke asks again
+const compare = answering("compare_pictures", () => {
+  if (pads.some((one) => one.isDrawing())) return null; // the end of the stroke asks again
   const [a, b] = pads.map((one) => one.value());
-  const turn = ++latest; // an older answer that arrives late is dropped
-  if (!a || !b) {
-    answer.hidden = true;
-    verdictLine.textContent = "";
-    say(element, a || b ? "One more picture, and the answer comes by itself." : "");
-    return;
-  }
-  say(element, "Looking …");
-  let result;
-  try {
-    result = await ask(server, "compare_pictures", { a, b });
-  } catch (error) {
-    if (turn === latest) answer.hidden = true;
-    throw error;
-  }
-  if (turn !== latest) return;
-  say(element, "");
-  answer.hidden = false;
-  answer.dataset.kind = result.verdict;
-  verdictLine.textContent = verdicts[result.verdict];
-  element.querySelector("[data-score]").textContent = `${percent(result.similarity)} similar`;
-  element.querySelector("[data-scale]").replaceChildren(scale(result.similarity, result.threshold));
-  element.querySelector("[data-reliability]").textContent = result.reliability;
-  element.querySelector("[data-sees]").replaceChildren(
+  if (a && b) return { a, b };
+  return a || b ? "One more picture, and the answer comes by itself." : "";
+}, (result, asked) => {
+  shown = asked;
+  part("answer").dataset.kind = result.verdict;
+  part("verdict").textContent = verdicts[result.verdict];
+  part("score").textContent = `${percent(result.similarity)} similar`;
+  part("scale").replaceChildren(scale(result.similarity, result.threshold));
+  part("reliability").textContent = result.reliability;
+  part("sees").replaceChildren(
     ...result.sees.map((url, i) => make("figure", { class: "sees" },
       make("div", { class: "sees-frame" }, seen(url, `What the network sees of the ${i ? "second" : "first"} picture`)),
       make("figcaption", { text: i ? "Second, as the network sees it" : "First, as the network sees it" }))),
   );
-  const why = element.querySelector("[data-why]");
-  why.disabled = false;
-  why.setAttribute("aria-pressed", "false");
-  element.querySelector("[data-legend]").hidden = true;
+  hideWhy();
 });
 
-element.querySelector("[data-why]").addEventListener("click", guard(element, async () => {
-  const why = element.querySelector("[data-why]");
-  const frames = element.querySelectorAll(".sees-frame");
-  const shown = why.getAttribute("aria-pressed") === "true";
-  why.setAttribute("aria-pressed", String(!shown));
-  element.querySelector("[data-legend]").hidden = shown;
-  if (shown) return frames.forEach((frame) => frame.querySelector(".why")?.remove());
-  const [a, b] = pads.map((one) => one.value());
+const hideWhy = () => {
+  element.querySelectorAll(".why").forEach((map) => map.remove());
+  part("why").setAttribute("aria-pressed", "false");
+  part("legend").hidden = true;
+};
+
+part("why").addEventListener("click", guard(element, async () => {
+  const why = part("why");
+  if (why.getAttribute("aria-pressed") === "true") return hideWhy();
+  const asked = shown;
   why.disabled = true;
+  let found;
   try {
-    const { maps } = await ask(server, "explain_pictures", { a, b });
-    frames.forEach((frame, i) => frame.append(make("img", { class: "why", src: maps[i], alt: `Ink of the ${i ? "second" : "first"} picture that speaks for and against` })));
+    found = await ask(server, "explain_pictures", asked);
   } finally {
     why.disabled = false;
   }
+  if (shown !== asked) return;
+  element.querySelectorAll(".sees-frame").forEach((frame, i) => frame.append(make("img", { class: "why", src: found.maps[i], alt: `Ink of the ${i ? "second" : "first"} picture that speaks for and against` })));
+  why.setAttribute("aria-pressed", "true");
+  part("legend").hidden = false;
 }));
 
-element.querySelector("[data-swap]").addEventListener("click", () => {
+part("clear").addEventListener("click", () => {
   pads.forEach((one) => one.clear());
 });
 
 guard(element, async () => {
   const { examples } = await ask(server, "compare_examples");
-  const list = element.querySelector("[data-examples]");
+  const list = part("examples");
   for (const example of examples) {
     list.append(make("button", { type: "button", class: "example", "aria-label": `Example: ${example.caption}`,
       onclick: () => { pads[0].show(example.a); pads[1].show(example.b); } },

@@ -26,7 +26,7 @@ MARKUP = """
   <p>Draw, upload, paste or photograph one on each side. The answer comes by itself.</p></header>
   <div class="two"><div data-pad></div><div data-pad></div></div>
   <div class="say-row"><p class="say" data-say role="status" aria-live="polite"></p>
-  <button type="button" class="plain" data-swap>Clear both</button></div>
+  <button type="button" class="plain" data-clear>Clear both</button></div>
   <div class="answer" data-answer hidden>
     <div class="verdict-row" aria-live="polite">
     <p class="verdict" data-verdict></p><p class="score" data-score></p></div>
@@ -138,7 +138,7 @@ def build(recognizer: Recognizer) -> None:
 
     gr.HTML(
         MARKUP,
-        js_on_load=script("compare.js"),
+        js_on_load=script("upload.js", "compare.js"),
         apply_default_css=False,
         server_functions=[compare_pictures, explain_pictures, compare_examples],
         elem_classes="tab",

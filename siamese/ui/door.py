@@ -2,7 +2,6 @@
 
 import asyncio
 import base64
-import binascii
 import contextvars
 import functools
 import logging
@@ -24,7 +23,7 @@ MAX_PICTURE_BYTES = 8 << 20  # of one data URL, decoded; the page scales photogr
 MAX_WAITING = 48  # calls from pages that may be under way at one moment, those included that are
 AT_ONCE = 8  # answered now; the others wait outside the threads that Gradio serves everything else with
 DATA_URL = re.compile(r"data:[\w.+-]{1,40}/[\w.+-]{1,60};base64,")
-CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f\u202a-\u202e\u2066-\u2069]")
+CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")  # lone surrogates as well
 
 log = logging.getLogger("one_look")
 
@@ -102,13 +101,14 @@ def decoded(url: object, what: str, limit_bytes: int = MAX_PICTURE_BYTES) -> byt
     if not isinstance(url, str):
         raise Refusal(f"{what} is not a picture.")
     if len(url) > limit_bytes * 4 // 3 + 200:
-        raise Refusal(f"{what} is larger than {limit_bytes >> 20} MB; please bring a smaller file.")
+        limit = f"{limit_bytes >> 20} MB" if limit_bytes >> 20 else f"{limit_bytes // 1000} kB"
+        raise Refusal(f"{what} is larger than {limit}; please bring a smaller file.")
     head = DATA_URL.match(url)
     if head is None:
         raise Refusal(f"{what} is not a picture.")
     try:
         return base64.b64decode(url[head.end() :], validate=True)
-    except binascii.Error as error:
+    except ValueError as error:  # also of what is not ASCII
         raise Refusal(f"{what} arrived damaged; please try again.") from error
 
 
@@ -118,13 +118,6 @@ def picture(url: object, what: str) -> Image.Image:
         return open_image(decoded(url, what))
     except ImageError as error:
         raise Refusal(f"{what}: {error}") from error
-
-
-def pictures(urls: object, what: str, least: int, most: int) -> list[Image.Image]:
-    """`least` to `most` safe grey images out of a list of data URLs; raises Refusal."""
-    if not isinstance(urls, list) or not least <= len(urls) <= most:
-        raise Refusal(f"Please bring {least} to {most} pictures of {what}.")
-    return [picture(url, f"{what.capitalize()} {number}") for number, url in enumerate(urls, 1)]
 
 
 def ink_of(grey: Image.Image, what: str) -> Float[Tensor, "height width"]:

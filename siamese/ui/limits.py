@@ -7,6 +7,9 @@ and forgets less: uploads that broke off, results that nobody fetched, the last 
 import asyncio
 import ctypes
 import json
+import logging
+import os
+import secrets
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -14,6 +17,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from gradio import route_utils
 from gradio.state_holder import SessionState, StateHolder
 
 MAX_BODY_BYTES = 36 << 20  # a photograph of 48 megapixels as a file; pages send far less
@@ -31,6 +35,8 @@ M_ARENA_MAX = -8  # of glibc's malloc.h
 SWEEP_S = 300
 UPLOAD_LIFE_S = 1800
 
+log = logging.getLogger("one_look")
+
 
 class OpenPlaces:
     """ASGI middleware: under /gradio_api/ nothing is reached but what the page and the documented endpoints use.
@@ -46,10 +52,10 @@ class OpenPlaces:
             if place not in OPEN_PLACES and not f"{place}/".startswith(OPEN_FOLDERS):
                 await _refuse(send, 404, "This app has nothing here.")
                 return
-            kind = dict(scope["headers"]).get(b"content-type", b"")
+            kinds = [value.lower() for name, value in scope["headers"] if name == b"content-type"]
             if place == "upload":
                 scope = {**scope, "query_string": b""}  # an upload_id would be remembered for ever
-            elif kind.lower().startswith(b"multipart/"):
+            elif any(b"multipart/" in kind for kind in kinds):  # whichever of several would be believed
                 await _refuse(send, 415, "Files are taken at /gradio_api/upload only.")
                 return
         await self.app(scope, receive, send)
@@ -159,10 +165,28 @@ class NoSessions(StateHolder):
         return self._nobody
 
 
+class OwnUpload(route_utils.GradioUploadFile):
+    """An uploaded file in a folder that no other upload shares.
+
+    Gradio names the folder by what the file holds, so that a call that deletes its files as soon as it is answered
+    would take them from whoever sent the same ones meanwhile.
+    """
+
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        self.sha.update(secrets.token_bytes(16))
+
+
+def keep_uploads_apart() -> None:
+    """Have Gradio take uploads as OwnUpload."""
+    route_utils.GradioUploadFile = OwnUpload
+
+
 @asynccontextmanager
 async def tidy(app: Any) -> AsyncIterator[None]:
     """Lifespan of the server: nothing is kept of sessions, and every SWEEP_S what visitors left behind is dropped."""
     app.state_holder = NoSessions(app.get_blocks())
+    keep_uploads_apart()
     share_one_heap()
     sweeping = asyncio.create_task(_sweep_on(app))
     try:
@@ -176,12 +200,15 @@ async def tidy(app: Any) -> AsyncIterator[None]:
 async def _sweep_on(app: Any) -> None:
     idle: set[str] = set()
     while True:
-        blocks = app.get_blocks()
-        idle = drop_unfetched(blocks._queue, idle)
-        await asyncio.to_thread(sweep_files, Path(app.uploaded_file_dir), UPLOAD_LIFE_S + SWEEP_S)
-        for known in blocks.temp_file_sets:  # Gradio forgets only the names of files that it deleted itself
-            known.difference_update([file for file in list(known) if not Path(file).exists()])
-        await asyncio.to_thread(give_back_memory)
+        try:
+            blocks = app.get_blocks()
+            idle = drop_unfetched(blocks._queue, idle)
+            await asyncio.to_thread(sweep_files, Path(app.uploaded_file_dir), UPLOAD_LIFE_S + SWEEP_S)
+            for known in blocks.temp_file_sets:  # Gradio forgets only the names of files that it deleted itself
+                known.difference_update([file for file in list(known) if not Path(file).exists()])
+            await asyncio.to_thread(give_back_memory)
+        except Exception:  # the next sweep may well succeed; without any the disk fills up
+            log.exception("Sweeping failed")
         await asyncio.sleep(SWEEP_S)
 
 
@@ -235,8 +262,6 @@ def sweep_files(folder: Path, age_s: int | float) -> None:
 
 
 def _below(folder: Path) -> Iterator[Path]:
-    """Everything in a folder, the deepest first; links are not followed."""
-    for path in list(folder.iterdir()) if folder.is_dir() else []:
-        if path.is_dir() and not path.is_symlink():
-            yield from _below(path)
-        yield path
+    """Everything in a folder, the deepest first; links are not followed, and what cannot be listed is passed over."""
+    for parent, folders, files in os.walk(folder, topdown=False):
+        yield from (Path(parent, name) for name in (*files, *folders))

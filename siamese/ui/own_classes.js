@@ -19,6 +19,13 @@ const add = async (url, file) => {
   if (!file) part("name").value = "";
 };
 
+// Classes that come together stand behind those that are there already.
+const bring = (brought) => {
+  if (classes.length + brought.length > MOST) throw new Refusal(`That would be more than ${MOST} classes; please remove some first.`);
+  for (const one of brought) classes.push({ name: freeName(one.name), picture: one.picture });
+  show();
+};
+
 const show = () => {
   part("count").textContent = classes.length ? `${classes.length} ${classes.length === 1 ? "class" : "classes"}` : "No classes yet";
   part("export").disabled = part("empty").disabled = !classes.length;
@@ -67,16 +74,14 @@ part("import").addEventListener("change", guard(element, async (event) => {
   if (!file) return;
   if (file.size > 8 << 20) throw new Refusal("The ZIP is larger than 8 MB.");
   const brought = (await ask(server, "own_import", { zip: await window.oneLook.readAsUrl(file.slice(0, file.size, "application/zip")) })).classes;
-  if (classes.length + brought.length > MOST) throw new Refusal(`That would be more than ${MOST} classes; please remove some first.`);
-  for (const one of brought) classes.push({ name: freeName(one.name), picture: one.picture });
-  show();
+  bring(brought);
   await rank();
   say(element, `${brought.length} classes were imported.`);
 }));
 part("example").addEventListener("click", guard(element, async () => {
   const example = await ask(server, "own_example");
-  classes = example.classes;
-  show();
-  queryPad.show(example.query);
+  bring(example.classes);
+  if (queryPad.value()) await rank();
+  else queryPad.show(example.query);
 }));
 show();

@@ -106,7 +106,7 @@ def unpack(data: bytes) -> list[OwnClass]:
         EOFError,
     ) as error:
         raise Refusal("The file is not a ZIP, or a damaged one.") from error
-    except (ValueError, KeyError, IndexError, RecursionError) as error:  # what else malformed names and lists can raise
+    except (ValueError, TypeError, LookupError, RecursionError) as error:  # of malformed names and lists
         raise Refusal("The ZIP holds something that this app does not understand.") from error
 
 

@@ -67,7 +67,6 @@
       image.onerror = () => reject(new oneLook.Refusal("This browser cannot show the picture."));
       image.src = url;
     });
-  oneLook.loadImage = loadImage;
 
   // A drawing as smooth ink without paper, large and centred on its tile; the theme decides both colours.
   oneLook.drawInk = async (canvas, url, side = 315) => {
@@ -380,6 +379,4 @@
       area.remove();
     }
   };
-
-  oneLook.openTab = (id) => document.getElementById(`${id}-button`)?.click();
 })();

@@ -121,7 +121,9 @@ def build(recognizer: Recognizer, table: Table, verifier: Verifier) -> None:
 
     @for_programs
     def verify(references: Any, questioned: Any, operating_point: Any) -> dict:
-        """Whether a questioned signature is by the hand of all references. Nothing of it is kept.
+        """Whether a questioned signature is by the hand of all references. Nothing of it is kept: a call uses up the
+        files that it names, so upload them again for the next one, or send {"url": "data:image/png;base64,..."}, which
+        needs no file.
 
         Parameters:
             references: 1 to 10 images of signatures that are known to be genuine
@@ -246,4 +248,4 @@ def forget(payloads: list) -> None:
                 if file.is_relative_to(folder):
                     file.unlink()
                     if file.parent != folder:
-                        file.parent.rmdir()  # Gradio names it by a hash of what was signed
+                        file.parent.rmdir()  # made for this upload alone

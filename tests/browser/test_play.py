@@ -45,6 +45,24 @@ def scribble(page, canvas, phase: float = 0.0) -> None:
     page.mouse.up()
 
 
+class Refusing:
+    """Stands between a page and the server: refuses the functions that `names` holds, keeps waiting those in `held`."""
+
+    def __init__(self, page) -> None:
+        self.names: set[str] = set()
+        self.held: dict[str, list] = {}
+        page.route(re.compile("component_server"), self._answer)
+
+    def _answer(self, route) -> None:
+        name = route.request.post_data_json["fn_name"]
+        if name in self.names:
+            route.fulfill(json={"error": "Refused."})
+        elif name in self.held and not self.held[name]:
+            self.held[name].append(route)
+        else:
+            route.continue_()
+
+
 @pytest.mark.parametrize(("width", "scheme"), VIEWS)
 def test_a_round_by_mouse(open_page, keep, width, scheme):
     page = open_page(width, scheme)
@@ -112,6 +130,38 @@ def test_a_link_replays_a_round_and_scores_survive_a_reload(open_page):
     expect(broken.locator(".challenge [role=alert]")).to_contain_text("no challenge")
 
 
+def test_a_refusal_costs_no_match(open_page):
+    page = open_page()
+    expect(page.locator(".candidate")).to_have_count(10)
+    server = Refusing(page)
+    said, score = page.locator(".challenge [data-say]"), page.locator(".scores dd").first
+    again = page.get_by_role("button", name="Deal again")
+    page.locator(".segment", has_text="Match of ten").click()
+    expect(said).to_contain_text("Round 1 of 10")
+    server.names = {"challenge_deal"}
+    page.locator(".candidate").first.click()
+    page.get_by_role("button", name="Next").click()
+    expect(said).to_have_text("Refused.")
+    expect(score).to_have_text(re.compile("^[01] / 1$"))
+    server.names = set()
+    again.click()
+    expect(said).to_contain_text("Round 2 of 10")
+    server.names = {"challenge_answer"}
+    page.locator(".candidate").first.click()
+    expect(said).to_have_text("Refused.")
+    server.names = set()
+    again.click()
+    expect(said).to_contain_text("Round 2 of 10")
+    expect(score).to_have_text(re.compile("^[01] / 1$"))
+    server.names = {"challenge_deal"}
+    with page.expect_response(lambda r: "component_server" in r.url and "Refused." in r.text()):
+        page.locator(".candidate").first.click()
+    server.names = set()
+    page.get_by_role("button", name="Next").click()  # the refused round that was dealt ahead is asked for anew
+    expect(said).to_contain_text("Round 3 of 10")
+    expect(score).to_have_text(re.compile("^[0-2] / 2$"))
+
+
 def test_the_daily_challenge_is_the_same_for_two_visitors(open_page):
     queries = []
     for _ in range(2):
@@ -158,6 +208,38 @@ def test_two_uploads_are_compared(open_page, keep, width, scheme):
     )
     expect(page.locator(".compare [role=alert]")).to_contain_text("not a PNG, JPEG, WebP, BMP or GIF")
     expect(answer).to_be_hidden()
+
+
+def test_a_late_refusal_is_not_told_beside_a_newer_answer(open_page):
+    page = open_page()
+    open_tab(page, "Compare")
+    server = Refusing(page)
+    server.held["compare_pictures"] = late = []
+    page.locator("input[name=picture-1]").set_input_files(drawing("corner"))
+    said, answer = page.locator(".compare [data-say]"), page.locator(".compare .answer")
+    expect(said).to_contain_text("One more picture")
+    page.locator("input[name=picture-2]").set_input_files(drawing("corner"))
+    expect(said).to_have_text("Looking …")
+    page.wait_for_timeout(500)
+    page.locator("input[name=picture-2]").set_input_files(drawing("triangle"))
+    expect(answer).to_be_visible()
+    with page.expect_response(re.compile("component_server")):
+        late[0].fulfill(json={"error": "Refused."})
+    page.wait_for_timeout(200)
+    expect(said).to_have_text("")
+    expect(answer).to_be_visible()
+    server.names = {"explain_pictures"}
+    why = answer.get_by_role("button", name="Why?")
+    why.click()
+    expect(said).to_have_text("Refused.")
+    expect(why).to_have_attribute("aria-pressed", "false")
+    server.names = set()
+    why.click()
+    expect(why).to_have_attribute("aria-pressed", "true")
+    expect(answer.locator("img.why")).to_have_count(2)
+    why.click()
+    expect(why).to_have_attribute("aria-pressed", "false")
+    expect(answer.locator("img.why")).to_have_count(0)
 
 
 def test_a_comparison_by_keyboard_alone(open_page):
@@ -217,6 +299,9 @@ def test_own_classes_are_named_ranked_exported_and_imported(open_page, keep, tmp
     expect(page.locator(".shelf-item input").nth(1)).to_have_value("triangle")
     page.locator("[data-import]").set_input_files(drawing("corner") | {"name": "a.zip"})
     expect(page.locator(".own [role=alert]")).to_contain_text("not a ZIP")
+    page.get_by_role("button", name="Load an example set").click()  # which takes nobody's own classes away
+    expect(page.locator(".shelf-item")).to_have_count(10)
+    expect(page.locator(".shelf-item input").nth(1)).to_have_value("triangle")
 
 
 @pytest.mark.parametrize(("width", "scheme"), VIEWS)
