@@ -270,13 +270,11 @@ def signature_report(
     leaks: Mapping[str, dict[str, float]],
     thresholds: Callable[[int], Mapping[str, float]],
 ) -> dict:
-    """The entry "signatures" of a report; raises EvaluationError.
+    """The entry "signatures" of a report, of writers who could be scored with one reference at least.
 
     `leaks` are `leaks_of` the whole set; what leaks among the few writers that were `scored` stands beside, where
     chance moves it further. `thresholds` gives those for a number of references.
     """
-    if 1 not in by_references:
-        raise EvaluationError("No writer has two genuine signatures and a forgery; there is nothing to score.")
     entries = {str(count): measures(scores, thresholds(count)) for count, scores in by_references.items()}
     headline = {name: value for name, value in entries["1"].items() if name != "writers"}
     return {
@@ -315,6 +313,8 @@ def evaluate_signatures(arguments: argparse.Namespace) -> dict:
         )
     chosen = signatures.of_writers(names)
     by_references = score_all(model.network, chosen, device, consistency_in(model.config), precision)
+    if not by_references:
+        raise EvaluationError("No writer has two genuine signatures and a forgery; there is nothing to score.")
     entry = signature_report(by_references, chosen, leaks_of(signatures), partial(thresholds_for, model.config))
     notes = list(signatures.remarks)
     if not entry["operating_points"]:

@@ -20,7 +20,7 @@ from train import distributed
 from train.batches import step_generator
 from train.config import RecipeError, TrainConfig
 from train.distortions import distort, sampling_grid, turn
-from train.evaluate import embed_drawings, write_report
+from train.evaluate import EvaluationError, embed_drawings, write_report
 from train.evaluate_signatures import (
     THRESHOLD_REFERENCES,
     Scores,
@@ -440,7 +440,8 @@ def train_folds(
     output, init = arguments.output, resolve_model(arguments.init or BUNDLED, strict=True).folder
     splits = fold_splits(signatures.writers_held, arguments.folds, config)
     pooled: dict[int, Scores] = {}
-    folds, leaks = [], leaks_of(signatures)
+    folds: list[dict] = []
+    leaks: dict[str, dict[str, float]] = {}
     for number, split in enumerate(splits, 1):
         folder = output / f"fold-{number}"
         folder.mkdir(parents=True, exist_ok=True)
@@ -455,6 +456,9 @@ def train_folds(
         checkpoint = load_checkpoint(folder / MODEL, device)
         test = signatures.of_writers(split.test)
         scored = score_all(checkpoint.network, test, device, consistency_in(checkpoint.config))
+        if not scored:
+            raise EvaluationError(f"No writer of fold {number} has two genuine signatures and a forgery to be scored.")
+        leaks = leaks or leaks_of(signatures)
         entry = signature_report(scored, test, leaks, partial(thresholds_for, checkpoint.config))
         folds.append({"writers": list(split.test), **entry})
         print(f"fold {number}: EER {100 * entry['eer_skilled']:.2f} % on {len(split.test)} writers it has not seen")
