@@ -18,7 +18,7 @@ from torch import Tensor
 
 from siamese.network import Activation, NetworkConfig, SiameseNetwork
 from siamese.preparation import Preparation
-from siamese.verification import NAMED_POINTS, Calibration, ErrorCurve
+from siamese.verification import NAMED_POINTS, ErrorCurve, calibration_in
 
 BASES = Path(__file__).parent / "pretrained"  # where a checkpoint that shares a layer finds the one that has it
 WEIGHTS_FILE = "model.safetensors"
@@ -278,7 +278,7 @@ def check_calibration(calibration: object, path: Path) -> None:
         if not isinstance(values, list) or not all(is_number(value) and 0 <= value <= 1 for value in values):
             raise CheckpointError(f"{path} has a calibration whose {key!r} is not a list of numbers in 0 to 1.")
     try:
-        Calibration(**{key: tuple(map(float, values)) for key, values in calibration.items()})
+        calibration_in({"calibration": calibration})
     except ValueError as error:
         raise CheckpointError(f"{path} has a calibration that is none: {error}") from error
 
