@@ -24,8 +24,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         paths = [Path(path) for path in asked.images]
         if asked.command == "classify":
             paths = [*support_files(Path(asked.support)), *paths]
-        images = [opened(path) for path in paths]
-        answer, sentences = COMMANDS[asked.command](asked, paths, images)
+        for path in paths:  # a picture that cannot be used is refused by its name before the network is loaded
+            opened(path)
+        answer, sentences = COMMANDS[asked.command](asked, paths)
     except (ValueError, OSError) as error:  # ImageError, CheckpointError, HubError and their like
         print(error, file=sys.stderr)
         return 1
@@ -104,9 +105,9 @@ def remark(note: str | None) -> None:
         print(note, file=sys.stderr)
 
 
-def compare(asked: argparse.Namespace, paths: list[Path], images: list["Image.Image"]) -> tuple[dict, list[str]]:
+def compare(asked: argparse.Namespace, paths: list[Path]) -> tuple[dict, list[str]]:
     recognizer = loaded(asked)
-    similarity = recognizer.similarity(*images)
+    similarity = recognizer.similarity(*paths)
     reliability = recognizer.reliability(similarity)
     same = similarity >= recognizer.threshold
     answer = {
@@ -123,35 +124,36 @@ def compare(asked: argparse.Namespace, paths: list[Path], images: list["Image.Im
     ]
 
 
-def verify(asked: argparse.Namespace, paths: list[Path], images: list["Image.Image"]) -> tuple[dict, list[str]]:
+def verify(asked: argparse.Namespace, paths: list[Path]) -> tuple[dict, list[str]]:
     from siamese.verifier import load_verifier
 
     verifier = load_verifier(asked.model, asked.device)
     remark(verifier.note)
     point = verifier.point_named(asked.operating_point)
-    found = verifier.verify(images[:-1], images[-1], point)
-    measured = verifier.measured_with(len(images) - 1)
+    found = verifier.verify(paths[:-1], paths[-1], point)
+    measured = verifier.measured_with(len(paths) - 1)
+    reliability = found.reliability if measured else None  # that of pairs of characters says nothing of signatures
     answer = {
         "model": name_of(verifier.recognizer),
         "score": found.score,
         "threshold": found.threshold,
         "operating_point": point,
         "verdict": found.verdict,
-        "reliability": found.reliability,
+        "reliability": reliability,
         "similarities": {str(path): one for path, one in zip(paths[:-1], found.similarities, strict=True)},
         "operating_points": {name: asdict(one) for name, one in measured.points.items()} if measured else {},
     }
     at = f" ({point})" if point else ""
     return answer, [
         f"Score {found.score:.3f}, threshold {found.threshold:.3f}{at}: {found.verdict}.",
-        *errors(verifier, len(images) - 1, point),
-        *odds(found.reliability),
+        *errors(verifier, len(paths) - 1, point),
+        *odds(reliability),
     ]
 
 
-def classify(asked: argparse.Namespace, paths: list[Path], images: list["Image.Image"]) -> tuple[dict, list[str]]:
+def classify(asked: argparse.Namespace, paths: list[Path]) -> tuple[dict, list[str]]:
     recognizer = loaded(asked)
-    similarities = recognizer.classify(images[:-1], images[-1])
+    similarities = recognizer.classify(paths[:-1], paths[-1])
     ranked = sorted(zip(similarities, paths[:-1], strict=True), key=lambda entry: -entry[0])
     answer = {
         "model": name_of(recognizer),

@@ -47,7 +47,7 @@ class Drawings:
             raise ValueError(
                 f"No alphabet is called {', '.join(sorted(unknown))}; there are {', '.join(self.alphabet_names)}."
             )
-        wanted = torch.tensor([i for i, name in enumerate(self.alphabet_names) if name in names])
+        wanted = torch.tensor([i for i, name in enumerate(self.alphabet_names) if name in names], dtype=torch.int64)
         return self.take(torch.isin(self.alphabet, wanted))
 
     def prepared(self, preparation: Preparation) -> UInt8[Tensor, "drawings 1 105 105"]:

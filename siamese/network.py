@@ -130,7 +130,7 @@ class SiameseNetwork(nn.Module):
 
     def forward(
         self, first: Float[Tensor, "batch 1 105 105"], second: Float[Tensor, "batch 1 105 105"]
-    ) -> Float[Tensor, "batch"]:
+    ) -> Float[Tensor, " batch"]:
         """Logits for pairs of images, both towers in one pass."""
         a, b = self.embed(torch.cat([first, second])).chunk(2)
         return self.compare(a, b)

@@ -10,6 +10,7 @@ import torch
 
 from siamese import omniglot
 from siamese.checkpoint import load_checkpoint, save_checkpoint
+from siamese.drawings import Drawings
 from siamese.network import PARAMETERS, NetworkConfig, SiameseNetwork
 from siamese.preparation import Preparation
 from train import run as module
@@ -115,6 +116,8 @@ def test_a_run_without_time_stops_and_says_how_to_go_on(data, recipe, tmp_path, 
         (["--learning-rate", "-1"], "learning_rate is -1.0, must be above 0"),
         (["--max-minutes", "nan"], "--max-minutes is nan, must not be negative"),
         (["--calibration-from", "x"], "--calibration-from goes with --all-alphabets"),
+        (["--hold-out", "Elvish"], "The data has no alphabet Elvish to hold out; it has "),
+        (["--hold-out", "Elvish", "--all-alphabets"], "--hold-out and --all-alphabets exclude each other"),
         (["--push-improvements"], "--push-improvements needs --push-to-hub"),
         (["--push-improvements", "--push-to-hub", "user/name", "--all-alphabets"], "needs held-out alphabets"),
         (["--resume"], "There is nothing to resume in"),
@@ -139,7 +142,7 @@ def test_improvements_are_published_while_the_run_goes_on(data, tmp_path, monkey
         pushed.append((folder.name, repo_id, private, load_checkpoint(folder).config["training"]["steps"]))
         return False
 
-    monkeypatch.setattr("train.publish.push_model", push_model)
+    monkeypatch.setattr("train.run_folder.push_model", push_model)
     monkeypatch.setattr("train.fit.Validation.accuracy", lambda self, network, device: 0.5)
     quick = tmp_path / "quick.toml"
     quick.write_text("validate_every = 1\n" + RECIPE, encoding="utf-8")
@@ -160,6 +163,7 @@ def words(**changes: object) -> argparse.Namespace:
         "max_minutes": math.inf,
         "all_alphabets": False,
         "all_writers": False,
+        "hold_out": None,
         "calibration_from": None,
         "push_to_hub": None,
         "push_improvements": False,
@@ -231,12 +235,76 @@ def test_the_origin_of_a_second_stage_is_told(trained):
     assert (origin["recipe"], origin["steps"], origin["images"], origin["began_with"]) == ("small", 2, 16, None)
 
 
+def carried(sources: list, drawings: Drawings) -> dict:
+    return module.carried_verification([str(source) for source in sources], drawings, torch.device("cpu"))
+
+
 def test_a_final_run_carries_the_held_out_run_s_calibration(trained, drawings, tmp_path):
-    arguments = argparse.Namespace(calibration_from=str(trained / "model"))
     held_out = load_checkpoint(trained / "model").config["verification"]
-    found = module.verification_of(arguments, TrainConfig(hold_out=()), SiameseNetwork(), drawings, torch.device("cpu"))
-    assert found == held_out | {"from_held_out_run": True}
+    assert carried([trained / "model"], drawings) == held_out
     save_checkpoint(tmp_path / "bare", SiameseNetwork(), Preparation())
-    arguments = argparse.Namespace(calibration_from=str(tmp_path / "bare"))
     with pytest.raises(ValueError, match="was not calibrated; give the run that held some out"):
-        module.verification_of(arguments, TrainConfig(hold_out=()), SiameseNetwork(), drawings, torch.device("cpu"))
+        carried([tmp_path / "bare"], drawings)
+
+
+def test_a_final_run_may_carry_the_calibration_of_several_held_out_runs(trained, data, recipe, tmp_path):
+    """Each on the alphabets that it held out itself, put together."""
+    background = omniglot.load_drawings("background", data)
+    first, second = background.alphabet_names
+    words = ["fit", "--recipe", recipe, "--data", data, "--steps", "1", "--hold-out"]
+    assert main([*words, first, "--output", str(tmp_path / "other")]) == 0
+    other = load_checkpoint(tmp_path / "other" / "model").config
+    assert other["training"]["held_out_alphabets"] == [first]
+    assert other["training"]["alphabets"] == [second]
+    sources = [trained / "model", tmp_path / "other" / "model"]
+    found = carried(sources, background)
+    assert found["measured_on"].endswith(
+        f"of each of these sets, half of them the same character, the others two "
+        f"characters of one alphabet, from {second}; {first}"
+    )
+    alone = sorted(load_checkpoint(source).config["verification"]["threshold"] for source in sources)
+    assert alone[0] - 0.05 <= found["threshold"] <= alone[1] + 0.05
+    with pytest.raises(ValueError, match=f"held out {second.replace('(', '.').replace(')', '.')}, as another"):
+        carried([sources[0], sources[0]], background)
+    save_checkpoint(tmp_path / "bare", SiameseNetwork(), Preparation())
+    with pytest.raises(ValueError, match="names no alphabets of this data that it held out"):
+        carried([sources[0], tmp_path / "bare"], background)
+
+
+def test_thresholds_of_signatures_are_not_taken_for_characters(data, tmp_path):
+    point = {"threshold": 0.5, "far": 0.1, "frr": 0.1}
+    measured = {"threshold": 0.5, "operating_points": dict.fromkeys(("strict", "balanced", "lenient"), point)}
+    save_checkpoint(tmp_path / "signed", SiameseNetwork(), Preparation(), verification=measured)
+    with pytest.raises(ValueError, match="was calibrated on signatures; give a run that held out alphabets"):
+        carried([tmp_path / "signed"], omniglot.load_drawings("background", data))
+
+
+def test_a_calibration_that_cannot_be_carried_is_noticed_before_any_step(data, recipe, tmp_path, capsys):
+    words = ["fit", "--data", data, "--recipe", recipe, "--all-alphabets", "--output", str(tmp_path / "run")]
+    assert main([*words, "--calibration-from", str(tmp_path / "nothing")]) == 1
+    assert len(capsys.readouterr().err.strip().splitlines()) == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_not_all_alphabets_can_be_held_out(data, recipe, tmp_path, capsys):
+    names = omniglot.load_drawings("background", data).alphabet_names
+    words = ["fit", "--data", data, "--recipe", recipe, "--output", str(tmp_path / "run")]
+    assert main([*words, "--hold-out", *names]) == 1
+    assert "with --all-alphabets none is held out" in capsys.readouterr().err
+
+
+def test_alphabets_that_an_earlier_stage_saw_are_not_held_out():
+    last = {"held_out_alphabets": ["A", "B"], "began_with": {"held_out_alphabets": ["B", "C"], "began_with": None}}
+    assert module.never_seen(last) == {"B"}
+    assert module.never_seen(last | {"began_with": {"held_out_alphabets": []}}) == set()
+    assert module.seen_alphabets(last | {"alphabets": ["C", "D"]}) == {"A", "C", "D"}
+    assert module.seen_alphabets({}) == set()
+
+
+def test_weights_that_have_seen_the_held_out_alphabets_are_named(trained, data, recipe, tmp_path, capsys):
+    first = omniglot.load_drawings("background", data).alphabet_names[0]
+    words = ["fit", "--recipe", recipe, "--data", data, "--steps", "1", "--init", str(trained / "model")]
+    assert main([*words, "--output", str(tmp_path / "same")]) == 0
+    assert "have seen" not in capsys.readouterr().out
+    assert main([*words, "--hold-out", first, "--output", str(tmp_path / "other")]) == 0
+    assert f"have seen {first}: figures on them will be too good." in capsys.readouterr().out

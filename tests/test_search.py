@@ -11,7 +11,7 @@ from siamese.checkpoint import load_checkpoint
 from siamese.omniglot import load_drawings, pixel_hashes
 from train.__main__ import main
 from train.config import RecipeError, load_recipe
-from train.evaluate import wilson_interval
+from train.scoring import wilson_interval
 from train.search import (
     Change,
     SearchError,

@@ -1,24 +1,17 @@
-"""Training on signatures: who trains and who tests, which pairs mean what, and the command to its checkpoint."""
+"""Training on signatures: who trains and who tests, which pairs mean what."""
 
-import json
 import math
 from dataclasses import replace
 
 import pytest
 import torch
 
-from siamese import checkpoint as checkpoints
-from siamese import hub
-from siamese.checkpoint import load_checkpoint, read_config, save_checkpoint
+from siamese.checkpoint import save_checkpoint
 from siamese.invented_signatures import invented_signatures
 from siamese.network import NetworkConfig, SiameseNetwork
 from siamese.preparation import SIGNATURE
-from siamese.signature_card import signature_card
-from train import signatures as module
-from train.__main__ import main
 from train.config import RecipeError, TrainConfig, load_recipe
 from train.distortions import Distortions
-from train.evaluate_signatures import seen_hashes
 from train.signatures import (
     SignatureBatch,
     begin,
@@ -32,7 +25,6 @@ from train.signatures import (
     writer_sampler,
 )
 
-PRETRAINED = hub.PRETRAINED  # the package's own, whatever stands in for it later
 NAMES = tuple(f"{index:02d}" for index in range(1, 56))
 SMALL = TrainConfig(
     sampling="signatures",
@@ -49,24 +41,6 @@ SMALL = TrainConfig(
     shared_embedding=True,
     frozen_convolutions=2,
 )
-RECIPE = """
-sampling = "signatures"
-steps = 2
-warmup_steps = 1
-writers = 2
-genuine = 2
-forgeries = 2
-test_writers = 2
-validation_writers = 1
-shared_embedding = true
-frozen_convolutions = 2
-[preparation]
-extent_px = 99
-kind = "signature"
-aspect_power = 0.5
-pen_px = 2.0
-spread = 3.6
-"""
 
 
 @pytest.fixture(scope="module")
@@ -193,19 +167,15 @@ def test_invented_writers_stand_behind_those_of_the_data(signatures):
 
 
 @pytest.fixture(scope="module")
-def bundled(tmp_path_factory):
-    """A folder of bundled checkpoints that holds one, of random weights."""
-    folder = tmp_path_factory.mktemp("pretrained")
-    save_checkpoint(folder / "omniglot", SiameseNetwork(generator=torch.Generator().manual_seed(1)), SIGNATURE, "int8")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(hub, "PRETRAINED", folder)
-        patch.setattr(checkpoints, "BASES", folder)
-        patch.setattr(module, "BASES", folder)
-        yield folder
+def untrained(tmp_path_factory):
+    """A checkpoint of random weights."""
+    folder = tmp_path_factory.mktemp("weights") / "untrained"
+    save_checkpoint(folder, SiameseNetwork(generator=torch.Generator().manual_seed(1)), SIGNATURE, "int8")
+    return folder
 
 
-def test_what_is_to_stay_stays(signatures, bundled):
-    network = begin(SMALL, signatures, bundled / "omniglot").train()
+def test_what_is_to_stay_stays(signatures, untrained):
+    network = begin(SMALL, signatures, untrained).train()
     trained = {name for name, parameter in network.named_parameters() if parameter.requires_grad}
     assert not any(name.startswith(("convolutions.0", "convolutions.1", "convolution_norms.1")) for name in trained)
     assert {"convolutions.2.weight", "convolution_norms.2.weight", "head.weight", "embedding_norm.bias"} <= trained
@@ -214,175 +184,8 @@ def test_what_is_to_stay_stays(signatures, bundled):
     normalised = [norm for norm in network.convolution_norms if isinstance(norm, torch.nn.BatchNorm2d)]
     assert [norm.training for norm in (*normalised, network.embedding_norm)] == [True, True, False]
     free = replace(SMALL, shared_embedding=False, frozen_convolutions=0)
-    assert all(p.requires_grad for p in begin(free, signatures, bundled / "omniglot").parameters())
-
-
-# The command
-
-
-@pytest.fixture
-def words(signatures, bundled, tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "load_signatures", lambda _source, _preparation: signatures)
-    recipe = tmp_path / "small.toml"
-    recipe.write_text(RECIPE, encoding="utf-8")
-    return ["fit", "--recipe", str(recipe), "--data", "place/archive.zip", "--device", "cpu"]
-
-
-def test_a_run_leaves_a_small_checkpoint_that_says_who_trained_it(words, signatures, bundled, tmp_path, capsys):
-    assert main([*words, "--output", str(tmp_path / "run")]) == 0
-    assert "told right where both errors are alike" in capsys.readouterr().out
-    model = tmp_path / "run" / "model"
-    assert sum(path.stat().st_size for path in model.iterdir()) < 3_000_000
-    checkpoint = load_checkpoint(model)
-    base = load_checkpoint(bundled / "omniglot").network
-    assert torch.equal(checkpoint.network.embedding.weight, base.embedding.weight)
-    first, last = (network.convolutions[0].weight for network in (base, checkpoint.network))
-    torch.testing.assert_close(first, last, rtol=0, atol=1e-4)
-    assert not torch.equal(base.convolutions[3].weight, checkpoint.network.convolutions[3].weight)
-    assert checkpoint.preparation == SIGNATURE
-    training = checkpoint.config["training"]
-    assert (training["steps"], training["images"]) == (2, 2 * 8)
-    parts = training["signatures"]
-    assert [len(parts[part]) for part in ("training", "validation", "test")] == [2, 1, 2]
-    told = sorted(digest for part in ("training", "validation", "test") for d in parts[part].values() for digest in d)
-    assert told == sorted(signatures.sha256)
-    assert parts["data"] == "archive.zip"
-    assert parts["before"] == []
-    assert training["began_with"]["weights_sha256"] == read_config(bundled / "omniglot")["weights_sha256"]
-    assert set(checkpoint.config["verification"]["by_references"]) == {"1", "2", "3"}
-    assert checkpoint.config["verification"]["consistency"]["weight"] == 0.5
-    assert (tmp_path / "run" / "training.png").is_file()
-
-
-def test_who_was_seen_is_told_over_all_stages(words, signatures, tmp_path):
-    first, second = tmp_path / "first", tmp_path / "second"
-    assert main([*words, "--output", str(first)]) == 0
-    assert main([*words, "--init", str(first / "model"), "--output", str(second)]) == 0
-    seen = [read_config(run / "model") for run in (first, second)]
-    assert seen[1]["training"]["signatures"]["before"] == sorted(seen_hashes(seen[0])) != []
-    assert seen_hashes(seen[1]) >= seen_hashes(seen[0])
-
-
-def test_a_final_run_trains_on_those_who_validated_and_carries_their_thresholds(words, tmp_path, capsys):
-    held_out, final = tmp_path / "held-out" / "model", tmp_path / "final" / "model"
-    assert main([*words, "--output", str(held_out.parent)]) == 0
-    final_words = [*words, "--all-writers", "--output", str(final.parent)]
-    assert main([*final_words, "--calibration-from", str(held_out)]) == 0
-    first, last = read_config(held_out), read_config(final)
-    before, after = first["training"]["signatures"], last["training"]["signatures"]
-    assert after["training"] == before["training"] | before["validation"]
-    assert (after["validation"], after["test"]) == ({}, before["test"])
-    assert last["training"]["validation_accuracy"] is None
-    assert last["verification"] == first["verification"] | {"from_held_out_run": True}
-    assert seen_hashes(last) == seen_hashes(first)
-    assert "come from a run that held some of those out" in signature_card("user/name", last)
-
-
-def test_a_final_run_without_a_held_out_one_has_no_thresholds(words, tmp_path):
-    assert main([*words, "--all-writers", "--output", str(tmp_path / "run")]) == 0
-    assert read_config(tmp_path / "run" / "model").get("verification") is None
-
-
-def test_those_who_chose_the_thresholds_count_as_seen(words, bundled, signatures, tmp_path, monkeypatch):
-    """A held-out run on other people: none of them is unseen afterwards."""
-    others = invented_signatures(5, 5, 3, seed=2)
-    with monkeypatch.context() as patch:
-        patch.setattr(module, "load_signatures", lambda _source, _preparation: others)
-        assert main([*words, "--output", str(tmp_path / "others")]) == 0
-    thresholds = ["--all-writers", "--calibration-from", str(tmp_path / "others" / "model")]
-    assert main([*words, *thresholds, "--output", str(tmp_path / "run")]) == 0
-    assert seen_hashes(read_config(tmp_path / "run" / "model")) > seen_hashes(
-        read_config(tmp_path / "others" / "model")
-    )
-
-
-def test_folds_score_every_writer_by_a_network_that_has_not_seen_it(words, tmp_path, capsys):
-    output = tmp_path / "folds"
-    assert main([*words, "--folds", "3", "--output", str(output)]) == 0
-    report = json.loads((output / "folds.json").read_text(encoding="utf-8"))
-    assert report["signatures"]["writers_scored"] == 5
-    assert sorted(len(fold["writers"]) for fold in report["folds"]) == [1, 2, 2]
-    assert set(report["signatures"]["operating_points"]) == {"strict", "balanced", "lenient"}
-    first = (output / "fold-1" / "model" / "model.safetensors").stat().st_mtime_ns
-    capsys.readouterr()
-    assert main([*words, "--folds", "3", "--output", str(output)]) == 0  # nothing is trained again
-    assert (output / "fold-1" / "model" / "model.safetensors").stat().st_mtime_ns == first
-    assert "All 5 writers, each scored by the fold that has not seen it" in capsys.readouterr().out
-    # other divisions have other test writers, some of whom these networks were trained on
-    assert main([*words, "--folds", "4", "--output", str(output)]) == 1
-    assert "fold-1 holds a run with other writers" in capsys.readouterr().err
-    assert main([*words, "--folds", "3", "--init", str(output / "fold-1" / "model"), "--output", str(output)]) == 1
-    assert "fold-1 holds a run with other --init" in capsys.readouterr().err
-
-
-def test_a_run_without_time_stops_and_says_how_to_go_on(words, tmp_path, capsys):
-    assert main([*words, "--output", str(tmp_path / "run"), "--max-minutes", "0"]) == 130
-    assert "Stopped after step 0 of 2" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize(
-    ("more", "sentence"),
-    [
-        (["--all-alphabets"], "are for characters"),
-        (["--folds", "3", "--all-writers"], "leave out --all-writers"),
-        (["--calibration-from", "x"], "goes with --all-alphabets or --all-writers"),
-        (["--all-writers", "--calibration-from", "omniglot"], "omniglot was not calibrated"),
-        (["--folds", "9"], "--folds is 9, must lie in 2 to 5"),
-        (["--init", "no/such/folder/at/all"], "no/such/folder/at/all"),
-    ],
-)
-def test_what_cannot_be_done_is_refused_in_one_sentence(words, more, sentence, tmp_path, capsys, monkeypatch):
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    assert main([*words, "--output", str(tmp_path / "run"), *more]) == 1
-    error = capsys.readouterr().err
-    assert sentence in error
-    assert len(error.strip().splitlines()) == 1
-
-
-def test_thresholds_of_characters_are_not_taken_for_signatures(words, bundled, tmp_path, capsys):
-    source = tmp_path / "characters"
-    save_checkpoint(source, SiameseNetwork(), SIGNATURE, verification={"threshold": 0.5})
-    assert main([*words, "--all-writers", "--calibration-from", str(source), "--output", str(tmp_path / "run")]) == 1
-    assert "was not calibrated on signatures" in capsys.readouterr().err
-
-
-def test_writers_who_cannot_validate_are_noticed_before_any_step(words, signatures, tmp_path, capsys, monkeypatch):
-    whose = split_writers(signatures.writers_held, replace(SMALL, test_writers=2)).validation[0]
-    keep = signatures.genuine | (signatures.writer != signatures.writer_names.index(whose))
-    monkeypatch.setattr(module, "load_signatures", lambda _source, _preparation: signatures.take(keep))
-    assert main([*words, "--output", str(tmp_path / "run")]) == 1
-    assert "No writer who validates has two genuine signatures and a forgery" in capsys.readouterr().err
-    assert not (tmp_path / "run" / "metrics.jsonl").exists()
-
-
-def test_signatures_must_be_named(words, tmp_path, capsys):
-    given = [word for word in words if word not in ("--data", "place/archive.zip")]
-    assert main([*given, "--output", str(tmp_path / "run")]) == 1
-    assert "name theirs with --data" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("words", [["--folds", "3"], ["--all-writers"]])
-def test_writers_are_not_for_characters(words, tmp_path, capsys):
-    assert main(["fit", "--data", "invented", *words, "--output", str(tmp_path / "run")]) == 1
-    assert "--folds and --all-writers are for signatures" in capsys.readouterr().err
+    assert all(p.requires_grad for p in begin(free, signatures, untrained).parameters())
 
 
 def test_the_recipe_shows_signatures_as_the_library_does():
     assert load_recipe("signatures").preparation == SIGNATURE
-
-
-def test_the_bundled_weights_stand_on_the_bundled_base_and_name_their_writers(monkeypatch):
-    monkeypatch.setattr(checkpoints, "BASES", PRETRAINED)
-    folder = PRETRAINED / "signatures"
-    assert sum(path.stat().st_size for path in folder.iterdir()) < 5_000_000
-    checkpoint = load_checkpoint(folder)  # also refuses weights of another base
-    assert checkpoint.config["base"]["weights_sha256"] == read_config(PRETRAINED / "omniglot")["weights_sha256"]
-    assert checkpoint.preparation == SIGNATURE
-    people = checkpoint.config["training"]["signatures"]
-    seen = {digest for part in ("training", "validation") for each in people[part].values() for digest in each}
-    kept = {digest for each in people["test"].values() for digest in each}
-    assert len(people["test"]) >= 12
-    assert kept
-    assert kept.isdisjoint(seen)
-    figures = checkpoint.config["figures"]["signatures"]
-    assert sorted(figures["writers"]) == sorted(people["test"])

@@ -20,7 +20,7 @@ def chance(n_way: int) -> float:
 
 @torch.inference_mode()
 def squared_pixel_distances(
-    pictures: Bool[Tensor, "drawings *picture"] | UInt8[Tensor, "drawings *picture"], trials: Trials
+    pictures: Bool[Tensor, " drawings *picture"] | UInt8[Tensor, " drawings *picture"], trials: Trials
 ) -> Float[Tensor, "trials n_way"]:
     """Squared L2 distance of each query to each of its supports, summed over differences: never below 0."""
     flat = pictures.flatten(1)

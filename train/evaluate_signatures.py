@@ -29,7 +29,8 @@ from siamese.verification import (
     named_points,
     receiver_operating_characteristic,
 )
-from train.evaluate import EvaluationError, Model, embed_drawings, load_model
+from train.evaluate import EvaluationError, Model, load_model
+from train.scoring import embed_drawings
 
 REFERENCES = (1, 3, 5)
 THRESHOLD_REFERENCES = (1, 2, 3, 5, 10)  # numbers that config.json has thresholds for

@@ -23,6 +23,7 @@ PEOPLE = 0.955  # 20-way on Lake's runs (Lake et al., 2015)
 PAPER = 0.92  # the same (Koch et al., 2015, table 2)
 BLUE, ORANGE, GREEN, GREY = "#0072b2", "#d55e00", "#009e73", "#666666"  # told apart without red-green vision
 DPI = 120
+ONE_SHOT_LABEL = "validation accuracy, 20-way"
 
 PROTOCOL_NAMES = {
     "lake_runs": "Lake's 20 runs",
@@ -202,7 +203,7 @@ def trials_picture(
     _save(figure, path)
 
 
-def training_curve(metrics: Path, path: Path, measure: str = "validation accuracy, 20-way") -> None:
+def training_curve(metrics: Path, path: Path, measure: str = ONE_SHOT_LABEL) -> None:
     """Loss and validation accuracy over steps, out of a run's metrics.jsonl; `measure` names that accuracy.
 
     Each line is a JSON object with "step" and any of "loss" and "validation_accuracy". Raises FigureError for a

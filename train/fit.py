@@ -25,8 +25,8 @@ from train import distributed
 from train.batches import AlphabetSampler, Batch, PairBatch, PairList, alphabet_sampler, pair_list, step_generator
 from train.config import TrainConfig
 from train.distortions import distort, distort_copies, sent, turn
-from train.evaluate import embed_drawings, one_shot_accuracy
 from train.losses import balanced_cross_entropy, contrastive, n_way_cross_entropy, sameness, triplet
+from train.scoring import embed_drawings, one_shot_accuracy
 from train.state import (
     append_metrics,
     best_weights,

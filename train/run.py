@@ -19,16 +19,13 @@ from train import distributed
 from train.batches import step_generator
 from train.config import RecipeError, TrainConfig, load_recipe, recipe_names
 from train.distributed import DistributedError
-from train.evaluate import calibrate, embed_drawings
-from train.figures import FigureError, training_curve
 from train.fit import Outcome, TrainingError, fit, split
-from train.state import METRICS, StateError, claim, has_state
+from train.run_folder import BEST_MODEL, MODEL, STOPPED, draw_curve, held_out_run, prepare_output, push
+from train.run_signatures import train_on_signatures
+from train.scoring import HeldOut, calibrate, embed_drawings
+from train.state import StateError, claim
 from train.tracking import TRACKERS, TrackingError, tracker
 
-MODEL = "model"  # folder of the checkpoint inside a run's folder
-BEST_MODEL = "best-model"  # folder of what was published while the run went on
-CURVE = "training.png"
-STOPPED = 130  # exit status, as shells have it for an interrupted command
 CALIBRATION_SEED = 20152
 UNFOLD_IMAGES = 256
 REFUSALS = (
@@ -59,12 +56,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--learning-rate", type=float, help="another height than the recipe's")
     add("--max-minutes", type=float, default=math.inf, help="stop after so long; --resume goes on")
     add("--seed", type=int, help="another seed than the recipe's")
+    add("--hold-out", metavar="ALPHABET", nargs="+", help="other alphabets than the recipe's to validate on")
     add("--all-alphabets", action="store_true", help="hold none out: the final run, when all is chosen")
     add("--all-writers", action="store_true", help="signatures: the same; those for the test stay unseen")
     add(
         "--calibration-from",
         metavar="CHECKPOINT",
-        help="with either: the held-out run whose thresholds and calibration the checkpoint carries",
+        nargs="+",
+        help="with either: the held-out run whose thresholds and calibration the checkpoint carries; of several that "
+        "held out different alphabets, those of all their held-out alphabets together",
     )
     add("--folds", type=int, metavar="N", help="signatures: train N times, each writer being tested once, and pool")
     add("--device", help="cpu or cuda (default: cuda where present)")
@@ -80,8 +80,6 @@ def run(arguments: argparse.Namespace) -> int:
         config = config_of(arguments)
         with distributed.processes(usable_device(arguments.device)) as device:
             if config.sampling == "signatures":
-                from train.signatures import train_on_signatures
-
                 return train_on_signatures(arguments, config, device)
             if arguments.folds or arguments.all_writers:
                 raise RecipeError("--folds and --all-writers are for signatures.")
@@ -97,8 +95,16 @@ def run(arguments: argparse.Namespace) -> int:
 def train(arguments: argparse.Namespace, config: TrainConfig, device: torch.device) -> int:
     """All of a run that may be refused; the exit status."""
     drawings = load_drawings("background", arguments.data)
+    unknown = sorted(set(arguments.hold_out or ()) - set(drawings.alphabet_names))
+    if unknown:
+        raise RecipeError(
+            f"The data has no alphabet {', '.join(unknown)} to hold out; it has {', '.join(drawings.alphabet_names)}."
+        )
     config = with_held_out(config, drawings.alphabet_names)
+    carried = None
     if distributed.is_first():
+        if arguments.calibration_from:  # looked at now, not after hours
+            carried = carried_verification(arguments.calibration_from, drawings, device) | {"from_held_out_run": True}
         prepare_output(arguments)
     distributed.wait()
     output = arguments.output
@@ -107,7 +113,7 @@ def train(arguments: argparse.Namespace, config: TrainConfig, device: torch.devi
     with tracker(arguments.report_to if distributed.is_first() else None, output, config) as report:
 
         def export(outcome: Outcome, folder: Path) -> None:
-            verification = verification_of(arguments, config, network, drawings, device)
+            verification = carried or verification_of(config, network, drawings, device)
             training = provenance(arguments, config, outcome, drawings)
             save_checkpoint(folder, network, config.preparation, verification=verification, training=training)
 
@@ -141,6 +147,10 @@ def config_of(arguments: argparse.Namespace) -> TrainConfig:
     config = load_recipe(arguments.recipe)
     given = {"steps": arguments.steps, "seed": arguments.seed, "learning_rate": arguments.learning_rate}
     changes = {name: value for name, value in given.items() if value is not None}
+    if arguments.hold_out:
+        if arguments.all_alphabets:
+            raise RecipeError("--hold-out and --all-alphabets exclude each other.")
+        changes |= {"hold_out": tuple(sorted(set(arguments.hold_out)))}
     if arguments.all_alphabets:
         changes |= {"hold_out": (), "patience": 0}
     if arguments.all_writers:
@@ -166,32 +176,15 @@ def with_held_out(config: TrainConfig, names: tuple[str, ...]) -> TrainConfig:
     Raises RecipeError where none is left to train on.
     """
     held = tuple(name for name in config.hold_out if name in names)
+    if held != config.hold_out:
+        held = held or names[-min(len(config.hold_out), len(names) - 1) :]
+    if held and len(held) == len(names):
+        raise RecipeError(f"The data has the alphabets {', '.join(names)} only; with --all-alphabets none is held out.")
     if held == config.hold_out:
         return config
-    held = held or names[-min(len(config.hold_out), len(names) - 1) :]
-    if len(held) == len(names):
-        raise RecipeError(f"The data has the alphabets {', '.join(names)} only; with --all-alphabets none is held out.")
     if distributed.is_first():
         print(f"The data has not all alphabets that the recipe holds out; held out: {', '.join(held)}.")
     return replace(config, hold_out=held)
-
-
-def draw_curve(output: Path) -> None:
-    """The run in one picture; a run goes on without it."""
-    try:
-        training_curve(output / METRICS, output / CURVE)
-    except FigureError as error:
-        print(error, file=sys.stderr)
-
-
-def prepare_output(arguments: argparse.Namespace) -> None:
-    """Make the run's folder; raises StateError rather than mix two runs in one."""
-    output = arguments.output
-    if arguments.resume and not has_state(output):
-        raise StateError(f"There is nothing to resume in {output}; leave out --resume to begin.")
-    if not arguments.resume and (has_state(output) or (output / METRICS).exists()):
-        raise StateError(f"{output} holds a run already; go on with --resume or choose another --output.")
-    output.mkdir(parents=True, exist_ok=True)
 
 
 def begin(config: TrainConfig, drawings: Drawings, init: str | None) -> SiameseNetwork:
@@ -203,6 +196,9 @@ def begin(config: TrainConfig, drawings: Drawings, init: str | None) -> SiameseN
     checkpoint = load_model(init, strict=True)[1]
     if checkpoint.preparation != config.preparation and distributed.is_first():
         print(f"The weights of {init} were trained on {checkpoint.preparation}, this run has {config.preparation}.")
+    seen = sorted(set(config.hold_out) & seen_alphabets(checkpoint.config.get("training") or {}))
+    if seen and distributed.is_first():
+        print(f"The weights of {init} have seen {', '.join(seen)}: figures on them will be too good.")
     rows = torch.randperm(len(drawings), generator=step_generator(config.seed, -1))[:UNFOLD_IMAGES]
     images = drawings.take(rows).prepared(config.preparation).float() / 255
     network = checkpoint.network.unfolded(config.network, images)
@@ -211,34 +207,63 @@ def begin(config: TrainConfig, drawings: Drawings, init: str | None) -> SiameseN
 
 
 def verification_of(
-    arguments: argparse.Namespace,
-    config: TrainConfig,
-    network: SiameseNetwork,
-    drawings: Drawings,
-    device: torch.device,
+    config: TrainConfig, network: SiameseNetwork, drawings: Drawings, device: torch.device
 ) -> dict | None:
-    """Threshold and calibration, from alphabets that these weights, or those of the held-out run, never saw."""
-    if arguments.calibration_from:
-        return held_out_run(arguments.calibration_from)["verification"] | {"from_held_out_run": True}
+    """Threshold and calibration, from alphabets that these weights never saw; None where none was held out."""
     validation = split(drawings, config)[1]
     if validation is None:
         return None
-    embeddings = embed_drawings(network, validation.prepared, device)
-    generator = torch.Generator().manual_seed(CALIBRATION_SEED)
-    return calibrate(network, embeddings, validation.drawings, generator)
+    held_out = HeldOut(network, embed_drawings(network, validation.prepared, device), validation.drawings)
+    return calibrate([held_out], torch.Generator().manual_seed(CALIBRATION_SEED))
+
+
+def carried_verification(sources: list[str], drawings: Drawings, device: torch.device) -> dict:
+    """Of one held-out run what it measured; of several, what all of them say of the alphabets each held out.
+
+    Five alphabets are few: the most accurate threshold differs more between alphabets than between networks.
+    Raises CheckpointError, HubError.
+    """
+    if len(sources) == 1:
+        found = held_out_run(sources[0])["verification"]
+        if "operating_points" in found:
+            raise CheckpointError(f"{sources[0]} was calibrated on signatures; give a run that held out alphabets.")
+        return found
+    held_out, seen = [], set()
+    for source in sources:
+        checkpoint = load_model(source, strict=True)[1]
+        names = never_seen(checkpoint.config.get("training") or {})
+        if not names or not names <= set(drawings.alphabet_names):
+            raise CheckpointError(f"{source} names no alphabets of this data that it held out; give a held-out run.")
+        if names & seen:
+            raise CheckpointError(
+                f"{source} held out {', '.join(sorted(names & seen))}, as another of the runs did; give each set once."
+            )
+        seen |= names
+        held = drawings.of_alphabets(names)
+        network = checkpoint.network.to(device)
+        embeddings = embed_drawings(network, held.prepared(checkpoint.preparation), device)
+        held_out.append(HeldOut(network, embeddings, held))
+    return calibrate(held_out, torch.Generator().manual_seed(CALIBRATION_SEED))
+
+
+def never_seen(training: dict) -> set[str]:
+    """The alphabets that every stage of a training held out, by what its config.json says."""
+    names = set(training.get("held_out_alphabets") or ())
+    while training := training.get("began_with"):
+        names &= set(training.get("held_out_alphabets") or ())
+    return names
+
+
+def seen_alphabets(training: dict) -> set[str]:
+    """The alphabets that some stage of a training was shown: those of the last one, and what an earlier one did not
+    hold out although a later one did."""
+    last = set(training.get("alphabets") or ())
+    return (last | set(training.get("held_out_alphabets") or ())) - never_seen(training)
 
 
 def digest_of(init: str | None) -> str | None:
     """SHA-256 of the weights that --init names; raises CheckpointError, HubError."""
     return None if init is None else read_config(resolve_model(init, strict=True).folder)["weights_sha256"]
-
-
-def held_out_run(source: str) -> dict:
-    """The config.json of the run that --calibration-from names; raises CheckpointError, HubError."""
-    config = read_config(resolve_model(source, strict=True).folder)
-    if config.get("verification") is None:
-        raise CheckpointError(f"{source} was not calibrated; give the run that held some out.")
-    return config
 
 
 def provenance(arguments: argparse.Namespace, config: TrainConfig, outcome: Outcome, drawings: Drawings) -> dict:
@@ -248,11 +273,17 @@ def provenance(arguments: argparse.Namespace, config: TrainConfig, outcome: Outc
         "config": config.as_dict(),
         "steps": outcome.steps,
         "images": outcome.images,
-        "alphabets": sorted(set(config.alphabets or drawings.alphabet_names) - set(config.hold_out)),
         "invented_alphabets": config.invented_alphabets,
-        "held_out_alphabets": list(config.hold_out),
         "validation_accuracy": outcome.validation_accuracy,
-        "began_with": None if arguments.init is None else origin(arguments.init),
+    } | shown(config, drawings, arguments.init)
+
+
+def shown(config: TrainConfig, drawings: Drawings, init: str | None) -> dict:
+    """What a run is shown and what it is not, and the same of the weights that it begins with."""
+    return {
+        "alphabets": sorted(set(config.alphabets or drawings.alphabet_names) - set(config.hold_out)),
+        "held_out_alphabets": list(config.hold_out),
+        "began_with": None if init is None else origin(init),
     }
 
 
@@ -260,11 +291,3 @@ def origin(source: str) -> dict:
     """What an earlier checkpoint says of itself, so that the images of all stages can be added up."""
     training = read_config(resolve_model(source, strict=True).folder).get("training") or {}
     return {key: training.get(key) for key in ("recipe", "steps", "images", "held_out_alphabets", "began_with")}
-
-
-def push(arguments: argparse.Namespace, model: Path) -> int:
-    if arguments.push_to_hub is None:
-        return 0
-    from train.publish import push_model
-
-    return 0 if push_model(model, arguments.push_to_hub, private=arguments.private) else 1

@@ -27,9 +27,10 @@ from siamese.network import SiameseNetwork
 from siamese.omniglot import OmniglotError, lake_runs, load_drawings
 from siamese.recognizer import usable_device
 from train.config import RecipeError, TrainConfig, config_from, load_recipe
-from train.evaluate import embed_drawings, generator_for, one_shot_accuracy, paired_test, wilson_interval
 from train.fit import TrainingError, fit
-from train.run import MODEL, begin, digest_of, with_held_out
+from train.run import begin, digest_of, shown, with_held_out
+from train.run_folder import MODEL
+from train.scoring import embed_drawings, generator_for, one_shot_accuracy, paired_test, wilson_interval
 from train.state import STATE, StateError, claim, has_state
 
 SUMMARY = "summary.json"
@@ -192,6 +193,7 @@ def make_run(change: Change, folder: Path, trial: Trial) -> None:
     if not outcome.finished:
         raise SearchError(f"{change.name} was stopped at step {outcome.steps}; the same command goes on from there.")
     training = {"recipe": change.name, "config": change.config.as_dict(), "images": outcome.images}
+    training |= shown(change.config, trial.drawings, trial.init)
     save_checkpoint(folder / MODEL, network, change.config.preparation, training=training)
     summary = {"says": change.says, "config": change.config.as_dict(), "images": outcome.images} | trial.made_with
     held = trial.drawings.of_alphabets(set(change.config.hold_out))

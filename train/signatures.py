@@ -1,8 +1,6 @@
-"""Training on signatures: `python -m train fit --recipe signatures`, once or in folds by writer."""
+"""How signatures train: who is in a batch, how each is seen, what is asked of every pair."""
 
-import argparse
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import torch
@@ -10,36 +8,21 @@ from jaxtyping import Bool, Float, Int64, UInt8
 from torch import Tensor
 from torch.nn import functional as F
 
-from siamese.checkpoint import BASES, CheckpointError, load_checkpoint, read_config, save_checkpoint
-from siamese.hub import BUNDLED, resolve_model
+from siamese.checkpoint import load_checkpoint
 from siamese.invented_signatures import invented_signatures
 from siamese.network import SiameseNetwork
-from siamese.signatures import Signatures, load_signatures
+from siamese.signatures import Signatures
 from siamese.verification import equal_error_point
-from train import distributed
 from train.batches import step_generator
 from train.config import RecipeError, TrainConfig
 from train.distortions import distort, sampling_grid, turn
-from train.evaluate import EvaluationError, embed_drawings, write_report
 from train.evaluate_signatures import (
-    THRESHOLD_REFERENCES,
-    Scores,
-    consistency_in,
-    consistency_of,
     curves_of,
-    leaks_of,
-    score_all,
     scores_of,
-    seen_hashes,
-    signature_report,
-    table,
-    thresholds_for,
-    verification_entry,
 )
-from train.fit import Material, Outcome, embed, fit, pictures
+from train.fit import Material, embed, pictures
 from train.losses import n_way_cross_entropy
-from train.state import claim
-from train.tracking import tracker
+from train.scoring import embed_drawings
 
 SPLIT_SEED = 0  # one division of the writers for every recipe and seed, so that those for the test stay unseen
 LEVEL_FIRST = (0, 4, 2, 6, 1, 5, 3, 7)  # the square's views: as written, mirrored, upside down, both, then on end
@@ -47,7 +30,6 @@ UNFOLD_IMAGES = 256
 INVENTED_GENUINE, INVENTED_FORGERIES, INVENTED_SEED = 12, 12, 7  # of each invented writer
 MEASURE = "pairs of unseen writers (genuine, or genuine and forged) told right where both errors are alike"
 CURVE_LABEL = "validation: 1 - EER, skilled forgeries"
-REPORT = "folds.json"
 
 
 @dataclass(frozen=True)
@@ -267,230 +249,3 @@ def begin(config: TrainConfig, training: Signatures, init: Path) -> SiameseNetwo
     network = checkpoint.network.unfolded(config.network, training.images[rows].float() / 255)
     hold_still(network, config)
     return network
-
-
-# The command
-
-
-def train_on_signatures(arguments: argparse.Namespace, config: TrainConfig, device: torch.device) -> int:
-    """All of a run, or of its folds, that may be refused; the exit status."""
-    from train.run import STOPPED, prepare_output
-
-    if arguments.data is None:
-        raise RecipeError("Signatures are in no place that is known: name theirs with --data FOLDER or ARCHIVE.")
-    if arguments.all_alphabets or arguments.push_improvements:
-        raise RecipeError("--all-alphabets and --push-improvements are for characters.")
-    if arguments.folds and arguments.all_writers:
-        raise RecipeError("--folds needs writers who validate; leave out --all-writers.")
-    calibrated = held_out_signature_run(arguments.calibration_from) if arguments.calibration_from else None
-    signatures = load_signatures(arguments.data, config.preparation)
-    names = signatures.writers_held
-    if arguments.folds:
-        return train_folds(arguments, config, signatures, device)
-    if distributed.is_first():
-        prepare_output(arguments)
-    distributed.wait()
-    split = split_writers(names, config)
-    model, outcome = train_one(arguments, config, signatures, split, arguments.output, device, calibrated)
-    if not outcome.finished:
-        if distributed.is_first():
-            print(f"Stopped after step {outcome.steps} of {config.steps}; go on with the same command and --resume.")
-        return STOPPED
-    if not distributed.is_first():
-        return 0
-    print(f"The checkpoint is in {model}.")
-    from train.run import push
-
-    return push(arguments, model)
-
-
-def train_one(
-    arguments: argparse.Namespace,
-    config: TrainConfig,
-    signatures: Signatures,
-    split: Split,
-    output: Path,
-    device: torch.device,
-    calibrated: dict | None = None,
-) -> tuple[Path, Outcome]:
-    """Train on one division of the writers; the folder of the checkpoint, and how the run ended.
-
-    `calibrated` is the config.json of the run whose thresholds the checkpoint carries where no writer validates.
-    """
-    from train.figures import FigureError, training_curve
-    from train.run import CURVE, METRICS, MODEL
-
-    init = resolve_model(arguments.init or BUNDLED, strict=True).folder
-    claim(output, begun_with(init, signatures, split))
-    training, validation = signatures.of_writers(split.training), signatures.of_writers(split.validation)
-    if len(validation) and not can_validate(validation):
-        raise RecipeError("No writer who validates has two genuine signatures and a forgery; give more signatures.")
-    network = begin(config, training, init)
-    material = of_signatures(with_invented(training, config), validation, config, device)
-    with tracker(arguments.report_to if distributed.is_first() else None, output, config) as report:
-        outcome = fit(network, material, config, output, device, arguments.resume, arguments.max_minutes, report)
-    if not distributed.is_first():
-        return output / MODEL, outcome
-    try:
-        training_curve(output / METRICS, output / CURVE, CURVE_LABEL)
-    except FigureError as error:
-        print(error)
-    if calibrated is None:
-        verification = verification_of(network, validation, device) if len(validation) else None
-    else:
-        verification = calibrated["verification"] | {"from_held_out_run": True}
-    base = init.name if config.shared_embedding and init.resolve().parent == BASES.resolve() else None
-    save_checkpoint(
-        output / MODEL,
-        network,
-        config.preparation,
-        storage="shared" if base else "float32",
-        base=base,
-        verification=verification,
-        training=provenance(arguments, config, outcome, signatures, split, [read_config(init), calibrated or {}]),
-    )
-    return output / MODEL, outcome
-
-
-def can_validate(validation: Signatures) -> bool:
-    """Whether an equal error rate can be measured: on writers with a pair of genuine signatures and a forgery."""
-    counts = [
-        torch.bincount(validation.writer[kind], minlength=len(validation.writer_names))
-        for kind in (validation.genuine, ~validation.genuine)
-    ]
-    return bool(((counts[0] > 1) & (counts[1] > 0)).any())
-
-
-def begun_with(init: Path, signatures: Signatures, split: Split) -> dict:
-    """What the folder of a run is claimed for: the first weights, and whose signatures train, validate and test."""
-    people = {name: hashes(signatures, writers) for name, writers in vars(split).items()}
-    return {"--init": read_config(init)["weights_sha256"], "writers": people}
-
-
-def held_out_signature_run(source: str) -> dict:
-    """The config.json of the run that --calibration-from names; raises CheckpointError, HubError."""
-    from train.run import held_out_run
-
-    config = held_out_run(source)
-    if "operating_points" not in config["verification"]:
-        raise CheckpointError(f"{source} was not calibrated on signatures; give the run that held out writers.")
-    return config
-
-
-def verification_of(network: SiameseNetwork, validation: Signatures, device: torch.device) -> dict:
-    writers = len(validation.writers_held)
-    consistency = consistency_of(network, validation, device)
-    by_references = score_all(network, validation, device, consistency, counts=THRESHOLD_REFERENCES)
-    measured_on = (
-        f"signatures of {writers} writers who did not train it: pairs of genuine ones against genuine ones with "
-        "skilled forgeries"
-    )
-    return verification_entry(by_references, measured_on, consistency)
-
-
-def provenance(
-    arguments: argparse.Namespace,
-    config: TrainConfig,
-    outcome: Outcome,
-    signatures: Signatures,
-    split: Split,
-    earlier_runs: list[dict],
-) -> dict:
-    """What config.json says of the training: who trained, validated and tests, with the SHA-256 of every image; and
-    the images that earlier runs saw, given as their config.json: first the one that it began with."""
-    began = earlier_runs[0]
-    earlier = began.get("training") or {}
-    return {
-        "recipe": Path(arguments.recipe).stem,
-        "config": config.as_dict(),
-        "steps": outcome.steps,
-        "images": outcome.images,
-        "validation_accuracy": outcome.validation_accuracy,
-        "signatures": {
-            "data": Path(arguments.data).name,
-            "training": hashes(signatures, split.training),
-            "validation": hashes(signatures, split.validation),
-            "test": hashes(signatures, split.test),
-            "before": sorted(set().union(*map(seen_hashes, earlier_runs))),
-        },
-        "began_with": {key: earlier.get(key) for key in ("recipe", "steps", "images", "held_out_alphabets")}
-        | {"weights_sha256": began["weights_sha256"]},
-    }
-
-
-def hashes(signatures: Signatures, writers: tuple[str, ...]) -> dict[str, list[str]]:
-    """The images of each writer, forgeries too."""
-    found: dict[str, list[str]] = {name: [] for name in writers}
-    for index, digest in zip(signatures.writer.tolist(), signatures.sha256, strict=True):
-        name = signatures.writer_names[index]
-        if name in found:
-            found[name].append(digest)
-    return found
-
-
-def train_folds(
-    arguments: argparse.Namespace, config: TrainConfig, signatures: Signatures, device: torch.device
-) -> int:
-    """One training for each fold of the writers, each tried on the fold it has not seen; folds.json and a table.
-
-    A fold that is finished already is not trained again.
-    """
-    from train.run import MODEL, STOPPED
-
-    output, init = arguments.output, resolve_model(arguments.init or BUNDLED, strict=True).folder
-    splits = fold_splits(signatures.writers_held, arguments.folds, config)
-    pooled: dict[int, Scores] = {}
-    folds: list[dict] = []
-    leaks: dict[str, dict[str, float]] = {}
-    for number, split in enumerate(splits, 1):
-        folder = output / f"fold-{number}"
-        folder.mkdir(parents=True, exist_ok=True)
-        claim(folder, begun_with(init, signatures, split))
-        if not is_finished(folder / MODEL, config):
-            _, outcome = train_one(arguments, config, signatures, split, folder, device)
-            if not outcome.finished:
-                print(f"Stopped in fold {number}; go on with the same command and --resume.")
-                return STOPPED
-        if not distributed.is_first():
-            continue
-        checkpoint = load_checkpoint(folder / MODEL, device)
-        test = signatures.of_writers(split.test)
-        scored = score_all(checkpoint.network, test, device, consistency_in(checkpoint.config))
-        if not scored:
-            raise EvaluationError(f"No writer of fold {number} has two genuine signatures and a forgery to be scored.")
-        leaks = leaks or leaks_of(signatures)
-        entry = signature_report(scored, test, leaks, partial(thresholds_for, checkpoint.config))
-        folds.append({"writers": list(split.test), **entry})
-        print(f"fold {number}: EER {100 * entry['eer_skilled']:.2f} % on {len(split.test)} writers it has not seen")
-        pooled = {k: pooled[k] + scores if k in pooled else scores for k, scores in scored.items()}
-    if distributed.is_first():
-        report = signature_report(pooled, signatures, leaks, lambda _count: {})
-        report["operating_points"] = report["by_references"]["1"]["operating_points"] = mean_points(folds)
-        write_report({"signatures": report | {"data": Path(arguments.data).name}, "folds": folds}, output / REPORT)
-        print(
-            f"\nAll {report['writers_scored']} writers, each scored by the fold that has not seen it:\n{table(report)}"
-        )
-    return 0
-
-
-def mean_points(folds: list[dict]) -> dict:
-    """The operating points, each fold's by the thresholds of its own validation writers, averaged over the folds."""
-    names = folds[0]["operating_points"]
-    means: dict[str, dict] = {name: {} for name in names}
-    for name, point in means.items():
-        for key in ("threshold", "far", "far_random", "frr"):
-            values = [fold["operating_points"][name][key] for fold in folds]
-            known = [value for value in values if value is not None]  # a fold of one writer has no random forgeries
-            point[key] = sum(known) / len(known) if known else None
-    return means
-
-
-def is_finished(model: Path, config: TrainConfig) -> bool:
-    """Whether a run of this very recipe ended there."""
-    try:
-        training = read_config(model).get("training") or {}
-    except CheckpointError:
-        return False
-    from train.config import config_from
-
-    return training.get("steps") == config.steps and config_from(training["config"]) == config
