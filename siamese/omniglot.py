@@ -10,7 +10,6 @@ import json
 import os
 import re
 import stat
-import tempfile
 import zipfile
 import zlib
 from collections import Counter
@@ -30,6 +29,7 @@ from siamese.drawings import Drawings, pack_bits, unpack_bits
 from siamese.episodes import Trials
 from siamese.images import ImageError, open_image
 from siamese.network import IMAGE_SIZE_PX
+from siamese.tensor_cache import read_tensors, write_tensors
 
 if TYPE_CHECKING:  # takes a second to import, and a cached start does without
     import datasets
@@ -171,7 +171,7 @@ def load_drawings(split: Split, source: str | None = None, fetch: bool = True) -
     if split not in SPLITS:
         raise OmniglotError(f"The split is {split!r}, must be one of {', '.join(SPLITS)}.")
     place = _resolve(source)
-    identity = _identity(place, split)
+    identity = f"{CACHE_FORMAT} {_identity(place, split)}"
     cache = cache_folder() / f"{split}-{_hash(f'{place.kind} {place.name} {place.revision}'.encode())}.safetensors"
     cached = _read_cache(cache, identity)
     if cached is not None:
@@ -618,53 +618,26 @@ def _hash(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()[:16]
 
 
-def _tensors_hash(tensors: dict[str, Tensor]) -> str:
-    digest = hashlib.sha256()
-    for name in sorted(tensors):
-        digest.update(tensors[name].numpy().tobytes())
-    return digest.hexdigest()
-
-
 def _write_cache(cache: Path, identity: str, drawings: Drawings) -> None:
-    from safetensors.torch import save_file
-
     tensors = {
         "ink": pack_bits(drawings.ink),
         "alphabet": drawings.alphabet,
         "character": drawings.character,
         "drawer": drawings.drawer,
     }
-    metadata = {
-        "format": CACHE_FORMAT,
-        "identity": identity,
-        "alphabet_names": json.dumps(drawings.alphabet_names),
-        "sha256": _tensors_hash(tensors),
-    }
-    cache.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=cache.parent, prefix=".writing-") as folder:
-        unfinished = Path(folder) / cache.name
-        save_file(tensors, unfinished, metadata)
-        unfinished.replace(cache)
+    write_tensors(cache, identity, tensors, {"alphabet_names": json.dumps(drawings.alphabet_names)})
 
 
 def _read_cache(cache: Path, identity: str) -> Drawings | None:
-    """What the cache holds; None where it is absent, of other data, or damaged, and has to be made anew."""
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(cache, framework="pt") as file:
-            metadata = file.metadata() or {}
-            if metadata.get("format") != CACHE_FORMAT or metadata.get("identity") != identity:
-                return None
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-        if metadata["sha256"] != _tensors_hash(tensors):
-            return None
-        return Drawings(
-            ink=unpack_bits(tensors["ink"], IMAGE_SIZE_PX),
-            alphabet=tensors["alphabet"],
-            character=tensors["character"],
-            drawer=tensors["drawer"],
-            alphabet_names=tuple(json.loads(metadata["alphabet_names"])),
-        )
-    except (OSError, SafetensorError, KeyError, ValueError):
+    """What the cache holds; None where it has to be made anew."""
+    found = read_tensors(cache, identity)
+    if found is None:
         return None
+    tensors, words = found
+    return Drawings(
+        ink=unpack_bits(tensors["ink"], IMAGE_SIZE_PX),
+        alphabet=tensors["alphabet"],
+        character=tensors["character"],
+        drawer=tensors["drawer"],
+        alphabet_names=tuple(json.loads(words["alphabet_names"])),
+    )

@@ -4,7 +4,6 @@ import contextlib
 import hashlib
 import json
 import re
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -27,6 +26,7 @@ from siamese.omniglot import HUB_ID, cache_folder
 from siamese.preparation import SIGNATURE, Preparation
 from siamese.signature_ink import load_signature_ink as load_signature_ink
 from siamese.signature_ink import prepare_signature
+from siamese.tensor_cache import read_tensors, write_tensors
 from siamese.verification import area_under_curve, receiver_operating_characteristic
 
 if TYPE_CHECKING:  # takes a second to import, and a cached start does without
@@ -53,7 +53,8 @@ MAX_ARCHIVE_BYTES = 4 << 30
 MAX_MEMBERS = 200_000
 MAX_UNPACKED_BYTES = 16 << 30
 DAMAGES = (OSError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
-CACHE_FORMAT = "1"
+CACHE_FORMAT = "2"
+CACHED_WORDS = ("writer_names", "sha256", "remarks")
 MAKERS = (
     "images.py",
     "ink.py",
@@ -154,7 +155,7 @@ def load_signatures(source: str, preparation: Preparation = SIGNATURE, progress:
     Raises SignatureError where the source cannot be read or holds no genuine signature.
     """
     place = _resolve(source)
-    identity = f"{_identity(place)} {json.dumps(preparation.as_dict(), sort_keys=True)} {_code_hash()}"
+    identity = f"{CACHE_FORMAT} {_identity(place)} {json.dumps(preparation.as_dict(), sort_keys=True)} {_code_hash()}"
     cache = cache_folder() / f"signatures-{_hash(f'{place} {preparation}'.encode())}.safetensors"
     cached = _read_cache(cache, identity)
     if cached is not None:
@@ -598,54 +599,21 @@ def _hash(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()[:16]
 
 
-def _tensors_hash(tensors: dict[str, Tensor]) -> str:
-    digest = hashlib.sha256()
-    for name in sorted(tensors):
-        digest.update(tensors[name].numpy().tobytes())
-    return digest.hexdigest()
-
-
 def _write_cache(cache: Path, identity: str, signatures: Signatures) -> None:
-    from safetensors.torch import save_file
-
     tensors = {
         "images": signatures.images,
         "writer": signatures.writer,
         "genuine": signatures.genuine,
         "raw_statistics": signatures.raw_statistics,
     }
-    metadata = {
-        "format": CACHE_FORMAT,
-        "identity": identity,
-        "writer_names": json.dumps(signatures.writer_names),
-        "file_hashes": json.dumps(signatures.sha256),
-        "remarks": json.dumps(signatures.remarks),
-        "sha256": _tensors_hash(tensors),
-    }
-    cache.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=cache.parent, prefix=".writing-") as folder:
-        unfinished = Path(folder) / cache.name
-        save_file(tensors, unfinished, metadata)
-        unfinished.replace(cache)
+    words = {name: json.dumps(getattr(signatures, name)) for name in CACHED_WORDS}
+    write_tensors(cache, identity, tensors, words)
 
 
 def _read_cache(cache: Path, identity: str) -> Signatures | None:
-    """What the cache holds; None where it is absent, of other data, or damaged, and has to be made anew."""
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(cache, framework="pt") as file:
-            metadata = file.metadata() or {}
-            if metadata.get("format") != CACHE_FORMAT or metadata.get("identity") != identity:
-                return None
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-        if metadata["sha256"] != _tensors_hash(tensors):
-            return None
-        return Signatures(
-            **tensors,
-            writer_names=tuple(json.loads(metadata["writer_names"])),
-            sha256=tuple(json.loads(metadata["file_hashes"])),
-            remarks=tuple(json.loads(metadata["remarks"])),
-        )
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError):
+    """What the cache holds; None where it has to be made anew."""
+    found = read_tensors(cache, identity)
+    if found is None:
         return None
+    tensors, words = found
+    return Signatures(**tensors, **{name: tuple(json.loads(words[name])) for name in CACHED_WORDS})
