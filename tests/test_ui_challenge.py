@@ -10,7 +10,7 @@ from siamese.network import SiameseNetwork
 from siamese.recognizer import Recognizer
 from siamese.ui import challenge
 from siamese.ui.challenge import Deck, Round, Rounds, Table
-from siamese.ui.door import Refusal
+from siamese.ui.door import LastingRefusal, Refusal
 
 DAY = date(2026, 3, 14)
 
@@ -72,7 +72,7 @@ def test_the_daily_challenge_is_the_same_whatever_the_key():
     ["", "daily-2026-03-15", "daily-2025-12-31", "daily-2026-02-30", "5i-abc", "7i-" + "a" * 16, None, 3, ["daily"]],
 )
 def test_what_is_no_link_is_refused(link):
-    with pytest.raises(Refusal):
+    with pytest.raises(LastingRefusal):
         Deck().game_of(link, DAY)
 
 

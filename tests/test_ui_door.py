@@ -98,12 +98,15 @@ def test_the_page_is_answered_with_a_sentence_and_never_with_a_traceback(caplog)
     def answer(asked):
         if asked.get("fail"):
             raise KeyError("/secret/path")
+        if asked.get("lasting"):
+            raise door.LastingRefusal("Never.")
         raise Refusal("No.")
 
-    said = asked([answer({}), answer(None), answer([1]), answer({"fail": True})])
+    said = asked([answer({}), answer(None), answer([1]), answer({"fail": True}), answer({"lasting": True})])
     assert said[:2] == [{"error": "No."}] * 2
     assert "understand" in said[2]["error"]
     assert said[3] == {"error": "Something went wrong on the server; please try again."}
+    assert said[4] == {"error": "Never.", "lasting": True}
     assert "answer failed" in caplog.text
 
 

@@ -77,6 +77,13 @@ def test_bombs_are_refused_before_they_are_read(monkeypatch):
             unpack(data)
 
 
+def test_an_entry_that_is_named_many_times_counts_as_often():
+    classes = [{"name": str(number), "file": "a.png"} for number in range(9)]
+    manifest = json.dumps({"format": own_classes.FORMAT, "classes": classes})
+    with pytest.raises(Refusal, match="more than 32 MB"):
+        unpack(zipped(("classes.json", manifest), ("a.png", bytes(4 << 20))))
+
+
 def test_a_size_that_lies_is_found_out():
     data = bytearray(zipped(("a.png", bytes(200_000))))
     central = data.rindex(b"PK\x01\x02")

@@ -1,5 +1,5 @@
 // The tab "One-shot challenge". The server deals and judges; nothing here knows the answer before it is given.
-const { make, ask, say, ink, percent, remember, copy, pad, Refusal } = window.oneLook;
+const { make, ask, say, ink, percent, remember, copy, pad, inTime, Refusal } = window.oneLook;
 const part = (name) => element.querySelector(`[data-${name}]`);
 const panel = element.querySelector(".challenge");
 const KEYS = [..."1234567890qwertyuiop"];
@@ -29,21 +29,25 @@ const guard = (action) => async (...given) => {
     if (!(error instanceof Refusal)) console.error(error);
     say(element, error instanceof Refusal ? error.message : "Something went wrong on this page.", true);
     part("candidates").removeAttribute("aria-busy");
-    part("next").disabled = false;
-    part("next").textContent = "Deal again"; // the round that is due, in the game that is under way
+    showNext("Deal again", true); // the round that is due, in the game that is under way
   }
 };
 
-// What the server answers; null where the visitor went elsewhere meanwhile, and nothing is told of a refusal then.
-const inTime = async (answer) => {
+// What the server answers; null where the visitor went elsewhere meanwhile.
+const thisTurn = (answer) => {
   const mine = turn;
-  try {
-    const given = await answer;
-    return mine === turn ? given : null;
-  } catch (error) {
-    if (mine === turn) throw error;
-    return null;
-  }
+  return inTime(answer, () => mine === turn);
+};
+
+let lost = false; // whether the keyboard's focus was on "Next" when it was disabled
+const showNext = (text, isReady) => {
+  const next = part("next");
+  if (!isReady) lost ||= document.activeElement === next;
+  next.textContent = text;
+  next.disabled = !isReady;
+  if (!isReady) return;
+  if (lost && document.activeElement === document.body) next.focus({ preventScroll: true });
+  lost = false;
 };
 
 // ---- choosing a game
@@ -91,8 +95,7 @@ const waitForStart = () => {
   part("from").textContent = "";
   part("candidates").replaceChildren();
   part("board").hidden = true;
-  part("next").textContent = "Start the minute";
-  part("next").disabled = false;
+  showNext("Start the minute", true);
   say(element, "Ready when you are.");
   showTally();
 };
@@ -113,12 +116,21 @@ const dealAhead = () => {
 
 const deal = async () => {
   turn += 1;
-  part("next").disabled = true;
-  part("next").textContent = "Next";
+  showNext("Next", false);
   part("candidates").setAttribute("aria-busy", "true");
   const asked = ahead ?? ask(server, "challenge_deal", request());
   ahead = null;
-  const dealt = await inTime(asked);
+  let dealt;
+  try {
+    dealt = await thisTurn(asked);
+  } catch (error) {
+    if (error.lasting) {
+      forgetLink();
+      game.replay = false;
+      game.link = game.mode === "daily" ? "daily" : null;
+    }
+    throw error;
+  }
   if (!dealt) return;
   round = { ...dealt, answered: false };
   if (game.mode !== "timed" && game.mode !== "free") game.link = dealt.link;
@@ -134,7 +146,6 @@ const showRound = () => {
   part("detail").textContent = "";
   const place = game.rounds > 1 ? `Round ${game.index + 1} of ${game.rounds}. ` : "";
   say(element, `${place}Which of the ${round.n_way} is the same character, drawn by another hand?`);
-  part("next").disabled = true;
   showTally();
 };
 
@@ -159,7 +170,7 @@ const pick = guard(async (place) => {
   const mine = turn;
   const tile = part("candidates").children[place];
   tile.classList.add("yours");
-  const result = await inTime(ask(server, "challenge_answer", { round: round.round, choice: place }));
+  const result = await thisTurn(ask(server, "challenge_answer", { round: round.round, choice: place }));
   if (!result) return;
   game.mine.push(result.right);
   game.network.push(result.network_right);
@@ -172,16 +183,22 @@ const pick = guard(async (place) => {
     return;
   }
   const isLast = game.rounds > 1 && game.index >= game.rounds;
-  part("next").textContent = isLast ? "Result" : "Next";
-  part("next").disabled = false;
+  showNext(isLast ? "Result" : "Next", true);
   part("next").focus({ preventScroll: true });
   if (!isLast && (game.rounds > 1 || !game.replay)) dealAhead();
 });
 
+const clearBars = () => {
+  for (const tile of part("candidates").children) {
+    tile.querySelectorAll(".bar, .share, .tag, .seal").forEach((old) => old.remove());
+    tile.classList.remove("network");
+  }
+};
+
 const showBars = (result) => {
+  clearBars();
   [...part("candidates").children].forEach((tile, place) => {
     const share = result.similarities[place];
-    tile.querySelectorAll(".bar, .share, .tag, .seal").forEach((old) => old.remove());
     const fill = make("span", { class: "bar-fill", style: `width:${(share * 100).toFixed(1)}%` });
     tile.querySelector(".face").append(make("span", { class: "bar", "aria-hidden": "true" }, fill));
     tile.querySelector(".caption").append(make("span", { class: "share", text: percent(share) }));
@@ -230,8 +247,10 @@ const goOn = guard(async () => {
   }
   if (game.mode === "draw") { await dealSheet(); return; }
   if (game.rounds > 1 && game.index >= game.rounds) return finish();
-  if (game.mode === "free" && game.replay && game.mine.length) { forgetLink(); return start(); }
-  await deal();
+  if (game.mode === "free" && game.replay && game.mine.length) {
+    forgetLink();
+    await start();
+  } else await deal();
   focusFirst();
 });
 
@@ -242,7 +261,7 @@ const tick = () => {
   if (left === 0) { clearInterval(clock); turn += 1; finish(); }
 };
 
-const focusFirst = () => part("candidates").querySelector("button")?.focus({ preventScroll: true });
+const focusFirst = () => (round ? part("candidates").querySelector("button") : part("next")).focus({ preventScroll: true });
 
 const forgetLink = () => {
   const url = new URL(location.href);
@@ -291,10 +310,9 @@ const finish = () => {
     make("p", { class: "detail", text: first && first.mine !== mine ? `Your first try of this day, ${first.mine} of 10, is the one that this browser keeps.` : best !== null ? `Your best in this browser: ${best}.` : "" }),
     make("div", { class: "finish-buttons" },
       make("button", { type: "button", class: "button primary", text: "Copy the result", onclick: async (event) => { await copy(lines.join("\n")); event.target.textContent = "Copied"; say(element, "The result is in the clipboard."); } }),
-      make("button", { type: "button", class: "button", text: "Play again", onclick: () => { forgetLink(); if (game.mode === "daily") choices.mode = "free"; start(); } })),
+      make("button", { type: "button", class: "button", text: "Play again", onclick: async () => { forgetLink(); if (game.mode === "daily") choices.mode = "free"; await start(); focusFirst(); } })),
   );
-  part("next").disabled = true;
-  part("next").textContent = "Next";
+  showNext("Next", false);
   say(element, `${verdict} You ${mine}, the network ${network}, of ${total}.`);
   part("detail").textContent = "";
   showTally();
@@ -363,20 +381,24 @@ const ruler = (ways, totals) => {
 
 const dealSheet = async () => {
   const mine = ++turn;
-  part("next").disabled = true;
-  part("next").textContent = "Next";
-  const dealt = await inTime(ask(server, "challenge_sheet", { n_way: choices.ways, source: choices.source }));
+  showNext("Next", false);
+  const dealt = await thisTurn(ask(server, "challenge_sheet", { n_way: choices.ways, source: choices.source }));
   if (!dealt) return;
   round = { ...dealt, answered: false, guessed: null };
   let busy = false;
   let again = false;
   const guess = guard(async () => {
     if (busy) { again = true; return; }
+    if (mine !== turn || round.answered) return;
     const drawing = sheet.value();
-    if (!drawing || mine !== turn || round.answered) return;
+    if (!drawing) {
+      round.guessed = null;
+      clearBars();
+      return say(element, "Draw one of them.");
+    }
     busy = true;
     try {
-      const result = await inTime(ask(server, "challenge_guess", { round: round.round, drawing }));
+      const result = await thisTurn(ask(server, "challenge_guess", { round: round.round, drawing }));
       if (!result || round.answered) return;
       round.guessed = result.network_choice;
       showBars(result);
@@ -393,7 +415,7 @@ const dealSheet = async () => {
   showCandidates("I drew");
   say(element, "Draw one of them.");
   part("detail").textContent = "";
-  part("next").disabled = false;
+  showNext("Next", true);
   showTally();
 };
 
@@ -451,15 +473,10 @@ part("copy-link").addEventListener("click", async () => {
 });
 
 const begin = guard(async () => {
-  part("next").disabled = true;
+  showNext("Next", false);
   options = await ask(server, "challenge_options");
   choices.source = options.sources[0].key;
   makeControls();
-  const link = new URLSearchParams(location.search).get("challenge");
-  try {
-    await start(link);
-  } finally {
-    if (!round && link) forgetLink();
-  }
+  await start(new URLSearchParams(location.search).get("challenge"));
 });
 begin();

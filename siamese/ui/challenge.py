@@ -34,7 +34,7 @@ from siamese.drawings import Drawings
 from siamese.invented import draw, invent_alphabet, invent_hand
 from siamese.preparation import prepare_ink
 from siamese.recognizer import Recognizer
-from siamese.ui.door import Refusal, choice, for_page, for_page_at_once, ink_of, picture, whole_number
+from siamese.ui.door import LastingRefusal, Refusal, choice, for_page, for_page_at_once, ink_of, picture, whole_number
 from siamese.ui.pictures import drawing_url
 from siamese.ui.scripts import script
 
@@ -160,23 +160,25 @@ class Deck:
         return Game(f"daily-{day.isoformat()}", DAILY_WAYS, "invented", MATCH_ROUNDS, True)
 
     def game_of(self, link: object, today: date) -> Game:
-        """The game that a link stands for; "daily" means today's. Raises Refusal for a link that none was."""
+        """The game that a link stands for; "daily" means today's. Raises LastingRefusal for what is no link."""
         if link == "daily":
             return self.daily_game(today)
         if isinstance(link, str) and (found := DAILY.fullmatch(link)):
             try:
                 day = date(*map(int, found.groups()))
             except ValueError as error:
-                raise Refusal("There is no such day, so there is no daily challenge for it.") from error
+                raise LastingRefusal("There is no such day, so there is no daily challenge for it.") from error
             if not FIRST_DAILY <= day <= today:
-                raise Refusal("The daily challenge of that day is not open.")
+                raise LastingRefusal("The daily challenge of that day is not open.")
             return self.daily_game(day)
         found = LINK.fullmatch(link) if isinstance(link, str) else None
         if found is None:
-            raise Refusal("This link is no challenge; it may have been cut off when it was copied.")
+            raise LastingRefusal("This link is no challenge; it may have been cut off when it was copied.")
         ways, letter, _, mark, match = found.groups()
         if mark != self._mark:
-            raise Refusal("This challenge was made by a copy of the app with another key and cannot be replayed here.")
+            raise LastingRefusal(
+                "This challenge was made by a copy of the app with another key and cannot be replayed here."
+            )
         source: Source = "omniglot" if letter == "o" else "invented"
         self._require(source)
         return Game(found.group(), int(ways), source, MATCH_ROUNDS if match else 1, False)

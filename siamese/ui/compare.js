@@ -37,22 +37,16 @@ const hideWhy = () => {
   part("legend").hidden = true;
 };
 
-part("why").addEventListener("click", guard(element, async () => {
+part("why").addEventListener("click", guard(element, pressed(part("why"), async () => {
   const why = part("why");
   if (why.getAttribute("aria-pressed") === "true") return hideWhy();
   const asked = shown;
-  why.disabled = true;
-  let found;
-  try {
-    found = await ask(server, "explain_pictures", asked);
-  } finally {
-    why.disabled = false;
-  }
-  if (shown !== asked) return;
+  const found = await inTime(ask(server, "explain_pictures", asked), () => shown === asked);
+  if (!found) return;
   element.querySelectorAll(".sees-frame").forEach((frame, i) => frame.append(make("img", { class: "why", src: found.maps[i], alt: `Ink of the ${i ? "second" : "first"} picture that speaks for and against` })));
   why.setAttribute("aria-pressed", "true");
   part("legend").hidden = false;
-}));
+})));
 
 part("clear").addEventListener("click", () => {
   pads.forEach((one) => one.clear());

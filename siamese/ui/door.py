@@ -32,6 +32,10 @@ class Refusal(ValueError):
     """Something asked for that cannot be done; its text is one sentence for the visitor."""
 
 
+class LastingRefusal(Refusal):
+    """One that asking again does not change; the page forgets what it asked for."""
+
+
 class Turnstile:
     """Lets a bounded number of calls in; the next one is refused at once instead of waiting without end."""
 
@@ -55,6 +59,8 @@ _desk = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="page")
 
 def for_page(answer: Callable[[dict], dict]) -> Callable[[object], Awaitable[dict]]:
     """A function that the page may call: takes one JSON object; what it refuses comes back as {"error": sentence}.
+
+    A lasting refusal has "lasting": true beside the sentence.
 
     Anything unforeseen is logged without what the visitor sent and answered with a sentence that tells nothing.
     """
@@ -84,7 +90,7 @@ def _guarded(answer: Callable, given: Callable[[dict], Awaitable[dict]]) -> Call
                 raise Refusal("The page sent something that this app does not understand.")
             return await given(payload or {})
         except (Refusal, ImageError) as refusal:
-            return {"error": str(refusal)}
+            return {"error": str(refusal)} | ({"lasting": True} if isinstance(refusal, LastingRefusal) else {})
         except Exception:
             log.exception("%s failed", answer.__name__)
             return {"error": "Something went wrong on the server; please try again."}

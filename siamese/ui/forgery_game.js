@@ -7,9 +7,10 @@ const STEPS = ["Sign three times", "Hand over", "Forge it", "Sign once more", "W
 const rules = { sees: "one", point: "balanced" };
 let game = null; // {genuine: [{file, ink}], forged, fourth: {file, ink}}
 let stage = null;
+let busy = null; // the game that a request is under way for
 
 const signHere = pad({ label: "Signature", name: "game", wide: true, hint: "Sign here, or drop a picture", onRefusal: (words) => say(table, words, true),
-  onChange: (value) => { find("go").disabled = !value; say(table, ""); } });
+  onChange: (value) => { find("go").disabled = !value; if (busy !== game) say(table, ""); } });
 find("table").replaceWith(signHere.node);
 
 const relabel = (words) => {
@@ -26,13 +27,14 @@ const taken = async () => {
 const visible = () => (rules.sees === "one" ? game.genuine.slice(0, 1) : game.genuine);
 const rows = (signatures, owner) => signatures.map((one, place) => inkRow(one.ink, `${owner} ${place + 1}`, `${owner} ${place + 1}`));
 
-// A stage: what is said, what is shown, which sheet, what the button does. `go` returns the next stage.
+// A stage: what is said, what is shown, which sheet, what the button does. `go` returns the next stage;
+// it is given its game, since another one may be under way before it is done.
 const STAGES = {
   sign: () => ({
     step: 0, title: `Your signature, ${game.genuine.length + 1} of ${SIGNATURES}`, sheet: `Signature ${game.genuine.length + 1} of ${SIGNATURES}`,
     text: "Sign as you always do. Your friend looks away.", shown: rows(game.genuine, "Yours"), choices: game.genuine.length === 0,
     button: "That is mine",
-    go: async () => { game.genuine.push(await taken()); return game.genuine.length < SIGNATURES ? "sign" : "handOver"; },
+    go: async (its) => { its.genuine.push(await taken()); return its.genuine.length < SIGNATURES ? "sign" : "handOver"; },
   }),
   handOver: () => ({
     step: 1, title: "Hand the device to your friend", text: "Your signatures are hidden until your friend presses the button.", button: "I am the forger", go: async () => "forge",
@@ -40,7 +42,7 @@ const STAGES = {
   forge: () => ({
     step: 2, title: "Forge this signature", sheet: "The forgery", shown: rows(visible(), "Genuine"), button: "Hand in the forgery",
     text: "Practise as long as you like: only what stands on the sheet when you hand it in counts.",
-    go: async () => { game.forged = await taken(); return "handBack"; },
+    go: async (its) => { its.forged = await taken(); return "handBack"; },
   }),
   handBack: () => ({
     step: 3, title: "Hand the device back", text: "The forgery is hidden until the end.", button: "It is me again", go: async () => "fourth",
@@ -48,15 +50,15 @@ const STAGES = {
   fourth: () => ({
     step: 3, title: "Sign once more", sheet: "Your fourth signature", button: "Who won?",
     text: "The network has to let you pass and to stop your friend.",
-    go: async () => { game.fourth = await taken(); game.results = await compared(); return "won"; },
+    go: async (its) => { its.fourth = await taken(); its.results = await compared(its); return "won"; },
   }),
   won: () => ({ step: 4, ...outcome(), button: "Play again", other: "Another forger, the same signatures", go: async () => begin() }),
 };
 
-const compared = async () => {
-  const genuine = game.genuine.map((one) => one.file);
+const compared = async (its) => {
+  const genuine = its.genuine.map((one) => one.file);
   const judge = (one) => ask(server, "verify_signature", { references: genuine, questioned: one.file });
-  return { forged: await judge(game.forged), fourth: await judge(game.fourth) };
+  return { forged: await judge(its.forged), fourth: await judge(its.fourth) };
 };
 
 const outcome = () => {
@@ -104,18 +106,16 @@ const show = (next, focus = true) => {
 };
 
 find("go").addEventListener("click", guard(table, async () => {
-  if (signHere.isDrawing()) return;
+  if (busy === game || signHere.isDrawing()) return;
   const [before, now] = [game, STAGES[stage]()];
-  find("go").disabled = true;
+  busy = before;
   say(table, now.sheet ? "Looking …" : "");
-  let next;
   try {
-    next = await now.go();
-  } catch (error) {
-    find("go").disabled = !signHere.value(); // what was signed stays on the sheet
-    throw error;
+    const next = await inTime(now.go(before), () => game === before); // it may be started again meanwhile
+    if (next) show(next);
+  } finally {
+    if (busy === before) busy = null;
   }
-  if (next && game === before) show(next); // unless the game was started again meanwhile
 }));
 find("again").addEventListener("click", () => begin());
 

@@ -1,7 +1,9 @@
 // The tab "Your own classes". The set lives in this page; the server keeps no copy of it.
 const [LEAST, MOST] = [2, 50];
 let classes = []; // {name, picture}
+let given = ""; // the name that a file gave to the new class
 
+const counted = (many) => `${many} ${many === 1 ? "class" : "classes"}`;
 const stem = (file) => file.name.replace(/\.[^.]*$/, "").replaceAll("_", " ").slice(0, 60);
 
 const freeName = (wanted) => {
@@ -12,11 +14,13 @@ const freeName = (wanted) => {
   return name;
 };
 
-const add = async (url, file) => {
+const add = async (url, file, isWanted) => {
   if (classes.length >= MOST) throw new Refusal(`There are ${MOST} classes already; please remove one first.`);
-  const { picture } = await ask(server, "own_add", { picture: url });
-  classes.push({ name: freeName(file ? stem(file) : part("name").value), picture });
-  if (!file) part("name").value = "";
+  const name = file ? stem(file) : part("name").value;
+  const kept = await inTime(ask(server, "own_add", { picture: url }), isWanted);
+  if (!kept) return;
+  classes.push({ name: freeName(name), picture: kept.picture });
+  if (!file && part("name").value === name) part("name").value = "";
 };
 
 // Classes that come together stand behind those that are there already.
@@ -27,7 +31,7 @@ const bring = (brought) => {
 };
 
 const show = () => {
-  part("count").textContent = classes.length ? `${classes.length} ${classes.length === 1 ? "class" : "classes"}` : "No classes yet";
+  part("count").textContent = classes.length ? counted(classes.length) : "No classes yet";
   part("export").disabled = part("empty").disabled = !classes.length;
   part("shelf").replaceChildren(...classes.map((one, place) => make("div", { class: "shelf-item", role: "listitem" },
     make("img", { src: one.picture, alt: "" }),
@@ -55,18 +59,19 @@ const rank = answering("own_rank", () => {
   part("note").textContent = `Below ${percent(result.threshold)}, the red line, a query counts as none of these.${order.length > 10 ? " The ten nearest are shown." : ""}`;
 });
 
-const { sheet: newPad, addOne } = gather({ place: "new", label: "A new class", name: "class", hint: "One picture of it",
+const { sheet: newPad, addOne, forget } = gather({ place: "new", label: "A new class", name: "class", hint: "One picture of it",
   add, changed: () => { show(); return rank(); },
-  onFile: (file) => { if (!part("name").value) part("name").value = stem(file); } });
+  onFile: (file) => { if (["", given].includes(part("name").value)) part("name").value = given = stem(file); } });
 const queryPad = pad({ label: "A query", name: "query", hint: "Which class is this?", onRefusal: refuse, onChange: () => rank() });
 part("query").replaceWith(queryPad.node);
 
 part("name").addEventListener("keydown", (event) => { if (event.key === "Enter") addOne(); });
-part("empty").addEventListener("click", () => { classes = []; show(); rank(); newPad.sheet.focus({ preventScroll: true }); });
+part("empty").addEventListener("click", () => { forget(); classes = []; show(); rank(); newPad.sheet.focus({ preventScroll: true }); });
 part("export").addEventListener("click", guard(element, async () => {
+  const many = classes.length;
   const { zip } = await ask(server, "own_export", { classes });
   make("a", { href: zip, download: "one-look-classes.zip" }).click();
-  say(element, `${classes.length} classes were exported.`);
+  say(element, `${counted(many)} ${many === 1 ? "was" : "were"} exported.`);
 }));
 part("import").addEventListener("change", guard(element, async (event) => {
   const [file] = event.target.files;
@@ -76,7 +81,7 @@ part("import").addEventListener("change", guard(element, async (event) => {
   const brought = (await ask(server, "own_import", { zip: await window.oneLook.readAsUrl(file.slice(0, file.size, "application/zip")) })).classes;
   bring(brought);
   await rank();
-  say(element, `${brought.length} classes were imported.`);
+  say(element, `${counted(brought.length)} ${brought.length === 1 ? "was" : "were"} imported.`);
 }));
 part("example").addEventListener("click", guard(element, async () => {
   const example = await ask(server, "own_example");

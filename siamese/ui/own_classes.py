@@ -54,7 +54,7 @@ MARKUP = """
   <div class="row shelf-head"><h3 data-count></h3>
     <button type="button" class="tool" data-export disabled>Export as ZIP</button>
     <label class="tool"><input type="file" accept=".zip,application/zip" class="visually-hidden" data-import
-    aria-label="Import classes from a ZIP"><span>Import a ZIP</span></label>
+    aria-label="Import a ZIP of classes"><span>Import a ZIP</span></label>
     <button type="button" class="tool" data-example>Load an example set</button>
     <button type="button" class="tool" data-empty disabled>Remove all</button></div>
   <div class="shelf" data-shelf role="list" aria-label="Your classes"></div>
@@ -116,8 +116,7 @@ def _unpack(archive: zipfile.ZipFile) -> list[OwnClass]:
         raise Refusal(f"The ZIP holds {len(entries)} files; a set has at most {MOST_CLASSES} classes.")
     for entry in entries:
         _check(entry)
-    if sum(entry.file_size for entry in entries) > MAX_UNPACKED_BYTES:
-        raise Refusal(f"The ZIP unpacks to more than {MAX_UNPACKED_BYTES >> 20} MB.")
+    _check_sum(entries)
     names = [entry.filename for entry in entries]
     if len(set(names)) < len(names):
         raise Refusal("The ZIP holds a file twice.")
@@ -132,6 +131,7 @@ def _unpack(archive: zipfile.ZipFile) -> list[OwnClass]:
         wanted = [(name(PurePosixPath(entry.filename).stem, "A class's name"), entry) for entry in pictures]
     if not 1 <= len(wanted) <= MOST_CLASSES:
         raise Refusal(f"The ZIP holds {len(wanted)} classes; a set has 1 to {MOST_CLASSES}.")
+    _check_sum([entry for _, entry in wanted])  # a manifest may name one entry many times
     return [OwnClass(label, _read(archive, entry, MAX_ENTRY_BYTES)) for label, entry in wanted]
 
 
@@ -155,6 +155,11 @@ def _check(entry: zipfile.ZipInfo) -> None:
         raise Refusal("The ZIP is compressed in a way that this app does not read; use an ordinary ZIP.")
     if entry.file_size > MAX_ENTRY_BYTES:
         raise Refusal(f"The ZIP holds a file of more than {MAX_ENTRY_BYTES >> 20} MB.")
+
+
+def _check_sum(entries: list[zipfile.ZipInfo]) -> None:
+    if sum(entry.file_size for entry in entries) > MAX_UNPACKED_BYTES:
+        raise Refusal(f"The ZIP unpacks to more than {MAX_UNPACKED_BYTES >> 20} MB.")
 
 
 def _read(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, limit_bytes: int) -> bytes:

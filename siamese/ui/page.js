@@ -19,8 +19,19 @@
       throw new oneLook.Refusal("The server did not answer. Please try again in a moment.");
     }
     if (!answer || typeof answer !== "object") throw new oneLook.Refusal("The server could not take this. Please try again.");
-    if (answer.error) throw new oneLook.Refusal(answer.error);
+    if (answer.error) throw Object.assign(new oneLook.Refusal(answer.error), { lasting: answer.lasting === true });
     return answer;
+  };
+
+  // What was asked for; null where `isWanted` says that nobody waits for it any more, and no refusal is told then.
+  oneLook.inTime = async (asked, isWanted) => {
+    try {
+      const answer = await asked;
+      return isWanted() ? answer : null;
+    } catch (error) {
+      if (isWanted()) throw error;
+      return null;
+    }
   };
 
   oneLook.make = (tag, attributes = {}, ...children) => {
@@ -57,6 +68,17 @@
     } catch (error) {
       if (!(error instanceof oneLook.Refusal)) console.error(error);
       oneLook.say(element, error instanceof oneLook.Refusal ? error.message : "Something went wrong on this page.", true);
+    }
+  };
+
+  // A button's action that ignores presses while it is under way; a button that is disabled would lose the focus.
+  oneLook.pressed = (button, action) => async () => {
+    if (button.ariaDisabled === "true") return;
+    button.ariaDisabled = "true";
+    try {
+      return await action();
+    } finally {
+      button.ariaDisabled = null;
     }
   };
 
@@ -156,11 +178,19 @@
     return canvas.toDataURL("image/jpeg", 0.93);
   };
 
-  const pads = []; // every pad of the page, for pictures that are pasted without a pad in focus
+  let pads = []; // every pad of the page that takes pictures
+
+  // A camera is on only while its sheet is in sight: not behind another tab or window, not on a sheet that is gone.
+  const watchCameras = () => {
+    for (const pad of pads) if (document.hidden || !pad.sheet.offsetParent) pad.stopCamera();
+    pads = pads.filter((pad) => pad.node.isConnected);
+  };
+  const sight = new ResizeObserver(watchCameras);
+  document.addEventListener("visibilitychange", watchCameras);
 
   // A sheet to draw on that also takes files, the clipboard and the camera. `options`: label, name, hint, onChange,
   // onMany(files) for several at once (from `manyFrom` on), wide (a signature's shape), drawOnly. Returns {node,
-  // sheet, take(file), show(url), value(), isDrawing(), clear()}.
+  // sheet, take(file), show(url), value(), isDrawing(), clear(), stopCamera()}.
   oneLook.pad = (options) => {
     const canvas = make("canvas", { width: SHEET_PX, height: SHEET_PX, "aria-hidden": "true" });
     const pen = canvas.getContext("2d");
@@ -171,18 +201,21 @@
       class: options.wide ? "pad-sheet wide" : "pad-sheet", tabindex: 0, role: "group",
       "aria-label": `${options.label}: a sheet to draw on. Paste a picture here, or use the buttons below.`,
     }, canvas, picture, video, hint);
-    const input = make("input", { type: "file", accept: "image/*", multiple: Boolean(options.onMany), class: "visually-hidden", "aria-label": `${options.label}: choose a picture file`, name: options.name });
+    const input = make("input", { type: "file", accept: "image/*", multiple: Boolean(options.onMany), class: "visually-hidden", "aria-label": `Upload: ${options.label}, choose a picture file`, name: options.name });
     const upload = make("label", { class: "tool" }, input, make("span", { text: "Upload" }));
-    const camera = make("button", { type: "button", class: "tool", text: "Camera", "aria-label": `${options.label}: use the camera` });
-    const undo = make("button", { type: "button", class: "tool", text: "Undo", disabled: true, "aria-label": `${options.label}: take back the last stroke` });
-    const clear = make("button", { type: "button", class: "tool", text: "Clear", disabled: true, "aria-label": `${options.label}: clear` });
+    const camera = make("button", { type: "button", class: "tool" });
+    const undo = make("button", { type: "button", class: "tool", text: "Undo", disabled: true, "aria-label": `Undo: ${options.label}, take back the last stroke` });
+    const clear = make("button", { type: "button", class: "tool", text: "Clear", disabled: true, "aria-label": `Clear: ${options.label}, empty the sheet` });
     const tools = make("div", { class: "pad-tools" }, ...(options.drawOnly ? [] : [upload, camera]), undo, clear);
     const node = make("div", { class: "pad" }, make("h3", { class: "pad-label", text: options.label }), sheet, tools);
 
     let strokes = [];
     let stroke = null;
+    let pointer = null; // the finger, pen or mouse that draws the stroke
+    let newest = 0; // counts what the visitor brings; what comes late does not take the place of anything newer
     let file = null; // data URL of a picture that was uploaded, pasted or photographed
     let stream = null;
+    let asking = false; // whether the visitor is being asked for the camera
     let timer = 0;
 
     const showTools = () => {
@@ -220,10 +253,12 @@
       return [((event.clientX - box.left) * canvas.width) / box.width, ((event.clientY - box.top) * canvas.height) / box.height];
     };
     canvas.addEventListener("pointerdown", (event) => {
-      if (file || stream || event.button !== 0) return;
+      if (file || stream || event.button !== 0 || (stroke && event.pointerId !== pointer)) return;
       event.preventDefault();
+      newest += 1;
+      pointer = event.pointerId;
       sheet.focus({ preventScroll: true });
-      canvas.setPointerCapture(event.pointerId);
+      canvas.setPointerCapture(pointer);
       clearTimeout(timer);
       if (!strokes.length) canvas.width = Math.round((SHEET_PX * canvas.clientWidth) / canvas.clientHeight); // the sheet's shape
       stroke = [place(event)];
@@ -232,30 +267,40 @@
       repaint();
     });
     canvas.addEventListener("pointermove", (event) => {
-      if (!stroke) return;
+      if (!stroke || event.pointerId !== pointer) return;
       for (const one of event.getCoalescedEvents?.() ?? [event]) stroke.push(place(one));
       repaint();
       if (options.onInk) options.onInk();
     });
-    const lift = () => {
-      if (!stroke) return;
+    const lift = (event) => {
+      if (!stroke || event.pointerId !== pointer) return;
       stroke = null;
       changed(options.drawOnly ? 120 : 700); // a character has several strokes; do not answer between them
     };
-    canvas.addEventListener("pointerup", lift);
-    canvas.addEventListener("pointercancel", lift);
+    for (const end of ["pointerup", "pointercancel", "lostpointercapture"]) canvas.addEventListener(end, lift);
 
+    const nameCamera = (text, does) => {
+      camera.textContent = text;
+      camera.setAttribute("aria-label", `${text}: ${options.label}, ${does}`);
+    };
     const stopCamera = () => {
       if (stream) stream.getTracks().forEach((track) => track.stop());
       stream = null;
+      video.srcObject = null;
       video.hidden = true;
-      camera.textContent = "Camera";
+      nameCamera("Camera", "photograph it");
     };
+    stopCamera();
 
-    const show = (url) => {
+    const wipe = () => {
+      newest += 1;
       stopCamera();
       strokes = [];
+      stroke = null;
       repaint();
+    };
+    const show = (url) => {
+      wipe();
       file = url;
       picture.hidden = false;
       picture.onerror = () => { picture.hidden = true; hint.hidden = false; hint.textContent = "A file that cannot be shown"; };
@@ -264,8 +309,10 @@
     };
 
     const take = async (blob) => {
+      const mine = ++newest;
       try {
-        show(await oneLook.fileToUrl(blob));
+        const url = await oneLook.inTime(oneLook.fileToUrl(blob), () => mine === newest);
+        if (url) show(url);
       } catch (error) {
         options.onRefusal && options.onRefusal(error.message);
       }
@@ -291,27 +338,44 @@
     });
     camera.addEventListener("click", async () => {
       if (stream) {
+        if (!video.videoWidth) return; // nothing to take before the first frame
         const shot = make("canvas");
         shot.width = video.videoWidth;
         shot.height = video.videoHeight;
         shot.getContext("2d").drawImage(video, 0, 0);
         return show(shot.toDataURL("image/jpeg", 0.93));
       }
+      if (asking) return; // a second press must open no second camera
+      const mine = ++newest;
+      let opened;
+      asking = true;
       try {
-        stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" } });
+        opened = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" } });
       } catch {
-        return options.onRefusal && options.onRefusal("No camera can be used here; upload a picture instead.");
+        if (mine === newest && options.onRefusal) options.onRefusal("No camera can be used here; upload a picture instead.");
+        return;
+      } finally {
+        asking = false;
       }
-      pad.clear(false);
+      const isWanted = mine === newest && !document.hidden && sheet.offsetParent;
+      if (!isWanted) return opened.getTracks().forEach((track) => track.stop());
+      pad.clear();
+      stream = opened;
       video.srcObject = stream;
       video.hidden = false;
       hint.hidden = true;
       clear.disabled = false;
-      camera.textContent = "Take picture";
-      await video.play();
+      nameCamera("Take picture", "photographed as it is now");
+      await video.play().catch(() => {}); // the camera may be stopped before its first frame
     });
-    undo.addEventListener("click", () => { strokes.pop(); repaint(); changed(); });
-    clear.addEventListener("click", () => { stopCamera(); pad.clear(); sheet.focus({ preventScroll: true }); });
+    const focusSheet = () => sheet.focus({ preventScroll: true });
+    undo.addEventListener("click", () => {
+      strokes.pop();
+      repaint();
+      changed();
+      if (undo.disabled) focusSheet();
+    });
+    clear.addEventListener("click", () => { pad.clear(); focusSheet(); });
 
     const pad = {
       node, sheet, take, show,
@@ -329,24 +393,27 @@
       },
       isDrawing: () => stroke !== null,
       clear: (notify = true) => {
-        strokes = [];
+        wipe();
         file = null;
         picture.hidden = true;
         picture.removeAttribute("src");
         hint.textContent = options.hint || "Draw here, or drop a picture";
-        repaint();
         if (notify) changed();
-        else showTools();
+        else { clearTimeout(timer); showTools(); }
       },
+      stopCamera: () => { if (stream) { stopCamera(); showTools(); } },
     };
-    if (!options.drawOnly) pads.push(pad);
+    if (!options.drawOnly) {
+      pads.push(pad);
+      sight.observe(sheet);
+    }
     return pad;
   };
 
   document.addEventListener("paste", (event) => {
     const image = [...(event.clipboardData?.files ?? [])].find((file) => file.type.startsWith("image/"));
     if (!image) return;
-    const visible = pads.filter((pad) => pad.node.isConnected && pad.node.offsetParent !== null);
+    const visible = pads.filter((pad) => pad.node.offsetParent);
     const target = visible.find((pad) => pad.node.contains(document.activeElement)) ?? visible.find((pad) => !pad.value());
     if (target) { event.preventDefault(); target.take(image); }
   });

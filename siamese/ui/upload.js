@@ -1,50 +1,68 @@
 // What tabs share that gather pictures and ask about them; it stands in front of such a tab's own script.
-const { make, pad, ask, say, guard, percent, fileToUrl, Refusal } = window.oneLook;
+const { make, pad, ask, say, guard, percent, fileToUrl, inTime, pressed, Refusal } = window.oneLook;
 const part = (name) => element.querySelector(`[data-${name}]`);
 const refuse = (sentence) => say(element, sentence, true);
 
 // A sheet at [data-<place>] whose picture the button [data-add] adds to a set; several files at once are added by
-// themselves. Options are a pad's and: add(url, file), which throws what it refuses, and changed(), which answers.
-// What is refused is told in one sentence at the end, and costs nothing of what is there already.
+// themselves. Options are a pad's and: add(url, file, isWanted), which throws what it refuses and keeps only what is
+// still wanted when the server has answered, and changed(), which answers. What is refused is told in one sentence at
+// the end, and costs nothing of what is there already. Returns {sheet, addOne, forget()}; `forget` when the set is
+// emptied: what is being added then is not wanted any more.
 const gather = ({ place, add, changed, ...options }) => {
   const button = part("add");
+  let turn = 0;
+  const wantedNow = () => {
+    const mine = turn;
+    return () => mine === turn;
+  };
   const addAll = guard(element, async (files) => {
+    const isWanted = wantedNow();
     const refused = [];
     for (const file of files) {
       try {
-        await add(await fileToUrl(file), file);
+        await add(await fileToUrl(file), file, isWanted);
       } catch (error) {
         if (!(error instanceof Refusal)) throw error;
         refused.push(`${file.name}: ${error.message}`);
       }
+      if (!isWanted()) return;
     }
     if (refused.length < files.length) await changed();
     if (refused.length === 1) refuse(refused[0]);
     else if (refused.length) refuse(`${refused.length} of ${files.length} files could not be added; the first is ${refused[0]}`);
   });
   const sheet = pad({ ...options, onRefusal: refuse, onMany: addAll,
-    onChange: (value) => { button.disabled = !value; options.onChange?.(); } });
-  const addOne = guard(element, async () => {
+    onChange: (value) => { allow(value); options.onChange?.(); } });
+  const allow = (value) => {
+    const isFocused = document.activeElement === button;
+    button.disabled = !value;
+    if (isFocused && !value) sheet.sheet.focus({ preventScroll: true });
+  };
+  const addSheet = pressed(button, async () => {
+    const isWanted = wantedNow();
     const value = sheet.value();
-    if (!value) return;
-    button.disabled = true; // one press, one picture
-    try {
-      await add(value);
-    } catch (error) {
-      button.disabled = false;
-      throw error;
+    if (!value) return false;
+    await add(value, null, isWanted);
+    if (isWanted() && sheet.value() === value) { // nothing newer was drawn meanwhile
+      sheet.clear(false);
+      allow(null);
     }
-    sheet.clear(false);
-    await changed();
+    return isWanted();
   });
+  const addOne = guard(element, async () => { if (await addSheet()) await changed(); });
   button.addEventListener("click", addOne);
   part(place).replaceWith(sheet.node);
-  return { sheet, addOne };
+  return { sheet, addOne, forget: () => { turn += 1; } };
 };
 
 // A button that takes something out of a list; the keyboard goes on from the next one, or from `after`.
 const removeButton = (label, list, after, remove) => make("button", { type: "button", class: "remove", text: "×", "aria-label": label,
-  onclick: () => { remove(); (list.querySelector(".remove") ?? after).focus({ preventScroll: true }); } });
+  onclick: (event) => {
+    const buttons = () => [...list.querySelectorAll(".remove")];
+    const place = buttons().indexOf(event.currentTarget);
+    remove();
+    (buttons()[place] ?? buttons().at(-1) ?? after).focus({ preventScroll: true });
+  } });
 
 // An answer to the newest question alone. `question` gives what is asked, a sentence about what is missing, or null
 // while nothing is to change; an older answer that arrives late is dropped, and so is an older refusal.
@@ -62,13 +80,12 @@ const answering = (name, question, show) => {
     say(element, "Looking …");
     let result;
     try {
-      result = await ask(server, name, asked);
+      result = await inTime(ask(server, name, asked), () => turn === latest);
     } catch (error) {
-      if (turn !== latest) return;
       part("answer").hidden = true;
       throw error;
     }
-    if (turn !== latest) return;
+    if (!result) return;
     say(element, "");
     part("answer").hidden = false;
     show(result, asked);

@@ -60,9 +60,9 @@ const inkRow = (url, name, words, ...more) => make("figure", {}, make("img", { s
 
 // ---- the desk
 
-const add = async (url) => {
-  const { ink } = await ask(server, "verify_ink", { picture: url, count: references.length });
-  references.push({ file: url, ink });
+const add = async (url, _file, isWanted) => {
+  const found = await inTime(ask(server, "verify_ink", { picture: url, count: references.length }), isWanted);
+  if (found) references.push({ file: url, ink: found.ink });
 };
 
 const showReferences = () => part("references").replaceChildren(...references.map((one, place) => make("figure", { role: "listitem" },
@@ -116,7 +116,7 @@ const showInks = () => {
     const words = `Reference ${place + 1}, ${percent(result.similarities[place])} similar`;
     if (!several) return inkRow(url, "reference 1", words);
     const choose = make("label", { class: "segment" }, make("input", { type: "radio", name: "verify-reference", value: place, checked: place === chosen.reference,
-      "aria-label": `Lay the questioned signature over reference ${place + 1}`, onchange: () => { chosen.reference = place; showLaid(); } }), make("span", { text: "lay it over this one" }));
+      "aria-label": `lay it over this one: reference ${place + 1}`, onchange: () => { chosen.reference = place; showLaid(); } }), make("span", { text: "lay it over this one" }));
     return inkRow(url, `reference ${place + 1}`, words, choose);
   }));
   showLaid();
@@ -130,20 +130,15 @@ const showLaid = () => {
   part("sees").replaceChildren();
 };
 
-part("why").addEventListener("click", guard(element, async () => {
+part("why").addEventListener("click", guard(element, pressed(part("why"), async () => {
   const why = part("why");
   const opened = why.getAttribute("aria-pressed") === "true";
   if (opened) return showLaid();
   const { asked } = judged;
   const reference = chosen.reference;
-  why.disabled = true;
-  let found;
-  try {
-    found = await ask(server, "verify_why", { references: [asked.references[reference]], questioned: asked.questioned });
-  } finally {
-    why.disabled = false;
-  }
-  if (judged?.asked !== asked || chosen.reference !== reference) return;
+  const found = await inTime(ask(server, "verify_why", { references: [asked.references[reference]], questioned: asked.questioned }),
+    () => judged?.asked === asked && chosen.reference === reference);
+  if (!found) return;
   const names = [`reference ${reference + 1}`, "the questioned signature"];
   part("sees").replaceChildren(...found.sees.map((url, place) => make("figure", { class: "sees" },
     make("div", { class: "sees-frame" }, window.oneLook.seen(url, `What the network sees of ${names[place]}`),
@@ -151,14 +146,15 @@ part("why").addEventListener("click", guard(element, async () => {
     make("figcaption", { text: `${place ? "Questioned" : `Reference ${reference + 1}`}, as the network sees it` }))));
   why.setAttribute("aria-pressed", "true");
   part("legend").hidden = part("sees").hidden = false;
-}));
+})));
 
-const { sheet: referencePad } = gather({ place: "reference", label: "Reference", name: "reference", wide: true, hint: "Sign here, or drop pictures",
+const { sheet: referencePad, forget } = gather({ place: "reference", label: "Reference", name: "reference", wide: true, hint: "Sign here, or drop pictures",
   manyFrom: 1, add, changed: () => { showReferences(); return verify(); }, onChange: () => verify() });
 const questionedPad = pad({ label: "Questioned", name: "questioned", wide: true, hint: "The one in question", onRefusal: refuse, onChange: () => verify() });
 part("questioned").replaceWith(questionedPad.node);
 
 part("reset").addEventListener("click", () => {
+  forget();
   references = [];
   judged = null;
   for (const name of ["references", "inks", "laid", "sees"]) part(name).replaceChildren(); // nothing stays, not even hidden

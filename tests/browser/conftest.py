@@ -14,6 +14,7 @@ CHROMIUM_FLAGS = (
     "--disable-sync",
     "--no-first-run",
     "--disable-quic",
+    "--use-fake-device-for-media-stream",  # a camera that shows a clock
 )
 PICTURES = Path(__file__).parent.parent.parent / "artifacts"
 PATIENCE_MS = 60_000  # a busy machine is no failure

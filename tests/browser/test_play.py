@@ -1,5 +1,6 @@
 """A visitor's afternoon: a challenge by mouse and by keyboard, two uploads compared, a signature verified."""
 
+import base64
 import io
 import math
 import re
@@ -126,8 +127,26 @@ def test_a_link_replays_a_round_and_scores_survive_a_reload(open_page):
     expect(again.locator(".scores dd").nth(3)).to_have_text(streak)
     expect(again.locator(".ruler-text")).to_contain_text("1 round with 20 candidates")
     assert dealt["link"] in again.url
-    broken = open_page(query="/?challenge=20i-cut", context=page.context)
+
+
+def test_a_broken_link_is_forgotten_and_a_busy_server_costs_none(open_page):
+    broken = open_page(query="/?challenge=20i-cut")
     expect(broken.locator(".challenge [role=alert]")).to_contain_text("no challenge")
+    assert "challenge" not in broken.url
+    broken.get_by_role("button", name="Deal again").click()
+    expect(broken.locator(".candidate")).to_have_count(10)
+    expect(broken.locator(".candidate").first).to_be_focused()
+    server = Refusing(broken.context)
+    server.names = {"challenge_deal"}
+    busy = open_page(query="/?challenge=daily", context=broken.context)
+    again = busy.get_by_role("button", name="Deal again")
+    expect(again).to_be_enabled()
+    again.click()
+    expect(again).to_be_focused()
+    assert "challenge=daily" in busy.url
+    server.names = set()
+    again.click()
+    expect(busy.locator(".challenge [data-say]")).to_contain_text("Round 1 of 10")
 
 
 def test_a_refusal_costs_no_match(open_page):
@@ -174,11 +193,59 @@ def test_the_daily_challenge_is_the_same_for_two_visitors(open_page):
     assert queries[0] == queries[1]
 
 
+def test_one_minute_ends_after_sixty_seconds_and_counts_what_was_right(open_page, keep):
+    page = open_page(390, "dark")
+    expect(page.locator(".candidate")).to_have_count(10)
+    page.clock.install(time=0)
+    page.clock.pause_at(3_600)  # the minute passes as the test says, however busy the machine is
+    page.locator(".segment", has_text="One minute").click()
+    expect(page.locator("[data-seconds]")).to_have_text("60 s")
+    page.get_by_role("button", name="Start the minute").click()
+    for answered in (1, 2):
+        expect(page.locator(".candidate:not([disabled])")).to_have_count(10)
+        page.keyboard.press("1")
+        expect(page.locator(".candidate.truth")).to_have_count(1)
+        expect(page.locator(".scores")).to_contain_text(re.compile(rf"[0-{answered}] / {answered}"))
+        page.clock.run_for(1_000)  # the next round is dealt by itself
+        expect(page.locator(".candidate.truth")).to_have_count(0)
+    page.clock.fast_forward(30_000)
+    expect(page.locator("[data-seconds]")).to_have_text("28 s")
+    page.clock.fast_forward(30_000)
+    expect(page.get_by_role("button", name="Copy the result")).to_be_visible()
+    expect(page.locator(".finish-score dd").first).to_have_text(re.compile(r"^[012] of 2$"))
+    keep(page, "challenge-minute-390")
+
+
+def drawn(page) -> str:
+    """What the first candidate looks like; its ink comes after its tile."""
+    page.wait_for_function("document.querySelector('.candidate canvas').width === 240")
+    return page.evaluate("document.querySelector('.candidate canvas').toDataURL()")
+
+
+def test_a_round_s_link_is_copied_and_opens_that_round(open_page):
+    page = open_page()
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    expect(page.locator(".candidate")).to_have_count(10)
+    first = drawn(page)
+    page.get_by_role("button", name="Copy a link to this round").click()
+    expect(page.locator(".challenge [data-say]")).to_have_text("A link to this round is in the clipboard.")
+    link = page.evaluate("navigator.clipboard.readText()")
+    assert "/?challenge=10i-" in link
+    again = open_page(query=link[link.index("/?") :], context=page.context)
+    expect(again.locator(".candidate")).to_have_count(10)
+    assert drawn(again) == first
+
+
 def test_the_network_guesses_while_one_draws(open_page, keep):
     page = open_page(390)
     page.locator(".segment", has_text="You draw").click()
     canvas = page.locator(".query .pad-sheet canvas")
     expect(canvas).to_be_visible()
+    scribble(page, canvas)
+    expect(page.locator(".candidate.network")).to_have_count(1)
+    page.get_by_role("button", name="Clear").click()
+    expect(page.locator(".challenge [data-say]")).to_have_text("Draw one of them.")
+    expect(page.locator(".candidate.network, .candidate .share")).to_have_count(0)
     scribble(page, canvas)
     expect(page.locator(".candidate.network")).to_have_count(1)
     page.locator(".candidate").nth(1).click()
@@ -208,6 +275,94 @@ def test_two_uploads_are_compared(open_page, keep, width, scheme):
     )
     expect(page.locator(".compare [role=alert]")).to_contain_text("not a PNG, JPEG, WebP, BMP or GIF")
     expect(answer).to_be_hidden()
+
+
+PASTE = """([base64, type]) => {
+  const bytes = Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
+  const data = new DataTransfer();
+  data.items.add(new File([bytes], "pasted.png", { type }));
+  document.dispatchEvent(new ClipboardEvent("paste", { clipboardData: data, bubbles: true, cancelable: true }));
+}"""
+
+
+def test_pasted_pictures_go_to_the_sheets_that_are_empty(open_page):
+    page = open_page()
+    open_tab(page, "Compare")
+    expect(page.locator(".compare .pad")).to_have_count(2)
+    corner = base64.b64encode(drawing("corner")["buffer"]).decode()
+    page.evaluate(PASTE, [corner, "text/plain"])
+    page.evaluate(PASTE, [corner, "image/png"])
+    expect(page.locator(".compare [data-say]")).to_contain_text("One more picture")
+    expect(page.locator(".compare .pad-picture:visible")).to_have_count(1)
+    page.evaluate(PASTE, [corner, "image/png"])
+    expect(page.locator(".compare .pad-picture:visible")).to_have_count(2)
+    expect(page.locator(".compare .answer .verdict")).to_have_text("The same")
+
+
+LIVE = "[...document.querySelectorAll('video')].filter((video) => video.srcObject?.active).length"
+
+
+def test_the_camera_takes_a_picture_and_is_off_when_its_sheet_is_out_of_sight(open_page):
+    page = open_page()
+    page.context.grant_permissions(["camera"])
+    open_tab(page, "Compare")
+    sheet = page.locator(".compare .pad").first
+    sheet.get_by_role("button", name="Camera").click()
+    expect(sheet.locator("video")).to_be_visible()
+    assert page.evaluate(LIVE) == 1
+    page.wait_for_function("document.querySelector('.compare video').videoWidth > 0")
+    sheet.get_by_role("button", name="Take picture").click()
+    expect(sheet.locator(".pad-picture")).to_be_visible()
+    expect(sheet.locator("video")).to_be_hidden()
+    assert page.evaluate(LIVE) == 0
+    sheet.get_by_role("button", name="Camera").click()
+    expect(sheet.locator("video")).to_be_visible()
+    expect(sheet.locator(".pad-picture")).to_be_hidden()
+    open_tab(page, "About")
+    page.wait_for_function(f"{LIVE} === 0")
+    open_tab(page, "Compare")
+    expect(sheet.locator("video")).to_be_hidden()
+    expect(sheet.get_by_role("button", name="Camera")).to_be_visible()
+
+
+LATE = """() => {
+  const [decode, open] = [window.createImageBitmap, navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices)];
+  const held = (action) => (...given) => new Promise((resolve) => { window.goOn = () => resolve(action(...given)); });
+  window.createImageBitmap = held(decode);
+  navigator.mediaDevices.getUserMedia = held(async (wanted) => (window.opened = await open(wanted)));
+}"""
+
+
+def test_what_comes_late_takes_no_drawing_away(open_page):
+    page = open_page()
+    page.context.grant_permissions(["camera"])
+    open_tab(page, "Compare")
+    page.evaluate(LATE)
+    sheet = page.locator(".compare .pad").first
+    undo = sheet.get_by_role("button", name="Undo")
+    page.locator("input[name=picture-1]").set_input_files(drawing("corner"))
+    page.wait_for_function("Boolean(window.goOn)")
+    scribble(page, sheet.locator("canvas"))
+    page.evaluate("goOn()")
+    page.wait_for_timeout(500)
+    expect(sheet.locator(".pad-picture")).to_be_hidden()
+    expect(undo).to_be_enabled()
+    page.evaluate("delete window.goOn")
+    sheet.get_by_role("button", name="Camera").click()
+    page.wait_for_function("Boolean(window.goOn)")
+    scribble(page, sheet.locator("canvas"), 1.0)
+    page.evaluate("goOn()")
+    page.wait_for_function("window.opened && window.opened.getTracks().every((track) => track.readyState === 'ended')")
+    expect(sheet.locator("video")).to_be_hidden()
+    expect(undo).to_be_enabled()
+
+
+def test_without_a_camera_a_sentence_says_what_else_can_be_done(open_page):
+    page = open_page()
+    open_tab(page, "Compare")
+    page.evaluate("() => { navigator.mediaDevices.getUserMedia = () => Promise.reject(new Error('no')); }")
+    page.locator(".compare .pad").first.get_by_role("button", name="Camera").click()
+    expect(page.locator(".compare [role=alert]")).to_contain_text("upload a picture instead")
 
 
 def test_a_late_refusal_is_not_told_beside_a_newer_answer(open_page):
@@ -302,6 +457,31 @@ def test_own_classes_are_named_ranked_exported_and_imported(open_page, keep, tmp
     page.get_by_role("button", name="Load an example set").click()  # which takes nobody's own classes away
     expect(page.locator(".shelf-item")).to_have_count(10)
     expect(page.locator(".shelf-item input").nth(1)).to_have_value("triangle")
+
+
+def test_a_class_is_added_once_and_costs_no_newer_drawing(open_page):
+    page = open_page()
+    open_tab(page, "Your own classes")
+    server = Refusing(page)
+    server.held["own_add"] = late = []
+    name, add = page.locator(".own [data-name]"), page.get_by_role("button", name="Add this class")
+    canvas = page.locator(".own .pad-sheet canvas").first
+    scribble(page, canvas)
+    expect(add).to_be_enabled()
+    name.fill("first")
+    with page.expect_request(re.compile("component_server")):
+        name.press("Enter")
+    name.press("Enter")
+    name.fill("second")
+    scribble(page, canvas, 1.0)
+    late[0].continue_()
+    expect(page.locator(".shelf-item input")).to_have_value("first")
+    expect(name).to_have_value("second")
+    expect(add).to_be_enabled()
+    add.click()
+    expect(page.locator(".shelf-item input")).to_have_count(2)
+    expect(page.locator(".shelf-item input").nth(1)).to_have_value("second")
+    expect(page.locator(".own .pad-sheet").first).to_be_focused()
 
 
 @pytest.mark.parametrize(("width", "scheme"), VIEWS)

@@ -7,7 +7,7 @@ import pytest
 from running_app import start_app, stop_app
 from signature_weights import png, signature, signature_weights
 from test_axe import RUN
-from test_play import open_tab, scribble
+from test_play import Refusing, open_tab, scribble
 
 expect = pytest.importorskip("playwright.sync_api").expect
 pytestmark = pytest.mark.browser
@@ -69,7 +69,7 @@ def test_a_signature_is_judged_at_the_point_that_is_chosen(desk, keep, width, sc
     expect(answer.locator(".meaning")).to_contain_text("strict")
     expect(answer.locator(".scale-mark.chosen")).to_have_text(re.compile("strict"))
     expect(answer.locator(".inks figure")).to_have_count(3)
-    page.get_by_label("Lay the questioned signature over reference 1").check()
+    page.get_by_label("lay it over this one: reference 1").check()
     expect(page.locator(".laid")).to_have_attribute(
         "aria-label", re.compile("reference 1 in blue and questioned in orange")
     )
@@ -119,6 +119,33 @@ def test_nothing_of_it_stays_in_the_page(desk):
     assert "reference" not in remembered
 
 
+def test_what_is_still_being_added_does_not_outlive_starting_over(desk):
+    page = desk()
+    server = Refusing(page)
+    server.held["verify_ink"] = late = []
+    with page.expect_request(re.compile("component_server")):
+        page.locator("input[name=reference]").set_input_files([file("a.png"), file("b.png", 0.1)])
+    page.get_by_role("button", name="Start over").click()
+    with page.expect_response(re.compile("component_server")):
+        late[0].continue_()
+    page.wait_for_timeout(500)
+    expect(page.locator(".file-list figure")).to_have_count(0)
+
+
+def test_the_keyboard_goes_on_where_a_reference_was_removed(desk):
+    page = desk()
+    page.locator("input[name=reference]").set_input_files([file("a.png"), file("b.png", 0.1), file("c.png", 0.2)])
+    buttons = page.locator(".file-list .remove")
+    expect(buttons).to_have_count(3)
+    buttons.nth(1).focus()
+    for left, place in ((2, 1), (1, 0)):
+        page.keyboard.press("Enter")
+        expect(buttons).to_have_count(left)
+        expect(buttons.nth(place)).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator("[data-desk] .pad-sheet").first).to_be_focused()
+
+
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
 def test_a_friend_forges(desk, keep, width, scheme):
     page = desk(width, scheme)
@@ -143,7 +170,7 @@ def test_a_friend_forges(desk, keep, width, scheme):
     game.locator("input[name=game]").set_input_files({"name": "x.png", "mimeType": "image/png", "buffer": b"<html>"})
     go.click()
     expect(game.locator("[role=alert]")).to_contain_text("not a PNG")
-    game.get_by_role("button", name="Signature: clear").click()
+    game.get_by_role("button", name="Clear: Signature").click()
     scribble(page, canvas, 1.4)
     expect(go).to_be_enabled()
     keep(page, f"game-forge-{width}-{scheme}")
@@ -183,3 +210,50 @@ def test_the_game_by_keyboard_with_files(desk):
         page.keyboard.press("Enter")
         expect(game.locator("h3").first).not_to_have_text(title)
     expect(game.locator("h3").first).to_be_focused()
+
+
+def test_the_game_counts_one_press_and_forgets_what_was_under_way_when_it_starts_again(desk):
+    page = desk()
+    page.locator("input[name=verify-mode][value=game]").check()
+    server = Refusing(page)
+    game = page.locator(".verify [data-game]")
+    go, title = game.locator("[data-go]"), game.locator("h3").first
+    canvas = game.locator(".pad-sheet canvas")
+    press = "button => button.click()"  # at once, while the sheet waits for a further stroke
+
+    def sign(wobble: float) -> None:
+        scribble(page, canvas, wobble)
+        expect(go).to_be_enabled()
+
+    server.held["verify_ink"] = late = []
+    sign(0.0)
+    with page.expect_request(re.compile("component_server")):
+        go.evaluate(press)
+    scribble(page, canvas, 0.1)
+    page.wait_for_timeout(1_000)
+    go.evaluate(press)
+    late[0].continue_()
+    expect(title).to_have_text("Your signature, 2 of 3")
+    for wobble, then in ((0.1, "Your signature, 3 of 3"), (0.2, "Hand the device to your friend")):
+        sign(wobble)
+        scribble(page, canvas, wobble)
+        go.evaluate(press)
+        expect(title).to_have_text(then)
+    page.wait_for_timeout(1_000)
+    expect(go).to_be_enabled()
+    go.click()
+    sign(1.4)
+    go.click()
+    expect(title).to_have_text("Hand the device back")
+    go.click()
+    sign(0.1)
+    server.held["verify_signature"] = late = []
+    with page.expect_request(lambda request: "verify_signature" in (request.post_data or "")):
+        go.click()
+    game.get_by_role("button", name="Start the game again").click()
+    with page.expect_response(re.compile("component_server")):
+        late[0].continue_()
+    page.wait_for_timeout(1_000)
+    expect(title).to_have_text("Your signature, 1 of 3")
+    expect(game.locator("[role=alert]")).to_have_count(0)
+    sign(0.0)
