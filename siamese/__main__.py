@@ -174,7 +174,8 @@ def errors(verifier: "Verifier", references: int, point: str | None) -> list[str
 def odds(reliability: float | None) -> list[str]:
     if reliability is None:
         return []
-    return [f"Of scores like this one {reliability:.0%} are on the right side, where half of all pairs are the same."]
+    share = "more than 99%" if reliability > 0.99 else f"{reliability:.0%}"
+    return [f"Of scores like this one {share} are on the right side, where half of all pairs are the same."]
 
 
 def name_of(recognizer: "Recognizer") -> dict | None:

@@ -10,7 +10,7 @@ import pytest
 import torch
 from hostile import drawing
 
-from siamese.__main__ import main
+from siamese.__main__ import main, odds
 from siamese.checkpoint import amend_config, save_checkpoint
 from siamese.network import SiameseNetwork
 from siamese.preparation import Preparation
@@ -87,6 +87,12 @@ def test_sentences_for_people(capsys, model, files):
     assert capsys.readouterr().out == (
         "Score 0.982, threshold 0.500: genuine.\nHow often this network is fooled by signatures was not measured.\n"
     )
+
+
+def test_nothing_is_told_to_be_certain():
+    assert odds(None) == []
+    assert odds(0.98)[0].startswith("Of scores like this one 98% are")
+    assert odds(1.0)[0].startswith("Of scores like this one more than 99% are")
 
 
 def test_verify_at_an_operating_point(capsys, model, files, tmp_path):
