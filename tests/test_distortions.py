@@ -43,7 +43,9 @@ def test_zero_ranges_are_the_identity(images):
     torch.testing.assert_close(distort(images, Distortions(), seeded(1)), images, rtol=0, atol=1e-4)
 
 
-@pytest.mark.parametrize("field", ["rotation_deg", "shear", "log_scale", "shift_px", "elastic_px", "pen_share"])
+@pytest.mark.parametrize(
+    "field", ["rotation_deg", "shear", "log_scale", "shift_px", "elastic_px", "pen_share", "contrast", "noise"]
+)
 def test_each_range_alone_changes_each_drawing_in_its_own_way(field, images):
     ranges = Distortions(**{field: 1.0 if field == "pen_share" else 5.0 if field.endswith(("deg", "px")) else 0.2})
     assert ranges.any
@@ -105,6 +107,20 @@ def test_pens_become_finer_and_broader(images):
     ink = distort(images[:1].repeat(64, 1, 1, 1), ranges, seeded(11)).sum((1, 2, 3)) / images[0].sum()
     assert ink.min() < 0.9
     assert ink.max() > 1.4
+
+
+def test_fainter_ink_stays_within_its_share_and_fills_it(images):
+    ink = distort(images[:1].repeat(64, 1, 1, 1), Distortions(contrast=0.6), seeded(12)).amax((1, 2, 3))
+    assert 0.4 <= ink.min() < 0.45
+    assert 0.95 < ink.max() <= 1
+
+
+def test_noise_is_cut_off_at_paper_and_at_full_ink(images):
+    rough = distort(images, Distortions(noise=0.2), seeded(13))
+    assert rough.min() == 0
+    assert rough.max() == 1
+    paper = rough[images == 0]
+    assert 0.02 < paper.mean() < 0.08  # half of a normal of 0.2 at most: 0.08 where all were the roughest
 
 
 def test_the_blur_keeps_ink_away_from_the_borders():

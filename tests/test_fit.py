@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -32,7 +33,7 @@ from train.fit import (
     step_loss,
     take_step,
 )
-from train.losses import balanced_cross_entropy, contrastive, n_way_cross_entropy, sameness, triplet
+from train.losses import balanced_cross_entropy, contrastive, hardest, n_way_cross_entropy, sameness, triplet
 from train.state import METRICS, STATE, has_state
 
 TINY = TrainConfig(
@@ -346,6 +347,43 @@ def test_the_loss_is_the_weighted_sum_of_its_parts(scrawl, monkeypatch):
     expected = 0.5 * balanced_cross_entropy(logits, *masks, 0.1) + 2 * n_way_cross_entropy(logits, *masks)
     expected = expected + 3 * contrastive(distance, *masks, 4.0) + 4 * triplet(distance, *masks, 4.0)
     torch.testing.assert_close(batch_loss(network, torch.zeros(6, 1, 105, 105), batch, config), expected)
+
+
+def test_only_the_hardest_different_pairs_may_count(scrawl, monkeypatch):
+    config = replace(TINY, n_way_loss=0.0, hard_share=0.3)
+    network = beginning(config)
+    batch = module.alphabet_sampler(scrawl).sample(3, 2, 1, torch.Generator().manual_seed(1))
+    embeddings = torch.rand(6, 4096, generator=torch.Generator().manual_seed(2))
+    monkeypatch.setattr(module, "embed", lambda *_arguments: embeddings)
+    logits = network.compare_all(embeddings, embeddings)
+    same, different = sameness(batch.character)
+    expected = balanced_cross_entropy(logits, same, hardest(logits, different, 0.3))
+    assert expected > balanced_cross_entropy(logits, same, different)
+    torch.testing.assert_close(batch_loss(network, torch.zeros(6, 1, 105, 105), batch, config), expected)
+
+
+def test_averaged_weights_are_those_of_a_loop_and_survive_a_stop(straight, scrawl, tmp_path):
+    """Of the four steps of `straight`, stopped after two of them."""
+    config, seen = replace(TINY, weight_average=0.75), []
+
+    def noting(network: SiameseNetwork) -> Callable[[dict], None]:
+        return lambda _line: seen.append({name: value.clone() for name, value in network.state_dict().items()})
+
+    for _ in range(2):  # two steps, then the clock
+        network = beginning(config)
+        stopping = iter([False, False, True])
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(module.distributed, "any_says", lambda *_arguments: next(stopping))  # noqa: B023
+            outcome = fit(network, scrawl, config, tmp_path, CPU, resume=True, report=noting(network))
+    assert (outcome.steps, outcome.finished) == (4, True)
+    assert metrics(tmp_path) == metrics(straight)
+    expected = seen[0]
+    for weights in seen[1:]:
+        expected = {name: 0.75 * value + 0.25 * weights[name] for name, value in expected.items()}
+    for name, value in network.state_dict().items():
+        if value.is_floating_point():
+            torch.testing.assert_close(value, expected[name])
+    assert not torch.allclose(network.head.weight, seen[-1]["head.weight"], atol=1e-5)
 
 
 def test_a_batch_of_pairs_gives_the_mean_cross_entropy_of_its_pairs(scrawl, monkeypatch):

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from train.losses import balanced_cross_entropy, contrastive, n_way_cross_entropy, sameness, triplet
+from train.losses import balanced_cross_entropy, contrastive, hardest, n_way_cross_entropy, sameness, triplet
 
 CHARACTER = torch.tensor([4, 4, 7, 7, 7, 9])  # the last has no partner
 N = len(CHARACTER)
@@ -46,6 +46,16 @@ def test_balanced_cross_entropy_is_the_mean_of_both_kinds_means(logits, masks, s
     expected = [mean([entropy(p, 1 - smoothing) for p in pairs(True)])]
     expected.append(mean([entropy(p, smoothing) for p in pairs(False)]))
     assert balanced_cross_entropy(logits, *masks, smoothing).item() == pytest.approx(mean(expected), rel=1e-12)
+
+
+@pytest.mark.parametrize(("share", "kept"), [(0.01, 1), (0.4, 2), (0.5, 3), (0.9, 5), (1.0, 5)])
+def test_the_hardest_are_each_row_s_most_similar_different_pairs(logits, masks, share, kept):
+    found = hardest(logits.detach(), masks[1], share)
+    for i in range(N):
+        rivals = sorted((logits[i, k].item(), k) for k in range(N) if CHARACTER[k] != CHARACTER[i])
+        wanted = math.ceil(len(rivals) * share)
+        assert found[i].nonzero()[:, 0].tolist() == sorted(k for _, k in rivals[-wanted:])
+    assert int(found[-1].sum()) == kept  # of five
 
 
 def test_n_way_cross_entropy_sets_each_same_pair_against_its_row_s_different_ones(logits, masks):

@@ -120,6 +120,9 @@ class TrainConfig:
     """Of SGD: it rises in a line from the first to the second within this many decays, then stays."""
     weight_decay: float = 1e-4
     """On weights, not on biases or normalisation."""
+    weight_average: float = 0.0
+    """Decay a step of an exponential moving average of the weights, which is then what validates and is exported; 0
+    takes the weights as they are."""
     distance_head: bool = True
     """Keep the head from rewarding a difference."""
 
@@ -127,6 +130,8 @@ class TrainConfig:
     """Weight of the cross-entropy of pairs; over all pairs of a batch of alphabets same and different count alike."""
     label_smoothing: float = 0.0
     """Of the cross-entropy of pairs."""
+    hard_share: float = 1.0
+    """Share of each image's different pairs, the most similar ones, that the cross-entropy of pairs looks at."""
     n_way_loss: float = 1.0
     """Weight of the N-way cross-entropy on the same logits."""
     contrastive_loss: float = 0.0
@@ -153,6 +158,10 @@ class TrainConfig:
                 raise RecipeError(f"{name} is {getattr(self, name)}, must not be negative.")
         if not 0 <= self.label_smoothing < 0.5:
             raise RecipeError(f"label_smoothing is {self.label_smoothing}, must lie in 0 to below 0.5.")
+        if not 0 < self.hard_share <= 1:
+            raise RecipeError(f"hard_share is {self.hard_share}, must lie above 0, to 1.")
+        if not 0 <= self.weight_average < 1:
+            raise RecipeError(f"weight_average is {self.weight_average}, must lie in 0 to below 1.")
         if self.invented_writers < 0:
             raise RecipeError(f"invented_writers is {self.invented_writers}, must not be negative.")
         for name in ("writers", "genuine"):
@@ -201,6 +210,8 @@ class TrainConfig:
             raise RecipeError("A list of pairs is trained by pair_loss alone; set the other losses to 0.")
         if self.sampling == "signatures" and (max(batch_losses[1:]) > 0 or self.label_smoothing):
             raise RecipeError("Signatures are trained by pair_loss and n_way_loss, without label_smoothing.")
+        if self.sampling != "alphabets" and self.hard_share < 1:
+            raise RecipeError("hard_share chooses among the pairs of a batch of alphabets; set it to 1.")
         if max(batch_losses[1:]) > 0 and not self.distance_head:
             raise RecipeError("The contrastive and the triplet loss need a distance; set distance_head to true.")
         if self.patience and not self.hold_out:

@@ -35,11 +35,16 @@ class Distortions:
     pen_broad: float = 0.12
     """Level at which blurred ink is cut for the broadest pen; lower is broader, below 0.1 paper would turn grey."""
 
+    contrast: float = 0.0
+    """Ink becomes fainter by up to this share."""
+    noise: float = 0.0
+    """Standard deviation of the noise added to each pixel, up to this; what leaves 0 to 1 is cut off."""
+
     def __post_init__(self) -> None:
-        for name in ("rotation_deg", "shear", "log_scale", "shift_px", "elastic_px"):
+        for name in ("rotation_deg", "shear", "log_scale", "shift_px", "elastic_px", "noise"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} is {getattr(self, name)}, must not be negative.")
-        for name in ("component_share", "pen_share"):
+        for name in ("component_share", "pen_share", "contrast"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is {getattr(self, name)}, must lie in 0 to 1.")
         if not 0.1 <= self.pen_broad <= self.pen_fine <= 1:
@@ -48,7 +53,7 @@ class Distortions:
     @property
     def any(self) -> bool:
         geometry = self.rotation_deg, self.shear, self.log_scale, self.shift_px, self.elastic_px
-        return max(*geometry, self.pen_share) > 0
+        return max(*geometry, self.pen_share, self.contrast, self.noise) > 0
 
 
 def distort(
@@ -56,7 +61,8 @@ def distort(
 ) -> Float[Tensor, "batch 1 105 105"]:
     """Each drawing bent, turned and re-inked in its own way; paper stays 0 at the borders."""
     bent = F.grid_sample(images, sampling_grid(images, ranges, generator), padding_mode="zeros", align_corners=False)
-    return change_pen(bent, ranges, generator) if ranges.pen_share else bent
+    inked = change_pen(bent, ranges, generator) if ranges.pen_share else bent
+    return change_scan(inked, ranges, generator) if ranges.contrast or ranges.noise else inked
 
 
 def distort_copies(
@@ -115,6 +121,15 @@ def change_pen(
     level = ranges.pen_broad + (ranges.pen_fine - ranges.pen_broad) * where
     recut = ((blurred - level) * 5 + 0.5).clamp(0, 1)
     return torch.where(chosen < ranges.pen_share, recut, images)
+
+
+def change_scan(
+    images: Float[Tensor, "batch 1 size size"], ranges: Distortions, generator: torch.Generator
+) -> Float[Tensor, "batch 1 size size"]:
+    """Fainter ink and noise, each drawing to an extent of its own."""
+    faint, rough = sent(torch.rand(2, len(images), 1, 1, 1, generator=generator), images.device)
+    grain = sent(torch.randn(images.shape, generator=generator), images.device)
+    return (images * (1 - ranges.contrast * faint) + grain * ranges.noise * rough).clamp(0, 1)
 
 
 @cache

@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 from torch.nn import functional as F
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
 from siamese.drawings import Drawings, joined
@@ -25,7 +26,7 @@ from train import distributed
 from train.batches import AlphabetSampler, Batch, PairBatch, PairList, alphabet_sampler, pair_list, step_generator
 from train.config import TrainConfig
 from train.distortions import distort, distort_copies, sent, turn
-from train.losses import balanced_cross_entropy, contrastive, n_way_cross_entropy, sameness, triplet
+from train.losses import balanced_cross_entropy, contrastive, hardest, n_way_cross_entropy, sameness, triplet
 from train.scoring import embed_drawings, one_shot_accuracy
 from train.state import (
     append_metrics,
@@ -81,14 +82,17 @@ def fit(
     resume: bool = False,
     max_minutes: float = math.inf,
     report: Callable[[dict], None] | None = None,
-    improved: Callable[[Outcome], None] | None = None,
+    improved: Callable[[SiameseNetwork, Outcome], None] | None = None,
 ) -> Outcome:
     """Train `network` in place until `config.steps`, `max_minutes` or a signal; the state stays in `output`.
 
+    It ends with the weights that are to be exported: with `config.weight_average` the averaged ones.
+
     Drawings of characters are split by the config's alphabets; other things are given as `Material`. `report` is
-    given each line of metrics.jsonl as well, `improved` is called whenever validation is better than ever before the
-    end. Where several processes train, all call this and the first one writes. Raises TrainingError where the loss or
-    a gradient is no number: before a weight has changed, so the state saved last is sound.
+    given each line of metrics.jsonl as well, `improved` is called with what validated whenever that is better than ever
+    before, the end left out. Where several processes train, all call this and the first one writes. Raises
+    TrainingError where the loss or a gradient is no number: before a weight has changed, so the state saved last is
+    sound.
     """
     first = distributed.is_first()
     reuse_large_buffers()
@@ -96,7 +100,11 @@ def fit(
     network.to(device, memory_format=torch.channels_last).train()
     distributed.share_statistics(network)
     optimizer = make_optimizer(network, config)
-    step, best = restore_state(output, network, optimizer, config) if resume and has_state(output) else (0, (0.0, 0))
+    average = averaged(network, config.weight_average) if config.weight_average else None
+    measured = network if average is None else average.module
+    step, best = 0, (0.0, 0)
+    if resume and has_state(output):
+        step, best = restore_state(output, network, optimizer, config, average)
     if first:
         keep_metrics_until(output, step)
     accuracy, began = best[0] if best[1] == step > 0 else None, time.monotonic()
@@ -116,6 +124,8 @@ def fit(
         while step < config.steps and not out_of_patience(config, step, best) and not must_stop():
             loss = material.step_loss(network, step)
             norm = take_step(network, optimizer, loss, config, step, unread.broken)
+            if average is not None:
+                average.update_parameters(network)
             step += 1
             bar.update()
             line = {
@@ -136,30 +146,37 @@ def fit(
                 refresh=False,
             )
             if validates:
-                accuracy = distributed.of_first(material.accuracy(network), device)
+                accuracy = distributed.of_first(material.accuracy(measured), device)
                 line |= {"validation_accuracy": accuracy, "seconds": round(time.monotonic() - began, 2)}
                 if first:
                     bar.write(f"step {step}: {accuracy:.2%} of {material.measure}, before {best[0]:.2%}")
                 if accuracy > best[0]:
                     best = (accuracy, step)
                     if config.patience and first:
-                        save_best(output, network)
+                        save_best(output, measured)
                     if improved and first and step < config.steps:
-                        improved(Outcome(step, False, step * config.images_a_step, accuracy))
+                        improved(measured, Outcome(step, False, step * config.images_a_step, accuracy))
             write(lines)
             if first and time.monotonic() - saved > SAVE_EVERY_S:
-                save_state(output, network, optimizer, config, step, best)
+                save_state(output, network, optimizer, config, step, best, average)
                 saved = time.monotonic()
     write(unread.read())
     if first:
-        save_state(output, network, optimizer, config, step, best)
+        save_state(output, network, optimizer, config, step, best, average)
     distributed.wait()  # the others read the best weights, which the first one writes
     finished = step == config.steps or out_of_patience(config, step, best)
     if config.patience and finished and best[1]:
         network.load_state_dict(best_weights(output))
         accuracy = best[0]
+    elif average is not None:
+        network.load_state_dict(measured.state_dict())
     network.eval()
     return Outcome(step, finished, step * config.images_a_step, accuracy)
+
+
+def averaged(network: SiameseNetwork, decay: float) -> AveragedModel:
+    """A copy whose weights and statistics follow the network's as an exponential moving average."""
+    return AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
 
 
 def of_characters(drawings: Drawings, config: TrainConfig, device: torch.device) -> Material:
@@ -288,7 +305,8 @@ def batch_loss(
     distance = network.head.bias - logits
     loss = logits.new_zeros(())
     if config.pair_loss:
-        loss = loss + config.pair_loss * balanced_cross_entropy(logits, same, different, config.label_smoothing)
+        against = hardest(logits.detach(), different, config.hard_share) if config.hard_share < 1 else different
+        loss = loss + config.pair_loss * balanced_cross_entropy(logits, same, against, config.label_smoothing)
     if config.n_way_loss:
         loss = loss + config.n_way_loss * n_way_cross_entropy(logits, same, different)
     if config.contrastive_loss:

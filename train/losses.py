@@ -18,6 +18,13 @@ def mean_where(chosen: Bool[Tensor, "n n"], values: Float[Tensor, "n n"]) -> Flo
     return torch.where(chosen, values, 0).sum() / chosen.sum()
 
 
+def hardest(logits: Float[Tensor, "n n"], different: Bool[Tensor, "n n"], share: float) -> Bool[Tensor, "n n"]:
+    """Of each row's different pairs this share with the highest logits, at least one."""
+    wanted = (different.sum(1, keepdim=True) * share).ceil()
+    rank = logits.masked_fill(~different, -torch.inf).argsort(1, descending=True).argsort(1)
+    return different & (rank < wanted)
+
+
 def balanced_cross_entropy(
     logits: Float[Tensor, "n n"], same: Bool[Tensor, "n n"], different: Bool[Tensor, "n n"], smoothing: float = 0.0
 ) -> Float[Tensor, ""]:

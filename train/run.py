@@ -112,13 +112,13 @@ def train(arguments: argparse.Namespace, config: TrainConfig, device: torch.devi
     network = begin(config, drawings, arguments.init)
     with tracker(arguments.report_to if distributed.is_first() else None, output, config) as report:
 
-        def export(outcome: Outcome, folder: Path) -> None:
-            verification = carried or verification_of(config, network, drawings, device)
+        def export(measured: SiameseNetwork, outcome: Outcome, folder: Path) -> None:
+            verification = carried or verification_of(config, measured, drawings, device)
             training = provenance(arguments, config, outcome, drawings)
-            save_checkpoint(folder, network, config.preparation, verification=verification, training=training)
+            save_checkpoint(folder, measured, config.preparation, verification=verification, training=training)
 
-        def improved(outcome: Outcome) -> None:
-            export(outcome, output / BEST_MODEL)
+        def improved(measured: SiameseNetwork, outcome: Outcome) -> None:
+            export(measured, outcome, output / BEST_MODEL)
             push(arguments, output / BEST_MODEL)
 
         outcome = fit(
@@ -135,7 +135,7 @@ def train(arguments: argparse.Namespace, config: TrainConfig, device: torch.devi
     if not distributed.is_first():
         return 0 if outcome.finished else STOPPED
     draw_curve(output)
-    export(outcome, output / MODEL)
+    export(network, outcome, output / MODEL)
     if not outcome.finished:
         print(f"Stopped after step {outcome.steps} of {config.steps}; go on with the same command and --resume.")
         return STOPPED

@@ -56,12 +56,16 @@ def save_state(
     config: TrainConfig,
     step: int,
     best: tuple[float, int],
+    average: torch.nn.Module | None = None,
 ) -> None:
-    """Replace the state in `folder` at once; `best` is the best validation accuracy and its step.
+    """Replace the state in `folder` at once; `best` is the best validation accuracy and its step, `average` what
+    holds the averaged weights where the run keeps them.
 
     Raises StateError where the disk does not take it; the state saved before stays.
     """
     tensors = {f"network.{name}": value for name, value in network.state_dict().items()}
+    if average is not None:
+        tensors |= {f"average.{name}": value for name, value in average.state_dict().items()}
     for index, entry in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{name}": value for name, value in entry.items()}
     metadata = {"step": str(step), "best": json.dumps(best), "config": json.dumps(config.as_dict())}
@@ -117,7 +121,11 @@ def hash_of(tensors: dict[str, Tensor]) -> str:
 
 
 def restore_state(
-    folder: Path, network: SiameseNetwork, optimizer: torch.optim.Optimizer, config: TrainConfig
+    folder: Path,
+    network: SiameseNetwork,
+    optimizer: torch.optim.Optimizer,
+    config: TrainConfig,
+    average: torch.nn.Module | None = None,
 ) -> tuple[int, tuple[float, int]]:
     """Load the state saved in `folder`; return its step, and the best validation accuracy with its step.
 
@@ -136,6 +144,8 @@ def restore_state(
             f"{folder} holds a run of another recipe; resume with the same one or choose another --output."
         )
     network.load_state_dict(part(tensors, "network."))
+    if average is not None:
+        average.load_state_dict(part(tensors, "average."))
     state: dict[int, dict[str, Tensor]] = {}
     for name, value in part(tensors, "optimizer.").items():
         index, key = name.split(".", 1)
