@@ -459,6 +459,30 @@ def test_own_classes_are_named_ranked_exported_and_imported(open_page, keep, tmp
     expect(page.locator(".shelf-item input").nth(1)).to_have_value("triangle")
 
 
+def test_classes_that_were_asked_for_before_all_were_removed_do_not_come_back(open_page, tmp_path):
+    page = open_page()
+    open_tab(page, "Your own classes")
+    server = Refusing(page)
+    page.locator("input[name=class]").set_input_files([drawing("corner"), drawing("bar")])
+    expect(page.locator(".shelf-item")).to_have_count(2)
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Export as ZIP").click()
+    download.value.save_as(tmp_path / "set.zip")
+    for function, ask in (
+        ("own_example", lambda: page.get_by_role("button", name="Load an example set").click()),
+        ("own_import", lambda: page.locator("[data-import]").set_input_files(tmp_path / "set.zip")),
+    ):
+        server.held[function] = late = []
+        with page.expect_request(re.compile("component_server")):
+            ask()
+        page.get_by_role("button", name="Remove all").click()
+        with page.expect_response(re.compile("component_server")):
+            late[0].continue_()
+        page.locator("input[name=class]").set_input_files([drawing("triangle"), drawing("corner")])
+        expect(page.locator(".shelf-item")).to_have_count(2)
+        expect(page.locator(".shelf-item input").first).to_have_value("triangle")
+
+
 def test_a_class_is_added_once_and_costs_no_newer_drawing(open_page):
     page = open_page()
     open_tab(page, "Your own classes")
