@@ -129,7 +129,7 @@ The network alone: `SiameseNetwork.from_pretrained("{repo_id}")`."""
 def results(report: dict) -> str:
     """Tables for people, in per cent; empty where nothing was measured."""
     one_shot, verification = report.get("one_shot", []), report.get("verification", [])
-    if not one_shot and not verification:
+    if not one_shot and not verification and not report.get("transfer"):
         return ""
     parts = ["## Results"]
     if one_shot:
@@ -156,6 +156,13 @@ def results(report: dict) -> str:
             for row in verification
         ]
         parts.append(table("| verification, different pairs | pairs | right | AUC | EER |", rows))
+    if transfer := report.get("transfer"):
+        parts.append(
+            f"Other handwriting, none of it trained on: {transfer['n_way']}-way on {transfer['images']:,} pictures of "
+            f"{transfer['classes']} classes ({transfer.get('data') or 'unnamed'}), {transfer['trials']:,} trials, "
+            f"**{share(transfer['accuracy'])}** ({share_range(transfer['interval'])}); nearest neighbour on the same "
+            f"prepared pictures {share(transfer['nearest_neighbour_l2'])}."
+        )
     model = report.get("model", {})
     if model:
         parts.append(f"Measured in {model.get('precision', 'float32')} on {model.get('device', 'cpu')}.")

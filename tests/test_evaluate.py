@@ -177,7 +177,7 @@ def test_one_command_one_table_one_report(checkpoint, tmp_path, monkeypatch, cap
     assert {row["differing_trials"] for row in report["comparison"]["one_shot"]} == {0}
     assert {row["p_value"] for row in report["comparison"]["one_shot"]} == {1.0}
     assert set(report["transfer"]) > {"n_way", "trials", "accuracy", "interval", "nearest_neighbour_l2"}
-    assert (report["transfer"]["n_way"], report["transfer"]["images"]) == (2, 4)
+    assert [report["transfer"][name] for name in ("data", "n_way", "images")] == ["images", 2, 4]
     within_five = next(row for row in report["one_shot"] if row["n_way"] == 5)
     assert within_five["left_out"] == ["Small"]
     assert f"{100 * within_five['accuracy']:.2f} %" in printed

@@ -292,7 +292,8 @@ def evaluate(arguments: argparse.Namespace) -> dict:
         pictures = load_pictures(Path(arguments.images), model.preparation, generator_for(seed, "files"), progress)
         trials = transfer_trials(pictures, arguments.trials, generator_for(seed, "transfer"))
         embeddings = embed(model, pictures.prepared)
-        report["transfer"] = transfer_entry(model.network, embeddings, pictures, trials)
+        name = Path(arguments.images).resolve().name
+        report["transfer"] = {"data": name} | transfer_entry(model.network, embeddings, pictures, trials)
         report["notes"] += [f"Passed over: {sentence}" for sentence in pictures.refused]
     return report
 
