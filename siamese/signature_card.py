@@ -125,7 +125,7 @@ def training_section(training: dict) -> str:
     counts = {part: len(people.get(part) or {}) for part in ("training", "validation", "test")}
     chose = f"{counts['validation']} chose recipe and thresholds, "
     if not counts["validation"]:
-        chose = "recipe and thresholds come from a run that held some of those out, "
+        chose = "recipe and thresholds come from earlier runs that held some of those out, "
     lines = [
         f"- signatures: {people.get('data')}, split by writer: {counts['training']} trained, {chose}"
         f"{counts['test']} were kept for the test; `config.json` holds the SHA-256 of each image",

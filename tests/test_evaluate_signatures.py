@@ -157,6 +157,10 @@ def test_the_entry_of_config_json_loads_and_gives_its_thresholds(tmp_path):
     assert thresholds_for(config, 1) == {name: points[name]["threshold"] for name in NAMED_POINTS}
     assert thresholds_for(config, 3) == thresholds_for(config, 1)
     assert thresholds_for({}, 1) == {}
+    other = {"operating_points": {name: {"threshold": 0.1} for name in NAMED_POINTS}}
+    more = {"verification": entry | {"by_references": entry["by_references"] | {"3": other}}}
+    assert thresholds_for(more, 4) == dict.fromkeys(NAMED_POINTS, 0.1)
+    assert thresholds_for(more, 2) == thresholds_for(config, 1)
 
 
 def test_each_number_of_references_has_a_calibration_of_its_own():

@@ -119,6 +119,15 @@ def test_a_killed_run_goes_on_bit_for_bit(straight, scrawl, tmp_path):
     assert {name.split(".")[0] for name in tensors} == {"network", "optimizer"}
 
 
+def test_drop_out_follows_the_seed_and_the_step_too(scrawl, tmp_path):
+    config = replace(TINY, network=NetworkConfig(batch_norm=True, dropout=0.5), steps=2)
+    for run in ("a", "b"):
+        torch.manual_seed(ord(run))  # what another process, or another day, would have
+        (tmp_path / run).mkdir()
+        fit(beginning(config), scrawl, config, tmp_path / run, CPU)
+    assert metrics(tmp_path / "a") == metrics(tmp_path / "b")
+
+
 LAGGING = partial(module.Unread, every=3)  # as on a GPU, only that three steps are many
 
 

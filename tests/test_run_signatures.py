@@ -13,10 +13,11 @@ from siamese.invented_signatures import invented_signatures
 from siamese.network import SiameseNetwork
 from siamese.preparation import SIGNATURE
 from siamese.signature_card import signature_card
+from siamese.verification import equal_error_point
 from train import run_signatures as module
 from train.__main__ import main
 from train.config import TrainConfig, load_recipe
-from train.evaluate_signatures import seen_hashes
+from train.evaluate_signatures import curves_of, seen_hashes
 from train.signatures import (
     split_writers,
 )
@@ -118,7 +119,43 @@ def test_a_final_run_trains_on_those_who_validated_and_carries_their_thresholds(
     assert last["training"]["validation_accuracy"] is None
     assert last["verification"] == first["verification"] | {"from_held_out_run": True}
     assert seen_hashes(last) == seen_hashes(first)
-    assert "come from a run that held some of those out" in signature_card("user/name", last)
+    assert "come from earlier runs that held some of those out" in signature_card("user/name", last)
+
+
+def test_thresholds_of_several_runs_are_those_of_all_whom_they_held_out(words, signatures, tmp_path, capsys):
+    runs = [tmp_path / f"part-{part}" / "model" for part in range(3)]
+    for part, run in enumerate(runs):
+        assert main([*words, "--validation-part", str(part), "--output", str(run.parent)]) == 0
+    configs = [read_config(run) for run in runs]
+    held = [set(config["training"]["signatures"]["validation"]) for config in configs]
+    test = set(configs[0]["training"]["signatures"]["test"])
+    assert [len(some) for some in held] == [1, 1, 1]
+    assert set.union(*held) == set(signatures.writers_held) - test
+
+    final = [*words, "--all-writers", "--output", str(tmp_path / "final"), "--calibration-from"]
+    assert main([*final, *map(str, runs[:2])]) == 0
+    last = read_config(tmp_path / "final" / "model")
+    assert last["verification"]["measured_on"].startswith("signatures of 2 writers, each scored by a run that had not")
+    assert seen_hashes(last) >= set.union(*map(seen_hashes, configs[:2]))
+    scores, genuine = [], []
+    for run, names in zip(runs[:2], held, strict=False):
+        network, whose = load_checkpoint(run).network, signatures.of_writers(names)
+        scores.append(module.score_all(network, whose, torch.device("cpu"), counts=(1,))[1])
+        genuine += [similarity.logit() for similarity in scores[-1].genuine]
+    expected = curves_of(scores[0] + scores[1]).skilled
+    point = last["verification"]["operating_points"]["balanced"]
+    assert point["threshold"] == pytest.approx(equal_error_point(expected).threshold)
+    assert last["verification"]["consistency"]["level"] == pytest.approx(torch.cat(genuine).mean().item(), abs=1e-4)
+
+    again = [*words, "--all-writers", "--output", str(tmp_path / "again"), "--calibration-from"]
+    capsys.readouterr()
+    assert main([*again, str(runs[0]), str(runs[0])]) == 1
+    assert f"held out {held[0].pop()}, as another of the runs did; give each part once" in capsys.readouterr().err
+    others = tmp_path / "others" / "model"
+    assert main([*words, "--init", str(runs[1]), "--output", str(others.parent)]) == 0
+    assert main([*again, str(others), str(runs[1])]) == 1
+    assert "began with weights that had seen those whom it held out" in capsys.readouterr().err
+    assert not (tmp_path / "again").exists()
 
 
 def test_a_final_run_without_a_held_out_one_has_no_thresholds(words, tmp_path):
@@ -200,7 +237,9 @@ def test_a_run_without_time_stops_and_says_how_to_go_on(words, tmp_path, capsys)
         (["--folds", "3", "--all-writers"], "leave out --all-writers"),
         (["--calibration-from", "x"], "goes with --all-alphabets or --all-writers"),
         (["--all-writers", "--calibration-from", "omniglot"], "omniglot was not calibrated"),
-        (["--all-writers", "--calibration-from", "a", "b"], "--calibration-from takes one run for signatures"),
+        (["--all-writers", "--validation-part", "1"], "--validation-part and --all-writers exclude each other"),
+        (["--validation-part", "3"], "There is no part 3, counted from 0, of 1 each among the 3 writers"),
+        (["--validation-part", "-1"], "validation_part must not be negative"),
         (["--hold-out", "Elvish"], "--hold-out and --push-improvements are for characters"),
         (["--folds", "9"], "--folds is 9, must lie in 2 to 5"),
         (["--folds", "3", "--push-to-hub", "user/name"], "--folds makes no single checkpoint to publish"),
@@ -239,10 +278,10 @@ def test_signatures_must_be_named(words, tmp_path, capsys):
     assert "name theirs with --data" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("words", [["--folds", "3"], ["--all-writers"]])
+@pytest.mark.parametrize("words", [["--folds", "3"], ["--all-writers"], ["--validation-part", "1"]])
 def test_writers_are_not_for_characters(words, tmp_path, capsys):
     assert main(["fit", "--data", "invented", *words, "--output", str(tmp_path / "run")]) == 1
-    assert "--folds and --all-writers are for signatures" in capsys.readouterr().err
+    assert "--folds, --all-writers and --validation-part are for signatures" in capsys.readouterr().err
 
 
 def test_the_bundled_weights_stand_on_the_bundled_base_and_name_their_writers(monkeypatch):

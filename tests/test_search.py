@@ -189,6 +189,8 @@ def test_the_table_tells_who_differs_from_the_first():
         ("[changes.a", "cannot be read"),
         ("stepps = 1\n[changes.a]", "no field stepps"),
         ("recipe = 'none'\n[changes.a]", "No recipe is called"),
+        ("recipe = 3\n[changes.a]", "has recipe = 3"),
+        ("images = '20k'\n[changes.a]", "images = '20k'"),
     ],
 )
 def test_a_search_that_does_not_fit_is_refused_in_a_sentence(text, sentence, tmp_path, capsys):

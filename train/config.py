@@ -83,6 +83,8 @@ class TrainConfig:
     """Writers of signatures that neither train nor decide anything."""
     validation_writers: int = 8
     """Writers of signatures from which thresholds come, and by which recipes are chosen."""
+    validation_part: int = 0
+    """Which so many of those who do not test these are, counted from 0: others validate in each part."""
     invented_writers: int = 0
     """So many invented writers (`siamese.invented_signatures`) are trained on beside those of the data."""
     writers: int = 4
@@ -167,8 +169,8 @@ class TrainConfig:
         for name in ("writers", "genuine"):
             if getattr(self, name) < 2:
                 raise RecipeError(f"{name} is {getattr(self, name)}, must be at least 2.")
-        if min(self.forgeries, self.test_writers, self.validation_writers) < 0:
-            raise RecipeError("forgeries, test_writers and validation_writers must not be negative.")
+        if min(self.forgeries, self.test_writers, self.validation_writers, self.validation_part) < 0:
+            raise RecipeError("forgeries, test_writers, validation_writers and validation_part must not be negative.")
         if not 0 <= self.skilled_share <= 1:
             raise RecipeError(f"skilled_share is {self.skilled_share}, must lie in 0 to 1.")
         if not 0 <= self.frozen_convolutions <= LAYERS - 2:

@@ -43,9 +43,14 @@ def count() -> int:
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
+def rank() -> int:
+    """Which of the processes this is, counted from 0."""
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
 def is_first() -> bool:
     """Whether this process is the one that writes."""
-    return not dist.is_initialized() or dist.get_rank() == 0
+    return rank() == 0
 
 
 def own_part(images: Float[Tensor, "batch 1 105 105"]) -> Float[Tensor, "part 1 105 105"]:
@@ -55,7 +60,7 @@ def own_part(images: Float[Tensor, "batch 1 105 105"]) -> Float[Tensor, "part 1 
             f"A batch of {len(images)} images cannot be shared evenly among {count()} processes; "
             "change characters or drawers."
         )
-    return images.chunk(count())[dist.get_rank() if dist.is_initialized() else 0]
+    return images.chunk(count())[rank()]
 
 
 def gathered(part: Float[Tensor, "part units"]) -> Float[Tensor, "batch units"]:

@@ -205,9 +205,14 @@ def clear_of_ends(similarity: float) -> float:
 
 
 def thresholds_for(config: dict, references: int) -> dict[str, float]:
-    """Similarities by the names of the operating points, out of a checkpoint's config; empty where it has none."""
+    """Similarities by the names of the operating points, out of a checkpoint's config; empty where it has none.
+
+    As `siamese.verifier` has it: those for as many references or for the next smaller number.
+    """
     verification = config.get("verification") or {}
-    entry = verification.get("by_references", {}).get(str(references), verification)
+    entries = verification.get("by_references", {})
+    counts = [int(count) for count in entries if int(count) <= references]
+    entry = entries[str(max(counts))] if counts else verification
     points = entry.get("operating_points") or {}
     return {name: points[name]["threshold"] for name in NAMED_POINTS if name in points}
 
@@ -250,10 +255,12 @@ def score_all(
     return {count: scores for count, scores in found.items() if scores.writers}
 
 
-def consistency_of(network: SiameseNetwork, signatures: Signatures, device: torch.device) -> Consistency:
-    """The room that references are given, from the writers who validate."""
-    embeddings = embed_drawings(network, signatures.images, device)
-    genuine = scores_of(network, embeddings, signatures, 1).genuine
+def consistency_of(held_out: Sequence[tuple[SiameseNetwork, Signatures]], device: torch.device) -> Consistency:
+    """The room that references are given, from the writers who validate, each with the network that scores them."""
+    genuine: list[Float64[Tensor, " _"]] = []
+    for network, signatures in held_out:
+        embeddings = embed_drawings(network, signatures.images, device)
+        genuine += scores_of(network, embeddings, signatures, 1).genuine
     if not genuine:
         raise EvaluationError("No validating writer has two genuine signatures and a forgery; give more signatures.")
     return Consistency(CONSISTENCY_WEIGHT, torch.cat(genuine).logit().clamp(-50, 50).mean().item())

@@ -122,6 +122,8 @@ def fit(
     progress = tqdm(total=config.steps, initial=step, unit="step", desc="training", disable=not first)
     with progress as bar, stop_request() as stop:
         while step < config.steps and not out_of_patience(config, step, best) and not must_stop():
+            if config.network.dropout:  # whose randomness PyTorch takes from its own generator
+                torch.manual_seed(step_generator(config.seed, step).initial_seed() ^ distributed.rank())
             loss = material.step_loss(network, step)
             norm = take_step(network, optimizer, loss, config, step, unread.broken)
             if average is not None:

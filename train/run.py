@@ -58,6 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--seed", type=int, help="another seed than the recipe's")
     add("--hold-out", metavar="ALPHABET", nargs="+", help="other alphabets than the recipe's to validate on")
     add("--all-alphabets", action="store_true", help="hold none out: the final run, when all is chosen")
+    add("--validation-part", type=int, metavar="K", help="signatures: other writers validate than in part 0")
     add("--all-writers", action="store_true", help="signatures: the same; those for the test stay unseen")
     add(
         "--calibration-from",
@@ -81,8 +82,8 @@ def run(arguments: argparse.Namespace) -> int:
         with distributed.processes(usable_device(arguments.device)) as device:
             if config.sampling == "signatures":
                 return train_on_signatures(arguments, config, device)
-            if arguments.folds or arguments.all_writers:
-                raise RecipeError("--folds and --all-writers are for signatures.")
+            if arguments.folds or arguments.all_writers or arguments.validation_part is not None:
+                raise RecipeError("--folds, --all-writers and --validation-part are for signatures.")
             return train(arguments, config, device)
     except (*REFUSALS, ValueError) as error:
         print(error, file=sys.stderr)
@@ -145,7 +146,8 @@ def train(arguments: argparse.Namespace, config: TrainConfig, device: torch.devi
 
 def config_of(arguments: argparse.Namespace) -> TrainConfig:
     config = load_recipe(arguments.recipe)
-    given = {"steps": arguments.steps, "seed": arguments.seed, "learning_rate": arguments.learning_rate}
+    names = ("steps", "seed", "learning_rate", "validation_part")
+    given = {name: getattr(arguments, name) for name in names}
     changes = {name: value for name, value in given.items() if value is not None}
     if arguments.hold_out:
         if arguments.all_alphabets:
@@ -154,6 +156,8 @@ def config_of(arguments: argparse.Namespace) -> TrainConfig:
     if arguments.all_alphabets:
         changes |= {"hold_out": (), "patience": 0}
     if arguments.all_writers:
+        if arguments.validation_part is not None:
+            raise RecipeError("--validation-part and --all-writers exclude each other.")
         changes |= {"validation_writers": 0, "patience": 0}
     if not arguments.max_minutes >= 0:  # NaN would never end a run
         raise RecipeError(f"--max-minutes is {arguments.max_minutes}, must not be negative.")

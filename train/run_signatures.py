@@ -2,13 +2,15 @@
 
 import argparse
 import time
+from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import torch
 
 from siamese.checkpoint import BASES, CheckpointError, load_checkpoint, read_config, save_checkpoint
-from siamese.hub import BUNDLED, resolve_model
+from siamese.hub import BUNDLED, load_model, resolve_model
 from siamese.network import SiameseNetwork
 from siamese.signatures import Signatures, load_signatures
 from train import distributed
@@ -37,6 +39,16 @@ from train.tracking import tracker
 REPORT = "folds.json"
 
 
+@dataclass(frozen=True)
+class Calibrated:
+    """What a run without validating writers takes over from runs that held some out."""
+
+    verification: dict
+    """As config.json has it."""
+    runs: list[dict]
+    """The config.json of each, for who was seen."""
+
+
 def train_on_signatures(arguments: argparse.Namespace, config: TrainConfig, device: torch.device) -> int:
     """All of a run, or of its folds, that may be refused; the exit status."""
     if arguments.data is None:
@@ -47,15 +59,17 @@ def train_on_signatures(arguments: argparse.Namespace, config: TrainConfig, devi
         raise RecipeError("--folds needs writers who validate; leave out --all-writers.")
     if arguments.folds and arguments.push_to_hub:
         raise RecipeError("--folds makes no single checkpoint to publish; leave out --push-to-hub.")
-    calibrated = held_out_signature_run(arguments.calibration_from) if arguments.calibration_from else None
+    sources = arguments.calibration_from or []
+    runs = [held_out_signature_run(source) for source in sources]  # refused before the signatures are prepared
     signatures = load_signatures(arguments.data, config.preparation)
     names = signatures.writers_held
     if arguments.folds:
         return train_folds(arguments, config, signatures, device)
+    split = split_writers(names, config)
+    calibrated = Calibrated(carried_verification(sources, runs, signatures, device), runs) if runs else None
     if distributed.is_first():
         prepare_output(arguments)
     distributed.wait()
-    split = split_writers(names, config)
     model, outcome = train_one(arguments, config, signatures, split, arguments.output, device, calibrated)
     if not outcome.finished:
         if distributed.is_first():
@@ -74,11 +88,11 @@ def train_one(
     split: Split,
     output: Path,
     device: torch.device,
-    calibrated: dict | None = None,
+    calibrated: Calibrated | None = None,
 ) -> tuple[Path, Outcome]:
     """Train on one division of the writers; the folder of the checkpoint, and how the run ended.
 
-    `calibrated` is the config.json of the run whose thresholds the checkpoint carries where no writer validates.
+    `calibrated` is what the checkpoint carries where no writer validates.
     """
     init = resolve_model(arguments.init or BUNDLED, strict=True).folder
     claim(output, begun_with(init, signatures, split))
@@ -96,9 +110,9 @@ def train_one(
         return output / MODEL, outcome
     draw_curve(output, CURVE_LABEL)
     if calibrated is None:
-        verification = verification_of(network, validation, device) if len(validation) else None
+        verification = verification_of([(network, validation)], device) if len(validation) else None
     else:
-        verification = calibrated["verification"] | {"from_held_out_run": True}
+        verification = calibrated.verification | {"from_held_out_run": True}
     base = base_of(init) if config.shared_embedding else None
     save_checkpoint(
         output / MODEL,
@@ -107,7 +121,9 @@ def train_one(
         storage="shared" if base else "float32",
         base=base,
         verification=verification,
-        training=provenance(arguments, config, outcome, signatures, split, [read_config(init), calibrated or {}]),
+        training=provenance(
+            arguments, config, outcome, signatures, split, [read_config(init), *(calibrated.runs if calibrated else [])]
+        ),
     )
     return output / MODEL, outcome
 
@@ -140,24 +156,52 @@ def begun_with(init: Path, signatures: Signatures, split: Split) -> dict:
     return {"--init": read_config(init)["weights_sha256"], "writers": people}
 
 
-def held_out_signature_run(sources: list[str]) -> dict:
-    """The config.json of the run that --calibration-from names; raises CheckpointError, HubError, RecipeError."""
-    if len(sources) > 1:
-        raise RecipeError("--calibration-from takes one run for signatures.")
-    source = sources[0]
+def held_out_signature_run(source: str) -> dict:
+    """The config.json of a run that --calibration-from names; raises CheckpointError, HubError."""
     config = held_out_run(source)
     if "operating_points" not in config["verification"]:
         raise CheckpointError(f"{source} was not calibrated on signatures; give the run that held out writers.")
     return config
 
 
-def verification_of(network: SiameseNetwork, validation: Signatures, device: torch.device) -> dict:
-    writers = len(validation.writers_held)
-    consistency = consistency_of(network, validation, device)
-    by_references = score_all(network, validation, device, consistency, counts=THRESHOLD_REFERENCES)
+def carried_verification(sources: list[str], runs: list[dict], signatures: Signatures, device: torch.device) -> dict:
+    """Of one held-out run what it measured; of several, what all of them say of the writers each held out.
+
+    Eight writers are few: how high a threshold should be differs more between writers than between networks. Raises
+    CheckpointError, HubError.
+    """
+    if len(sources) == 1:
+        return runs[0]["verification"]
+    held_out: list[tuple[SiameseNetwork, Signatures]] = []
+    taken: set[str] = set()
+    for source, config in zip(sources, runs, strict=True):
+        people = (config.get("training") or {}).get("signatures") or {}
+        digests = set(chain.from_iterable((people.get("validation") or {}).values()))
+        validation = signatures.take(torch.tensor([digest in digests for digest in signatures.sha256]))
+        if not digests or len(validation) < len(digests):
+            raise CheckpointError(f"{source} held out no writers of this data; give a run on the same data.")
+        if digests & set(people.get("before") or ()):
+            raise CheckpointError(f"{source} began with weights that had seen those whom it held out.")
+        if twice := sorted(taken.intersection(validation.writers_held)):
+            raise CheckpointError(
+                f"{source} held out {', '.join(twice)}, as another of the runs did; give each part once."
+            )
+        taken.update(validation.writers_held)
+        held_out.append((load_model(source, strict=True)[1].network.to(device), validation))
+    return verification_of(held_out, device)
+
+
+def verification_of(held_out: list[tuple[SiameseNetwork, Signatures]], device: torch.device) -> dict:
+    """What config.json holds under "verification": of networks, each on the writers that it was not shown."""
+    consistency = consistency_of(held_out, device)
+    by_references: dict[int, Scores] = {}
+    for network, validation in held_out:
+        for count, scores in score_all(network, validation, device, consistency, counts=THRESHOLD_REFERENCES).items():
+            by_references[count] = by_references[count] + scores if count in by_references else scores
+    writers = sum(len(validation.writers_held) for _, validation in held_out)
     measured_on = (
-        f"signatures of {writers} writers who did not train it: pairs of genuine ones against genuine ones with "
-        "skilled forgeries"
+        f"signatures of {writers} writers, each scored by a run that had not seen them: pairs of genuine ones against "
+        "genuine ones with skilled forgeries"
     )
     return verification_entry(by_references, measured_on, consistency)
 

@@ -31,7 +31,7 @@ from train.fit import TrainingError, fit
 from train.run import begin, digest_of, shown, with_held_out
 from train.run_folder import MODEL
 from train.scoring import embed_drawings, generator_for, one_shot_accuracy, paired_test, wilson_interval
-from train.state import STATE, StateError, claim, has_state
+from train.state import BEST, STATE, StateError, claim, has_state
 
 SUMMARY = "summary.json"
 TABLE = "table.md"
@@ -151,10 +151,12 @@ def load_search(name: str) -> list[Change]:
 
 
 def changed(common: dict, entry: dict) -> TrainConfig:
-    """The config of one row; raises RecipeError."""
+    """The config of one row; raises RecipeError, SearchError."""
     table = merged(common, entry)
-    images = table.pop("images", None)
-    config = config_from(merged(load_recipe(table.pop("recipe", "modern")).as_dict(), table))
+    images, recipe = table.pop("images", None), table.pop("recipe", "modern")
+    if not isinstance(recipe, str) or not (images is None or (isinstance(images, int) and images > 0)):
+        raise SearchError(f"A search has recipe = {recipe!r}, images = {images!r}: a name, a whole number above 0.")
+    config = config_from(merged(load_recipe(recipe).as_dict(), table))
     if images is None:
         return config
     return config_from(config.as_dict() | {"steps": max(1, images // config.images_a_step)})
@@ -203,6 +205,7 @@ def make_run(change: Change, folder: Path, trial: Trial) -> None:
     save_file({"won": won}, folder / WON)
     write_json(summary, folder / SUMMARY)
     (folder / STATE).unlink()  # three times the checkpoint's size, and nothing goes on from it
+    (folder / BEST).unlink(missing_ok=True)
 
 
 def reported(folder: Path, row: dict, config: TrainConfig, trial: Trial) -> dict:

@@ -21,7 +21,7 @@ from train.evaluate_signatures import (
     scores_of,
 )
 from train.fit import Material, embed, pictures
-from train.losses import n_way_cross_entropy
+from train.losses import mean_where, n_way_cross_entropy
 from train.scoring import embed_drawings
 
 SPLIT_SEED = 0  # one division of the writers for every recipe and seed, so that those for the test stay unseen
@@ -142,7 +142,14 @@ def shuffled(names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def divided(rest: tuple[str, ...], test: tuple[str, ...], config: TrainConfig) -> Split:
-    validation, training = rest[: config.validation_writers], rest[config.validation_writers :]
+    begin = config.validation_part * config.validation_writers
+    validation = rest[begin : begin + config.validation_writers]
+    training = tuple(name for name in rest if name not in validation)
+    if config.validation_part and not validation:
+        raise RecipeError(
+            f"There is no part {config.validation_part}, counted from 0, of {config.validation_writers} each among the "
+            f"{len(rest)} writers who do not test."
+        )
     if len(training) < 2:
         raise RecipeError(
             f"Of {len(rest) + len(test)} writers {len(test)} test and {config.validation_writers} validate, which "
@@ -166,7 +173,7 @@ def step_images(
     config: TrainConfig,
     generator: torch.Generator,
 ) -> Float[Tensor, "batch 1 105 105"]:
-    images = turn(pictures(prepared, batch.rows), batch.view.to(prepared.device))
+    images = turn(pictures(prepared, batch.rows), batch.view)
     if config.writer_distortions.any:
         images = shared_warp(images, batch, config, generator)
     if config.distortions.any:
@@ -194,11 +201,11 @@ def signature_loss(logits: Float[Tensor, "n n"], batch: SignatureBatch, config: 
     loss = logits.new_zeros(())
     if config.pair_loss:
         losses = F.softplus(logits)
-        share = config.skilled_share if bool(skilled.any()) else 0.0
-        different = (1 - share) * losses[random].mean()
+        share = 0.0 if bool(batch.genuine.all()) else config.skilled_share
+        different = (1 - share) * mean_where(random, losses)
         if share:
-            different = different + share * losses[skilled].mean()
-        loss = loss + config.pair_loss * (F.softplus(-logits)[same].mean() + different) / 2
+            different = different + share * mean_where(skilled, losses)
+        loss = loss + config.pair_loss * (mean_where(same, F.softplus(-logits)) + different) / 2
     if config.n_way_loss:
         loss = loss + config.n_way_loss * n_way_cross_entropy(logits, same, skilled | random)
     return loss

@@ -44,6 +44,8 @@ def claim(folder: Path, facts: dict) -> None:
         before = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise StateError(f"{path} cannot be read: {error}; choose another --output.") from error
+    except OSError as error:
+        raise StateError(f"{path} cannot be read: {error.strerror}; all machines must share --output.") from error
     if before != facts:
         other = ", ".join(sorted(name for name in {*before, *facts} if before.get(name) != facts.get(name)))
         raise StateError(f"{folder} holds a run with other {other}; give the same again or choose another --output.")

@@ -89,9 +89,9 @@ MARKUP = """
   {detail}
 </section>
 """
-MEASURED_NOTE = """This network was trained on signatures and measured on people whose hand it had never seen. It
-compares shapes; other pens, papers and scanners may fool it more often than is written here, and it proves no
-identity."""
+MEASURED_NOTE = """This network was trained on signatures, and how often such a network is fooled was measured on people
+whose hand it had not been shown. It compares shapes; other pens, papers and scanners may fool it more often than is
+written here, and it proves no identity."""
 UNMEASURED_NOTE = """This network learned from the pen strokes of alphabets, not from signatures, and how often it is
 fooled by signatures was not measured: it tells shapes apart, and it is easily fooled by somebody who practised. It
 proves no identity."""
