@@ -128,7 +128,7 @@ def training_section(training: dict) -> str:
         chose = "recipe and thresholds come from earlier runs that held some of those out, "
     lines = [
         f"- signatures: {people.get('data')}, split by writer: {counts['training']} trained, {chose}"
-        f"{counts['test']} were kept for the test; `config.json` holds the SHA-256 of each image",
+        f"{counts['test']} were kept for the test; `config.json` holds the SHA-256 of each image's pixels",
         f"- {training.get('steps') or 0:,} steps, {training.get('images') or 0:,} images, counted with repetition",
         "- genuine signatures and skilled forgeries of a few writers in each batch, all against all",
     ]

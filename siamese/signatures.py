@@ -53,7 +53,7 @@ MAX_ARCHIVE_BYTES = 4 << 30
 MAX_MEMBERS = 200_000
 MAX_UNPACKED_BYTES = 16 << 30
 DAMAGES = (OSError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
-CACHE_FORMAT = "2"
+CACHE_FORMAT = "3"
 CACHED_WORDS = ("writer_names", "sha256", "remarks")
 MAKERS = (
     "images.py",
@@ -74,7 +74,7 @@ class SignatureError(ValueError):
 
 @dataclass(frozen=True)
 class Signatures:
-    """Signatures as the network sees them. Row i of everything speaks of signature i; no file is here twice."""
+    """Signatures as the network sees them. Row i of everything speaks of signature i; no picture is here twice."""
 
     images: UInt8[Tensor, "signatures 1 105 105"]
     """Prepared: ink 255 on paper 0."""
@@ -84,7 +84,7 @@ class Signatures:
     """Whether the writer wrote it; otherwise it is a skilled forgery."""
     writer_names: tuple[str, ...]
     sha256: tuple[str, ...]
-    """Of the content of each file, hexadecimal."""
+    """Of the size and the grey pixels of each picture, hexadecimal: a copy stored in another way has the same."""
     raw_statistics: Float32[Tensor, "signatures 5"]
     """STATISTICS of the grey images before anything was taken away from them."""
     remarks: tuple[str, ...] = ()
@@ -174,14 +174,15 @@ def prepare_files(files: Mapping[str, bytes], preparation: Preparation = SIGNATU
 
 
 def load_signature_dataset(source: str) -> "datasets.Dataset":
-    """The files of a source as rows of `datasets`: image, writer (ClassLabel), genuine, sha256; as `load_signatures`.
+    """The files of a source as rows of `datasets`: image, writer (ClassLabel), genuine, sha256 of the grey pixels; as
+    `load_signatures`.
 
     Raises SignatureError where the source cannot be read or holds no genuine signature.
     """
     import datasets
 
     with _opened(_resolve(source)) as (entries, shown):
-        kept, digests, _ = _without_duplicates(entries, shown)
+        kept, digests, _ = _without_duplicates(entries, shown, progress=True)
         files = [entry.read() for entry in kept]
     names = sorted({entry.writer for entry in kept})
     return datasets.Dataset.from_dict(
@@ -507,10 +508,13 @@ def _read_cell(table: "datasets.Dataset", row: int, column: str, shown: str) -> 
     return cell["bytes"]
 
 
-def _without_duplicates(entries: list[_Entry], shown: str) -> tuple[list[_Entry], list[str], list[str]]:
-    """The entries in their order, each content once; the contents' SHA-256; and sentences on what was left out."""
+def _without_duplicates(entries: list[_Entry], shown: str, progress: bool) -> tuple[list[_Entry], list[str], list[str]]:
+    """The entries in their order, each picture once; the pictures' SHA-256; and sentences on what was left out."""
+    from tqdm import tqdm
+
     ordered = sorted(entries, key=_order)
-    digests = [hashlib.sha256(entry.read()).hexdigest() for entry in ordered]
+    looked_at = tqdm(ordered, desc="looking for duplicates", unit="image", disable=not progress)
+    digests = [picture_hash(entry.read()) for entry in looked_at]
     claims: dict[str, set[tuple[str, bool]]] = {}
     for entry, digest in zip(ordered, digests, strict=True):
         claims.setdefault(digest, set()).add((entry.writer, entry.genuine))
@@ -533,6 +537,15 @@ def _without_duplicates(entries: list[_Entry], shown: str) -> tuple[list[_Entry]
     return list(kept.values()), list(kept), remarks
 
 
+def picture_hash(data: bytes) -> str:
+    """SHA-256 of the size and the grey pixels; of the bytes themselves where they are no picture."""
+    try:
+        grey = open_image(data)
+    except ImageError:
+        return hashlib.sha256(data).hexdigest()
+    return hashlib.sha256(f"{grey.size} ".encode() + grey.tobytes()).hexdigest()
+
+
 def _order(entry: _Entry) -> tuple:
     name = PurePosixPath(entry.path).name
     return _natural(entry.writer), not entry.genuine, _natural(name), entry.path
@@ -549,7 +562,7 @@ def _natural(text: str) -> list[str | int]:
 def _prepare_all(entries: list[_Entry], preparation: Preparation, shown: str, progress: bool) -> Signatures:
     from tqdm import tqdm
 
-    kept, digests, remarks = _without_duplicates(entries, shown)
+    kept, digests, remarks = _without_duplicates(entries, shown, progress)
     pictures = torch.empty(len(kept), 1, IMAGE_SIZE_PX, IMAGE_SIZE_PX, dtype=torch.uint8)
     statistics = torch.empty(len(kept), len(STATISTICS))
     unusable: dict[int, str] = {}

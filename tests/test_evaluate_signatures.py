@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from siamese.checkpoint import load_checkpoint, save_checkpoint
+from siamese.checkpoint import amend_config, load_checkpoint, read_config, save_checkpoint
 from siamese.network import SiameseNetwork
 from siamese.preparation import SIGNATURE
 from siamese.signatures import Signatures
@@ -206,6 +206,7 @@ def model(drawn, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "load_signatures", lambda _source, _preparation: drawn)
     network = SiameseNetwork(generator=torch.Generator().manual_seed(1))
     seen = {"training": {"writer 0": [drawn.sha256[0]]}, "validation": {"writer 1": [drawn.sha256[7]]}, "test": {}}
+    seen["hashed"] = module.HASHED
     generator = torch.Generator().manual_seed(1)
     lists = [[torch.rand(9, generator=generator).double() for _ in range(2)] for _ in range(3)]
     save_checkpoint(
@@ -240,6 +241,14 @@ def test_the_command_scores_unseen_writers_only_and_says_so(model, tmp_path, cap
     assert 0 <= low <= entry["eer_skilled"] <= high <= 1
     pictures = [path.name for path in sorted((tmp_path / "figures").iterdir())]
     assert pictures == ["signatures_det.png", "signatures_roc.png"]
+
+
+def test_who_was_seen_must_be_told_by_pixels(model, capsys):
+    training = read_config(model)["training"]
+    del training["signatures"]["hashed"]  # the hashes of files, as they once were, match no hash of pixels
+    amend_config(model, training=training)
+    assert main(["evaluate", "--model", str(model), "--signatures", "x.zip", "--device", "cpu"]) == 1
+    assert "names whom it has seen in a way that is no longer read" in capsys.readouterr().err
 
 
 def test_writers_that_were_all_seen_are_refused(model, drawn, monkeypatch, capsys):

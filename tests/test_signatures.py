@@ -140,6 +140,19 @@ def test_duplicates_count_once_and_contradictions_not_at_all(tmp_path, expected)
     assert "2 files are there under two names that contradict" in found.remarks[1]
 
 
+def test_a_picture_that_is_stored_in_another_way_is_the_same(tmp_path, expected):
+    """Another compression and another mode: as a copy on the Hub has them."""
+    members = {}
+    for path, content in renamed("writers").items():
+        stored = io.BytesIO()
+        Image.open(io.BytesIO(content)).convert("RGB").save(stored, "BMP")
+        members[path.replace(".png", ".bmp")] = stored.getvalue()
+    assert load_signatures(str(archive(tmp_path / "a.zip", members)), progress=False).sha256 == expected.sha256
+    both = load_signatures(str(archive(tmp_path / "b.zip", members | renamed("writers"))), progress=False)
+    assert_same(both, expected)
+    assert both.remarks == (f"{len(expected)} files repeat others and were left out.",)
+
+
 def test_what_file_managers_leave_behind_is_no_signature(tmp_path, expected):
     members = renamed("writers") | {
         "__MACOSX/cedar/01/genuine_01.png": b"",

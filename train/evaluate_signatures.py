@@ -37,6 +37,7 @@ THRESHOLD_REFERENCES = (1, 2, 3, 5, 10)  # numbers that config.json has threshol
 CONSISTENCY_WEIGHT = 0.5  # found on validation writers
 DRAWS = 20  # of references for each writer, where not all choices of them are gone through
 RANDOM_LIMIT = 500  # other writers' signatures that one writer's references meet
+HASHED = "size and grey pixels"  # what the hashes in config.json are of
 SEED = 2011  # of the draws: the same for every network
 PROTOCOL = (
     "writers that the checkpoint has not seen; every genuine signature of a writer is once the one reference, "
@@ -311,6 +312,12 @@ def evaluate_signatures(arguments: argparse.Namespace) -> dict:
         raise EvaluationError(str(error)) from error
     precision = getattr(torch, arguments.precision) if arguments.precision else fastest_precision(device)
     model = load_model(arguments.model, device, precision)
+    people = (model.config.get("training") or {}).get("signatures")
+    if people and people.get("hashed") != HASHED:
+        raise EvaluationError(
+            "The checkpoint names whom it has seen in a way that is no longer read; train it again, or its figures on "
+            "writers that it has seen would mean nothing."
+        )
     signatures = load(arguments.signatures, model)
     names = unseen_writers(signatures, seen_hashes(model.config))
     held = signatures.writers_held

@@ -17,6 +17,7 @@ from train import distributed
 from train.config import RecipeError, TrainConfig, config_from
 from train.evaluate import EvaluationError, write_report
 from train.evaluate_signatures import (
+    HASHED,
     THRESHOLD_REFERENCES,
     Scores,
     consistency_in,
@@ -226,6 +227,7 @@ def provenance(
         "validation_accuracy": outcome.validation_accuracy,
         "signatures": {
             "data": Path(arguments.data).name,
+            "hashed": HASHED,
             "training": hashes(signatures, split.training),
             "validation": hashes(signatures, split.validation),
             "test": hashes(signatures, split.test),
