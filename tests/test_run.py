@@ -279,6 +279,24 @@ def test_thresholds_of_signatures_are_not_taken_for_characters(data, tmp_path):
         carried([tmp_path / "signed"], omniglot.load_drawings("background", data))
 
 
+def test_a_final_run_moves_the_thresholds_by_what_it_scores_higher(trained, data, recipe, tmp_path, monkeypatch):
+    monkeypatch.setattr(module.drift, "INVENTED", (2, 5, 2, 1))
+    monkeypatch.setattr(module.drift, "PAIRS", 40)
+    words = ["fit", "--data", data, "--recipe", recipe, "--all-alphabets", "--output", str(tmp_path / "run")]
+    assert main([*words, "--calibration-from", str(trained / "model")]) == 0
+    before, after = (load_checkpoint(path / "model") for path in (trained, tmp_path / "run"))
+    was, found = (checkpoint.config["verification"] for checkpoint in (before, after))
+    both = module.drift.levels(
+        [(checkpoint.network, checkpoint.preparation) for checkpoint in (before, after)], torch.device("cpu")
+    )
+    assert found["from_held_out_run"]
+    for protocol, threshold in found["thresholds"].items():
+        by = both[1][protocol] - both[0][protocol]
+        assert by != 0
+        assert found["moved_by_logits"][protocol] == pytest.approx(by, abs=0.02)  # one of them was folded since
+        assert threshold == pytest.approx(module.drift.after(was["thresholds"][protocol], by), abs=0.01)
+
+
 def test_a_calibration_that_cannot_be_carried_is_noticed_before_any_step(data, recipe, tmp_path, capsys):
     words = ["fit", "--data", data, "--recipe", recipe, "--all-alphabets", "--output", str(tmp_path / "run")]
     assert main([*words, "--calibration-from", str(tmp_path / "nothing")]) == 1

@@ -14,8 +14,9 @@ from siamese.episodes import EpisodeError
 from siamese.hub import HubError, load_model, repository_name, resolve_model
 from siamese.network import SiameseNetwork
 from siamese.omniglot import OmniglotError, load_drawings
+from siamese.preparation import Preparation
 from siamese.recognizer import usable_device
-from train import distributed
+from train import distributed, drift
 from train.batches import step_generator
 from train.config import RecipeError, TrainConfig, load_recipe, recipe_names
 from train.distributed import DistributedError
@@ -65,7 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="CHECKPOINT",
         nargs="+",
         help="with either: the held-out run whose thresholds and calibration the checkpoint carries; of several that "
-        "held out different alphabets, those of all their held-out alphabets together",
+        "held out different alphabets or writers, those of all of them together",
     )
     add("--folds", type=int, metavar="N", help="signatures: train N times, each writer being tested once, and pool")
     add("--device", help="cpu or cuda (default: cuda where present)")
@@ -102,10 +103,11 @@ def train(arguments: argparse.Namespace, config: TrainConfig, device: torch.devi
             f"The data has no alphabet {', '.join(unknown)} to hold out; it has {', '.join(drawings.alphabet_names)}."
         )
     config = with_held_out(config, drawings.alphabet_names)
-    carried = None
+    carried, before = None, []
     if distributed.is_first():
         if arguments.calibration_from:  # looked at now, not after hours
             carried = carried_verification(arguments.calibration_from, drawings, device) | {"from_held_out_run": True}
+            before = drift.levels([loaded(source, device) for source in arguments.calibration_from], device)
         prepare_output(arguments)
     distributed.wait()
     output = arguments.output
@@ -114,7 +116,11 @@ def train(arguments: argparse.Namespace, config: TrainConfig, device: torch.devi
     with tracker(arguments.report_to if distributed.is_first() else None, output, config) as report:
 
         def export(measured: SiameseNetwork, outcome: Outcome, folder: Path) -> None:
-            verification = carried or verification_of(config, measured, drawings, device)
+            if carried:
+                (now,) = drift.levels([(measured, config.preparation)], device)
+                verification = drift.moved(carried, before, now)
+            else:
+                verification = verification_of(config, measured, drawings, device)
             training = provenance(arguments, config, outcome, drawings)
             save_checkpoint(folder, measured, config.preparation, verification=verification, training=training)
 
@@ -248,6 +254,11 @@ def carried_verification(sources: list[str], drawings: Drawings, device: torch.d
         embeddings = embed_drawings(network, held.prepared(checkpoint.preparation), device)
         held_out.append(HeldOut(network, embeddings, held))
     return calibrate(held_out, torch.Generator().manual_seed(CALIBRATION_SEED))
+
+
+def loaded(source: str, device: torch.device) -> tuple[SiameseNetwork, Preparation]:
+    checkpoint = load_model(source, strict=True)[1]
+    return checkpoint.network.to(device), checkpoint.preparation
 
 
 def never_seen(training: dict) -> set[str]:

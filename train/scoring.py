@@ -18,6 +18,7 @@ from siamese.recognizer import fastest_precision
 from siamese.verification import calibration, most_accurate_threshold, receiver_operating_characteristic
 
 PAIRS = 10_000
+PROTOCOLS = (("within_alphabet", True), ("across_alphabets", False))  # where different pairs come from
 PAIRS_AT_ONCE = 2_048  # a gathered block of 2 x 32 MiB stays small beside the embeddings
 
 
@@ -189,7 +190,7 @@ def calibrate(held_out: Sequence[HeldOut], generator: torch.Generator, pairs: in
     each on drawings of its own, the pairs are put together: `pairs` of each.
     """
     thresholds = {}
-    for protocol, within_alphabet in (("within_alphabet", True), ("across_alphabets", False)):
+    for protocol, within_alphabet in PROTOCOLS:
         drawn = [verification_pairs(held.drawings, pairs, generator, within_alphabet) for held in held_out]
         scored = zip(held_out, drawn, strict=True)
         similarity = torch.cat([pair_logits(held.network, held.embeddings, some).sigmoid() for held, some in scored])
