@@ -265,8 +265,8 @@ def model_section(recognizer: Recognizer, config: dict[str, Any], title: str) ->
     if verification.get("threshold"):
         rows.append(("Threshold", f"{recognizer.threshold:.3f}"))
     if verification.get("measured_on"):
-        seen = "; what was held out then has since trained these weights" if verification.get("from_held_out_run") else ""
-        rows.append(("Threshold and calibration from", f"{verification['measured_on']}{seen}"))
+        since = "; what was held out trains these weights" if verification.get("from_held_out_run") else ""
+        rows.append(("Threshold and calibration from", f"{verification['measured_on']}{since}"))
     body = table_rows(rows) + as_far_as_readable(training_rows, config.get("training"))
     table = scrolling(title, f"<table><tbody>{body}</tbody></table>")
     return f"<section><h2>{title}</h2>{table}</section>"
