@@ -47,7 +47,8 @@ def test_zero_ranges_are_the_identity(images):
     "field", ["rotation_deg", "shear", "log_scale", "shift_px", "elastic_px", "pen_share", "contrast", "noise"]
 )
 def test_each_range_alone_changes_each_drawing_in_its_own_way(field, images):
-    ranges = Distortions(**{field: 1.0 if field == "pen_share" else 5.0 if field.endswith(("deg", "px")) else 0.2})
+    share = field in ("pen_share", "contrast")
+    ranges = Distortions(**{field: 1.0 if share else 5.0 if field.endswith(("deg", "px")) else 0.2})
     assert ranges.any
     made = distort(images, ranges, seeded(2))
     assert made.shape == images.shape
