@@ -2,7 +2,6 @@
 const [LEAST, MOST] = [2, 50];
 let classes = []; // {name, picture}
 let given = ""; // the name that a file gave to the new class
-let emptied = 0; // what was asked for before the last "Remove all" is dropped when it comes
 
 const counted = (many) => `${many} ${many === 1 ? "class" : "classes"}`;
 const stem = (file) => file.name.replace(/\.[^.]*$/, "").replaceAll("_", " ").slice(0, 60);
@@ -22,12 +21,6 @@ const add = async (url, file, isWanted) => {
   if (!kept) return;
   classes.push({ name: freeName(name), picture: kept.picture });
   if (!file && part("name").value === name) part("name").value = "";
-};
-
-// What the server answers; null where all classes were removed meanwhile.
-const beforeEmptied = (answer) => {
-  const mine = emptied;
-  return inTime(answer, () => mine === emptied);
 };
 
 // Classes that come together stand behind those that are there already.
@@ -66,14 +59,14 @@ const rank = answering("own_rank", () => {
   part("note").textContent = `Below ${percent(result.threshold)}, the red line, a query counts as none of these.${order.length > 10 ? " The ten nearest are shown." : ""}`;
 });
 
-const { sheet: newPad, addOne, forget } = gather({ place: "new", label: "A new class", name: "class", hint: "One picture of it",
+const { sheet: newPad, addOne, forget, wantedNow } = gather({ place: "new", label: "A new class", name: "class", hint: "One picture of it",
   add, changed: () => { show(); return rank(); },
   onFile: (file) => { if (["", given].includes(part("name").value)) part("name").value = given = stem(file); } });
 const queryPad = pad({ label: "A query", name: "query", hint: "Which class is this?", onRefusal: refuse, onChange: () => rank() });
 part("query").replaceWith(queryPad.node);
 
 part("name").addEventListener("keydown", (event) => { if (event.key === "Enter") addOne(); });
-part("empty").addEventListener("click", () => { forget(); emptied += 1; classes = []; show(); rank(); newPad.sheet.focus({ preventScroll: true }); });
+part("empty").addEventListener("click", () => { forget(); classes = []; show(); rank(); newPad.sheet.focus({ preventScroll: true }); });
 part("export").addEventListener("click", guard(element, async () => {
   const many = classes.length;
   const { zip } = await ask(server, "own_export", { classes });
@@ -86,14 +79,14 @@ part("import").addEventListener("change", guard(element, async (event) => {
   if (!file) return;
   if (file.size > 8 << 20) throw new Refusal("The ZIP is larger than 8 MB.");
   const zip = window.oneLook.readAsUrl(file.slice(0, file.size, "application/zip"));
-  const brought = await beforeEmptied(zip.then((url) => ask(server, "own_import", { zip: url })));
+  const brought = await inTime(zip.then((url) => ask(server, "own_import", { zip: url })), wantedNow());
   if (!brought) return;
   bring(brought.classes);
   await rank();
   say(element, `${counted(brought.classes.length)} ${brought.classes.length === 1 ? "was" : "were"} imported.`);
 }));
 part("example").addEventListener("click", guard(element, async () => {
-  const example = await beforeEmptied(ask(server, "own_example"));
+  const example = await inTime(ask(server, "own_example"), wantedNow());
   if (!example) return;
   bring(example.classes);
   if (queryPad.value()) await rank();

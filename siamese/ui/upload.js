@@ -6,8 +6,8 @@ const refuse = (sentence) => say(element, sentence, true);
 // A sheet at [data-<place>] whose picture the button [data-add] adds to a set; several files at once are added by
 // themselves. Options are a pad's and: add(url, file, isWanted), which throws what it refuses and keeps only what is
 // still wanted when the server has answered, and changed(), which answers. What is refused is told in one sentence at
-// the end, and costs nothing of what is there already. Returns {sheet, addOne, forget()}; `forget` when the set is
-// emptied: what is being added then is not wanted any more.
+// the end, and costs nothing of what is there already. Returns {sheet, addOne, forget(), wantedNow()}; `forget` when the
+// set is emptied: of what was asked for before, what `wantedNow` gave then says that it is not wanted any more.
 const gather = ({ place, add, changed, ...options }) => {
   const button = part("add");
   let turn = 0;
@@ -52,7 +52,7 @@ const gather = ({ place, add, changed, ...options }) => {
   const addOne = guard(element, async () => { if (await addSheet()) await changed(); });
   button.addEventListener("click", addOne);
   part(place).replaceWith(sheet.node);
-  return { sheet, addOne, forget: () => { turn += 1; } };
+  return { sheet, addOne, wantedNow, forget: () => { turn += 1; } };
 };
 
 // A button that takes something out of a list; the keyboard goes on from the next one, or from `after`.
