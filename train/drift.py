@@ -13,7 +13,7 @@ from siamese.invented import invented_drawings
 from siamese.network import SiameseNetwork
 from siamese.preparation import Preparation
 from siamese.verification import equal_error_point, receiver_operating_characteristic
-from train.scoring import PROTOCOLS, embed_drawings, generator_for, pair_logits, verification_pairs
+from train.scoring import PROTOCOLS, clear_of_ends, embed_drawings, generator_for, pair_logits, verification_pairs
 
 INVENTED = (30, 20, 10, 77)  # alphabets, characters, drawers, seed: none that `--data invented` has
 PAIRS = 20_000
@@ -42,7 +42,7 @@ def moved(verification: dict, before: Sequence[dict[str, float]], now: dict[str,
     by = {protocol: level - sum(one[protocol] for one in before) / len(before) for protocol, level in now.items()}
     within = by["within_alphabet"]
     thresholds = {
-        protocol: min(max(after(threshold, by[protocol]), 1e-6), 1 - 1e-6)
+        protocol: clear_of_ends(after(threshold, by[protocol]))
         for protocol, threshold in verification.get(
             "thresholds", {"within_alphabet": verification["threshold"]}
         ).items()

@@ -30,7 +30,7 @@ from siamese.verification import (
     receiver_operating_characteristic,
 )
 from train.evaluate import EvaluationError, Model, load_model
-from train.scoring import embed_drawings
+from train.scoring import clear_of_ends, embed_drawings
 
 REFERENCES = (1, 3, 5)
 THRESHOLD_REFERENCES = (1, 2, 3, 5, 10)  # numbers that config.json has thresholds for
@@ -183,7 +183,7 @@ def verification_entry(
     for references, scores in by_references.items():
         roc = curves_of(scores).skilled
         points = {
-            name: {"threshold": clear_of_ends(point.threshold), "far": point.far, "frr": point.frr}
+            name: {"threshold": clear_of_ends(point.threshold, 1e-9), "far": point.far, "frr": point.frr}
             for name, point in named_points(roc).items()
         }
         entries[str(references)] = {
@@ -199,10 +199,6 @@ def verification_entry(
         **first,
         "by_references": entries,
     }
-
-
-def clear_of_ends(similarity: float) -> float:
-    return min(max(similarity, 1e-9), 1 - 1e-9)
 
 
 def thresholds_for(config: dict, references: int) -> dict[str, float]:

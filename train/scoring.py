@@ -196,7 +196,7 @@ def calibrate(held_out: Sequence[HeldOut], generator: torch.Generator, pairs: in
         similarity = torch.cat([pair_logits(held.network, held.embeddings, some).sigmoid() for held, some in scored])
         same = torch.cat([some.same for some in drawn])
         roc = receiver_operating_characteristic(similarity[same], similarity[~same])
-        thresholds[protocol] = min(max(most_accurate_threshold(roc).threshold, 1e-6), 1 - 1e-6)
+        thresholds[protocol] = clear_of_ends(most_accurate_threshold(roc).threshold)
         if within_alphabet:
             bins = calibration(similarity, same)
     each = " of each of these sets" if len(held_out) > 1 else ""
@@ -208,6 +208,11 @@ def calibrate(held_out: Sequence[HeldOut], generator: torch.Generator, pairs: in
         "measured_on": f"{pairs} pairs by different drawers{each}, half of them the same character, the others two "
         f"characters of one alphabet, from {names}",
     }
+
+
+def clear_of_ends(similarity: float, margin: float = 1e-6) -> float:
+    """A threshold that config.json may hold: neither 0 nor 1, where every score, or none, would pass."""
+    return min(max(similarity, margin), 1 - margin)
 
 
 def generator_for(seed: int, *parts: str | int) -> torch.Generator:
