@@ -5,7 +5,7 @@ import json
 import os
 import re
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -16,6 +16,7 @@ from safetensors.torch import load as parse_safetensors
 from safetensors.torch import save as serialise_safetensors
 from torch import Tensor
 
+from siamese.handwriting import Weighing, weighing_in
 from siamese.network import Activation, NetworkConfig, SiameseNetwork
 from siamese.preparation import Preparation
 from siamese.verification import NAMED_POINTS, ErrorCurve, calibration_in
@@ -236,6 +237,15 @@ def check_verification(config: dict, folder: Path) -> None:
         values = [consistency[name] for name in ("weight", "level")] if names == {"weight", "level"} else [None]
         if not all(map(is_number, values)) or not 0 <= values[0] <= 1:
             raise CheckpointError(f"{path} has a 'consistency' that is not a weight in 0 to 1 and a level.")
+    weighing = verification.get("weighing")
+    if weighing is not None:
+        names = {field.name for field in fields(Weighing)}
+        if not isinstance(weighing, dict) or set(weighing) != names or not all(map(is_number, weighing.values())):
+            raise CheckpointError(f"{path} has a 'weighing' that is not of the numbers {', '.join(sorted(names))}.")
+        try:
+            weighing_in(verification)
+        except ValueError as error:
+            raise CheckpointError(f"{path} has a 'weighing' that is none: {error}") from error
     by_references = verification.get("by_references", {})
     if not isinstance(by_references, dict) or not all(key.isdecimal() for key in by_references):
         raise CheckpointError(f"{path} has a 'by_references' whose names are not numbers of references.")

@@ -71,8 +71,13 @@ def isolate_signature(grey: Image.Image) -> Float[Tensor, "height width"]:
 
 def prepare_signature(grey: Image.Image, preparation: Preparation = SIGNATURE) -> Float[Tensor, "1 105 105"]:
     """The isolated signature as a network is shown it: ink 1 on paper 0. Raises ImageError where there is no ink."""
+    return prepare_isolated(isolate_signature(grey), preparation)
+
+
+def prepare_isolated(ink: Float[Tensor, "height width"], preparation: Preparation) -> Float[Tensor, "1 105 105"]:
+    """As `prepare_signature`, of ink that is isolated already. Raises ImageError where there is none."""
     try:
-        return prepare_ink(isolate_signature(grey), preparation)
+        return prepare_ink(ink, preparation)
     except ImageError:
         raise
     except ValueError as error:

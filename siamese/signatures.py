@@ -20,12 +20,13 @@ import torch
 from jaxtyping import Bool, Float, Float32, Int64, UInt8
 from torch import Tensor
 
+from siamese.handwriting import Handwriting, handwriting_of, together
 from siamese.images import MAX_BYTES, ImageError, open_image
 from siamese.network import IMAGE_SIZE_PX
 from siamese.omniglot import HUB_ID, cache_folder
 from siamese.preparation import SIGNATURE, Preparation
+from siamese.signature_ink import isolate_signature, prepare_isolated
 from siamese.signature_ink import load_signature_ink as load_signature_ink
-from siamese.signature_ink import prepare_signature
 from siamese.tensor_cache import read_tensors, write_tensors
 from siamese.verification import area_under_curve, receiver_operating_characteristic
 
@@ -53,9 +54,10 @@ MAX_ARCHIVE_BYTES = 4 << 30
 MAX_MEMBERS = 200_000
 MAX_UNPACKED_BYTES = 16 << 30
 DAMAGES = (OSError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
-CACHE_FORMAT = "3"
+CACHE_FORMAT = "4"
 CACHED_WORDS = ("writer_names", "sha256", "remarks")
 MAKERS = (
+    "handwriting.py",
     "images.py",
     "ink.py",
     "preparation.py",
@@ -87,6 +89,8 @@ class Signatures:
     """Of the size and the grey pixels of each picture, hexadecimal: a copy stored in another way has the same."""
     raw_statistics: Float32[Tensor, "signatures 5"]
     """STATISTICS of the grey images before anything was taken away from them."""
+    handwriting: Handwriting
+    """How the lines run."""
     remarks: tuple[str, ...] = ()
     """Sentences on what the source held besides: files that were left out."""
 
@@ -108,6 +112,7 @@ class Signatures:
             self.writer_names,
             tuple(self.sha256[row] for row in chosen.tolist()),
             self.raw_statistics[chosen],
+            self.handwriting.take(chosen),
             self.remarks,
         )
 
@@ -565,13 +570,16 @@ def _prepare_all(entries: list[_Entry], preparation: Preparation, shown: str, pr
     kept, digests, remarks = _without_duplicates(entries, shown, progress)
     pictures = torch.empty(len(kept), 1, IMAGE_SIZE_PX, IMAGE_SIZE_PX, dtype=torch.uint8)
     statistics = torch.empty(len(kept), len(STATISTICS))
+    handwriting: dict[int, Handwriting] = {}
     unusable: dict[int, str] = {}
 
     def prepare(row: int, data: bytes) -> None:
         try:
             grey = open_image(data)
             statistics[row] = torch.from_numpy(image_statistics(255 - np.asarray(grey)))
-            pictures[row] = (prepare_signature(grey, preparation) * 255).round().to(torch.uint8)
+            ink = isolate_signature(grey)
+            pictures[row] = (prepare_isolated(ink, preparation) * 255).round().to(torch.uint8)
+            handwriting[row] = handwriting_of(ink)
         except ImageError as error:
             unusable[row] = f"{kept[row].path}: {error}"
 
@@ -604,6 +612,7 @@ def _prepare_all(entries: list[_Entry], preparation: Preparation, shown: str, pr
         writer_names=tuple(names),
         sha256=tuple(digests[row] for row in rows),
         raw_statistics=statistics[rows],
+        handwriting=together([handwriting[row] for row in rows]),
         remarks=tuple(remarks),
     )
 
@@ -618,6 +627,8 @@ def _write_cache(cache: Path, identity: str, signatures: Signatures) -> None:
         "writer": signatures.writer,
         "genuine": signatures.genuine,
         "raw_statistics": signatures.raw_statistics,
+        "turns": signatures.handwriting.turns,
+        "course": signatures.handwriting.course,
     }
     words = {name: json.dumps(getattr(signatures, name)) for name in CACHED_WORDS}
     write_tensors(cache, identity, tensors, words)
@@ -629,4 +640,5 @@ def _read_cache(cache: Path, identity: str) -> Signatures | None:
     if found is None:
         return None
     tensors, words = found
+    tensors["handwriting"] = Handwriting(tensors.pop("turns"), tensors.pop("course"))
     return Signatures(**tensors, **{name: tuple(json.loads(words[name])) for name in CACHED_WORDS})

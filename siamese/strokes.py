@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 DETAIL = 3  # lines are drawn on a raster this much finer
-_AROUND = ((-1, 0), (-1, 1), (0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1))  # clockwise from above
+AROUND = ((-1, 0), (-1, 1), (0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1))  # clockwise from above
 _ONWARDS = ((0, 1), (1, -1), (1, 0), (1, 1))  # one of each two opposite neighbours
 
 
@@ -22,7 +22,7 @@ def thinned(mask: Bool[Tensor, "height width"]) -> Bool[Tensor, "height width"]:
     padded = np.zeros((height + 2, width + 2), dtype=bool)
     padded[1:-1, 1:-1] = mask.numpy()
     flat = padded.reshape(-1)
-    steps = [row * (width + 2) + column for row, column in _AROUND]
+    steps = [row * (width + 2) + column for row, column in AROUND]
     ink = np.flatnonzero(flat)
     removed = 1
     while removed:

@@ -4,18 +4,18 @@ Nothing of a signature outlives a call: no file, no log, no remembered embedding
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Float64
 from torch import Tensor
 
 from siamese.checkpoint import load_checkpoint, read_config
-from siamese.images import ImageError, Source, open_image
-from siamese.preparation import prepare_ink
+from siamese.handwriting import Handwriting, Weighing, handwriting_of, together, weighing_in
+from siamese.images import Source, open_image
 from siamese.recognizer import Recognizer, Verification, load_recognizer, recognizer_of, usable_device
-from siamese.signature_ink import isolate_signature
+from siamese.signature_ink import isolate_signature, prepare_isolated
 from siamese.verification import NAMED_POINTS, Calibration, Consistency, ErrorCurve, OperatingPoint, calibration_in
 
 DEFAULT_POINT = "balanced"
@@ -42,6 +42,26 @@ class Measured:
 
 
 @dataclass(frozen=True)
+class Scoring:
+    """What becomes of the logits of a network before they are judged."""
+
+    weighing: Weighing | None = None
+    """How the lines run counts beside the network; None where the network alone does."""
+    consistency: Consistency | None = None
+    """The room that references give which differ among themselves; None where the weights say nothing of it."""
+
+
+def scoring_in(config: Mapping) -> Scoring:
+    """Of a config.json that `read_config` has checked."""
+    verification = config.get("verification") or {}
+    consistency = verification.get("consistency")
+    return Scoring(
+        weighing_in(verification),
+        Consistency(float(consistency["weight"]), float(consistency["level"])) if consistency else None,
+    )
+
+
+@dataclass(frozen=True)
 class Verifier:
     """A network that compares signatures, and how often it was fooled."""
 
@@ -50,8 +70,7 @@ class Verifier:
     """By the number of references, one being the least; empty where the weights carry no such measure."""
     measured_on: str | None = None
     """What it was measured on."""
-    consistency: Consistency | None = None
-    """The room that references give which differ among themselves; None where the weights say nothing of it."""
+    scoring: Scoring = Scoring()
     note: str | None = None
     """Why other weights than those asked for answer, in sentences; None where they are the ones."""
 
@@ -83,22 +102,35 @@ class Verifier:
     ) -> Float[Tensor, " references"]:
         """Of isolated ink, `isolate_signature`'s, of any sizes; raises ImageError where there is none.
 
-        References that differ among themselves give the questioned signature more room, see `Consistency`.
+        How the lines run counts beside the network, see `Weighing`, and references that differ among themselves give
+        the questioned signature more room, see `Consistency`: as far as the weights say so.
         """
-        embeddings = self.recognizer.embed_pictures(self.pictures([*references, questioned]), remember=False)
-        with torch.inference_mode():
-            logits = self.recognizer.network.compare_all(embeddings[:-1], embeddings).cpu()
-        allowance = self.consistency.allowance(logits[:, :-1]) if self.consistency else 0.0
+        inks = [*references, questioned]
+        logits = self._network_logits(inks)[:-1]
+        if self.scoring.weighing:
+            handwriting = _handwriting_of_all(inks)
+            known = handwriting.take(torch.arange(len(references)))
+            logits = self.scoring.weighing.logits(logits, known, handwriting)
+        allowance = self.scoring.consistency.allowance(logits[:, :-1]) if self.scoring.consistency else 0.0
         return logits[:, -1] + allowance
+
+    def parts(self, reference: Float[Tensor, "_ _"], questioned: Float[Tensor, "_ _"]) -> dict[str, float]:
+        """What the network, the turns and the course of the lines add to the logit of isolated ink, see
+        `Weighing.parts`; empty where the network alone decides. Raises ImageError where there is no ink."""
+        if self.scoring.weighing is None:
+            return {}
+        logits = self._network_logits([reference, questioned])[:1, 1:]
+        hands = _handwriting_of_all([reference]), _handwriting_of_all([questioned])
+        return {name: float(part) for name, part in self.scoring.weighing.parts(logits, *hands).items()}
+
+    def _network_logits(self, inks: Sequence[Float[Tensor, "_ _"]]) -> Float64[Tensor, "inks inks"]:
+        embeddings = self.recognizer.embed_pictures(self.pictures(inks), remember=False)
+        with torch.inference_mode():
+            return self.recognizer.network.compare_all(embeddings, embeddings).double().cpu()
 
     def pictures(self, inks: Sequence[Float[Tensor, "_ _"]]) -> Float[Tensor, "inks 1 105 105"]:
         """What the network is shown of isolated ink; raises ImageError where there is none."""
-        try:
-            return torch.stack([prepare_ink(ink, self.recognizer.preparation) for ink in inks])
-        except ImageError:
-            raise
-        except ValueError as error:
-            raise ImageError("No signature was found in the image; please bring one that stands out more.") from error
+        return torch.stack([prepare_isolated(ink, self.recognizer.preparation) for ink in inks])
 
     def verify(self, references: Sequence[Source], questioned: Source, point: str | None = None) -> Verification:
         """Whether `questioned` is by the hand of all `references`, at the threshold of an operating point.
@@ -164,7 +196,8 @@ def layers_of(recognizer: Recognizer | None) -> dict[str, Tensor]:
 def verifier_of(recognizer: Recognizer) -> Verifier:
     """A recogniser with what its config.json says of signatures; raises CheckpointError where it cannot be read."""
     origin = recognizer.origin
-    verification = (read_config(origin.folder).get("verification") if origin else None) or {}
+    config = read_config(origin.folder) if origin else {}
+    verification = config.get("verification") or {}
     entries = {}
     if verification.get("operating_points"):
         others = {int(count): entry for count, entry in verification.get("by_references", {}).items()}
@@ -173,9 +206,13 @@ def verifier_of(recognizer: Recognizer) -> Verifier:
         recognizer,
         {count: measured_in(entry, count) for count, entry in entries.items()},
         str(verification.get("measured_on") or "") or None,
-        Consistency(**verification["consistency"]) if verification.get("consistency") else None,
+        scoring_in(config),
         origin.note if origin else None,
     )
+
+
+def _handwriting_of_all(inks: Sequence[Float[Tensor, "_ _"]]) -> Handwriting:
+    return together([handwriting_of(ink) for ink in inks])
 
 
 def measured_in(entry: dict, references: int) -> Measured:

@@ -58,6 +58,17 @@ def calibration(edges: object, shares: object) -> dict:
     return {"verification": {"calibration": {"similarity_edges": edges, "share_same": shares}}}
 
 
+WEIGHING = {
+    "bias": 0.5,
+    "network": 0.25,
+    "turns": -4,
+    "course": -2,
+    "network_middle": 1,
+    "turns_middle": 0.3,
+    "course_middle": 2,
+}
+
+
 def points(threshold: float, far: float, frr: float) -> dict:
     return {name: {"threshold": threshold, "far": far, "frr": frr} for name in POINTS}
 
@@ -228,6 +239,9 @@ def test_an_int8_config_over_float_tensors_is_refused(copy):
         ({"verification": {"consistency": {"weight": 2, "level": 1.0}}}, "'consistency' that is not a weight"),
         ({"verification": {"consistency": {"weight": 0.5}}}, "'consistency' that is not a weight"),
         ({"verification": {"consistency": 5}}, "'consistency' that is not a weight"),
+        ({"verification": {"weighing": {"network": 1}}}, "'weighing' that is not of the numbers bias, course"),
+        ({"verification": {"weighing": WEIGHING | {"bias": "much"}}}, "'weighing' that is not of the numbers bias"),
+        ({"verification": {"weighing": WEIGHING | {"turns": 2.0}}}, "'weighing' that is none: The weighing"),
         ({"verification": {"consistency": [0.5, 1.0]}}, "'consistency' that is not a weight"),
         ({"verification": {"by_references": {"many": {}}}}, "not numbers of references"),
         ({"verification": {"by_references": {"3": {"curve": {}}}}}, "no error curve"),

@@ -7,10 +7,12 @@ import pytest
 import torch
 
 from siamese.checkpoint import amend_config, load_checkpoint, read_config, save_checkpoint
+from siamese.handwriting import Handwriting, Weighing, course_distances, turn_distances
 from siamese.network import SiameseNetwork
 from siamese.preparation import SIGNATURE
 from siamese.signatures import Signatures
 from siamese.verification import NAMED_POINTS, Consistency, calibration_in
+from siamese.verifier import Scoring, scoring_in
 from train import evaluate_signatures as module
 from train.__main__ import main
 from train.evaluate_signatures import (
@@ -36,7 +38,11 @@ def some_signatures(writers: int, genuine: int, forgeries: int) -> Signatures:
         writer_names=tuple(f"writer {index}" for index in range(writers)),
         sha256=tuple(f"{row:064x}" for row in rows.tolist()),
         raw_statistics=torch.zeros(len(rows), 5),
+        handwriting=Handwriting(torch.zeros(len(rows), 576), torch.zeros(len(rows), 48, 18)),
     )
+
+
+WEIGHING = Weighing(0.5, 0.25, -4.0, -2.0, 1.0, 0.3, 2.0)
 
 
 class Line(SiameseNetwork):
@@ -87,15 +93,64 @@ def test_references_that_differ_give_more_room(line):
     signatures = some_signatures(1, 3, 1)
     embeddings = placed(0, 1, 3, 5)
     plain = scores_of(line, embeddings, signatures, 2)
-    roomy = scores_of(line, embeddings, signatures, 2, Consistency(0.5, -1.0))
+    roomy = scores_of(line, embeddings, signatures, 2, Scoring(consistency=Consistency(0.5, -1.0)))
     # Pairs of 0, 1 and 3 are 1, 2 or 3 apart: 0, 0.5 or 1 is added.
     added = (roomy.skilled[0].logit() - plain.skilled[0].logit()).round(decimals=3)
     assert set(added.tolist()) == {0.0, 0.5, 1.0}
     assert torch.equal(added, (roomy.genuine[0].logit() - plain.genuine[0].logit()).round(decimals=3))
-    alone = scores_of(line, embeddings, signatures, 1, Consistency(0.5, -1.0)).skilled[0]
+    alone = scores_of(line, embeddings, signatures, 1, Scoring(consistency=Consistency(0.5, -1.0))).skilled[0]
     assert torch.equal(alone, scores_of(line, embeddings, signatures, 1).skilled[0])
     with pytest.raises(ValueError, match="must lie in 0 to 1"):
         Consistency(1.5, 0.0)
+
+
+def with_handwriting(signatures: Signatures) -> Signatures:
+    """Turns and courses at random."""
+    generator = torch.Generator().manual_seed(1)
+    turns = torch.rand(len(signatures), 576, generator=generator)
+    course = torch.rand(len(signatures), 48, 18, generator=generator)
+    return replace(signatures, handwriting=Handwriting(turns / turns.norm(dim=1, keepdim=True), course))
+
+
+def test_the_handwriting_counts_as_the_weighing_says(line):
+    signatures, embeddings = with_handwriting(some_signatures(2, 2, 1)), placed(0, 1, 3, 10, 12, 10.5)
+    scores = scores_of(line, embeddings, signatures, 1, Scoring(WEIGHING))
+    one, other = (signatures.handwriting.take(torch.tensor([row])) for row in (0, 1))
+    turns, course = turn_distances(one, other).item(), course_distances(one, other).item()
+    assert scores.genuine[0].logit().item() == pytest.approx(0.5 + 0.25 * -1 - 4 * turns - 2 * course, abs=1e-4)
+    assert len(scores.skilled[0]) == 2
+    plain = scores_of(line, embeddings, signatures, 1)
+    assert (scores.random[0].logit() < plain.random[0].logit() - 1).all()
+
+
+def test_the_stranger_probe_finds_what_genuine_signatures_have_in_common(line, monkeypatch):
+    # Genuine signatures of every writer lie at 0, forgeries at 5: a network of scanners, not of hands.
+    signatures = some_signatures(3, 2, 2)
+    monkeypatch.setattr(module, "embed_drawings", lambda *_, **__: placed(*([0, 0, 5, 5] * 3)))
+    assert module.stranger_probe(line, signatures, torch.device("cpu")) == 1
+    # Every other writer's forgeries lie where that writer's genuine signatures do.
+    monkeypatch.setattr(module, "embed_drawings", lambda *_, **__: placed(0, 1, 0, 1, 4, 6, 4, 6, 9, 9, 9, 9))
+    assert module.stranger_probe(line, signatures, torch.device("cpu")) == pytest.approx(0.5)
+    alone = signatures.of_writers(["writer 0"])
+    monkeypatch.setattr(module, "embed_drawings", lambda *_, **__: placed(0, 1, 2, 3))
+    assert module.stranger_probe(line, alone, torch.device("cpu")) is None
+
+
+def test_what_config_json_says_of_the_scoring(tmp_path):
+    scoring = Scoring(WEIGHING, Consistency(0.5, -1.0))
+    scores = by_hand()
+    entry = verification_entry({1: scores}, scores, "two writers", scoring)
+    save_checkpoint(tmp_path, SiameseNetwork(), SIGNATURE, verification=json.loads(json.dumps(entry)))
+    assert scoring_in(read_config(tmp_path)) == scoring
+    assert scoring_in({}) == Scoring()
+
+
+def test_the_threshold_at_the_top_is_the_network_s_own(tmp_path):
+    lower = by_hand()
+    higher = replace(lower, **{kind: [part + 0.05 for part in getattr(lower, kind)] for kind in ("genuine", "skilled")})
+    entry = verification_entry({1: by_hand()}, higher, "two writers")
+    assert entry["threshold"] == pytest.approx(entry["operating_points"]["balanced"]["threshold"] + 0.05)
+    assert calibration_in(entry) != calibration_in(entry["by_references"]["1"])
 
 
 def test_writers_with_too_few_signatures_are_left_out(line):
@@ -144,7 +199,7 @@ def test_the_entry_of_config_json_loads_and_gives_its_thresholds(tmp_path):
     generator = torch.Generator().manual_seed(1)
     lists = [[(torch.randn(50, generator=generator).double() + at).sigmoid() for _ in range(4)] for at in (2, 0, -3)]
     scores = Scores(tuple("abcd"), *lists)
-    entry = verification_entry({1: scores, 5: scores}, "four invented writers")
+    entry = verification_entry({1: scores, 5: scores}, scores, "four invented writers")
     assert entry["operating_points"] == entry["by_references"]["1"]["operating_points"]
     points = entry["operating_points"]
     assert tuple(points) == NAMED_POINTS
@@ -170,9 +225,8 @@ def test_each_number_of_references_has_a_calibration_of_its_own():
         lists = [[(torch.randn(50, generator=generator).double() + at).sigmoid()] for at in (apart, -apart, -3)]
         return Scores(("a",), *lists)
 
-    entry = verification_entry({1: scores(0.3), 5: scores(3)}, "an invented writer")
+    entry = verification_entry({1: scores(0.3), 5: scores(3)}, scores(0.3), "an invented writer")
     one, five = (calibration_in(entry["by_references"][count]) for count in ("1", "5"))
-    assert calibration_in(entry) == one
     assert five.share_same_at(0.9) > one.share_same_at(0.9)
 
 
@@ -197,7 +251,7 @@ def drawn():
     blank = some_signatures(5, 4, 3)
     generator = torch.Generator().manual_seed(1)
     dots = (torch.rand(blank.images.shape, generator=generator) < 0.05).to(torch.uint8) * 255
-    return replace(blank, images=dots)
+    return replace(with_handwriting(blank), images=dots)
 
 
 @pytest.fixture
@@ -208,12 +262,14 @@ def model(drawn, tmp_path, monkeypatch):
     seen = {"training": {"writer 0": [drawn.sha256[0]]}, "validation": {"writer 1": [drawn.sha256[7]]}, "test": {}}
     seen["hashed"] = module.HASHED
     generator = torch.Generator().manual_seed(1)
-    lists = [[torch.rand(9, generator=generator).double() for _ in range(2)] for _ in range(3)]
+    parts = [[torch.rand(9, generator=generator).double() for _ in range(2)] for _ in range(3)]
+    scores = Scores(("a", "b"), *parts)
+    scoring = Scoring(WEIGHING, Consistency(0.5, 1.0))
     save_checkpoint(
         tmp_path / "model",
         network,
         SIGNATURE,
-        verification=verification_entry({1: Scores(("a", "b"), *lists)}, "nothing"),
+        verification=verification_entry({1: scores}, scores, "nothing", scoring),
         training={"signatures": seen},
     )
     return tmp_path / "model"
@@ -239,6 +295,11 @@ def test_the_command_scores_unseen_writers_only_and_says_so(model, tmp_path, cap
     assert entry["pairs"]["random"] == 3 * 4 * 8
     low, high = entry["intervals"]["eer_skilled"]
     assert 0 <= low <= entry["eer_skilled"] <= high <= 1
+    assert entry["network_alone"]["eer_skilled"] != entry["eer_skilled"]
+    assert entry["network_alone"]["pairs"] == entry["pairs"]
+    assert 0 < entry["stranger_probe"] < 1
+    assert "The network alone, 1 reference: EER skilled" in told
+    assert "Stranger probe, AUC" in told
     pictures = [path.name for path in sorted((tmp_path / "figures").iterdir())]
     assert pictures == ["signatures_det.png", "signatures_roc.png"]
 

@@ -14,6 +14,7 @@ from siamese.network import SiameseNetwork
 from siamese.preparation import SIGNATURE
 from siamese.signature_card import signature_card
 from siamese.verification import equal_error_point
+from siamese.verifier import scoring_in
 from train import run_signatures as module
 from train.__main__ import main
 from train.config import TrainConfig, load_recipe
@@ -95,6 +96,7 @@ def test_a_run_leaves_a_small_checkpoint_that_says_who_trained_it(words, signatu
     assert training["began_with"]["weights_sha256"] == read_config(bundled / "omniglot")["weights_sha256"]
     assert set(checkpoint.config["verification"]["by_references"]) == {"1", "2", "3"}
     assert checkpoint.config["verification"]["consistency"]["weight"] == 0.5
+    assert set(checkpoint.config["verification"]["weighing"]) >= {"bias", "network", "turns", "course"}
     assert (tmp_path / "run" / "training.png").is_file()
 
 
@@ -137,10 +139,11 @@ def test_thresholds_of_several_runs_are_those_of_all_whom_they_held_out(words, s
     last = read_config(tmp_path / "final" / "model")
     assert last["verification"]["measured_on"].startswith("signatures of 2 writers, each scored by a run that had not")
     assert seen_hashes(last) >= set.union(*map(seen_hashes, configs[:2]))
+    scoring = scoring_in(last)
     scores, genuine = [], []
     for run, names in zip(runs[:2], held, strict=False):
         network, whose = load_checkpoint(run).network, signatures.of_writers(names)
-        scores.append(module.score_all(network, whose, torch.device("cpu"), counts=(1,))[1])
+        scores.append(module.score_all(network, whose, torch.device("cpu"), scoring, counts=(1,))[1])
         genuine += [similarity.logit() for similarity in scores[-1].genuine]
     expected = curves_of(scores[0] + scores[1]).skilled
     point = last["verification"]["operating_points"]["balanced"]

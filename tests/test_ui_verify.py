@@ -21,7 +21,15 @@ from siamese.network import SiameseNetwork
 from siamese.preparation import Preparation
 from siamese.recognizer import Recognizer, Verification
 from siamese.ui import verify
-from siamese.ui.verify import cost_sentence, markup, meaning, page_functions, rates_sentence, unmeasured_sentence
+from siamese.ui.verify import (
+    cost_sentence,
+    markup,
+    meaning,
+    page_functions,
+    parts_sentence,
+    rates_sentence,
+    unmeasured_sentence,
+)
 from siamese.verification import Calibration, ErrorCurve, OperatingPoint
 from siamese.verifier import Measured, Verifier
 
@@ -118,6 +126,15 @@ def test_words():
 def test_why_is_shown_for_one_reference(verifier):
     why = functions(verifier)[2]({"references": [MINE], "questioned": ALSO_MINE})
     assert len(why["sees"]) == len(why["maps"]) == 2
+    assert why["parts"] == ""  # these weights go by the network alone
+
+
+def test_what_each_part_of_a_score_says():
+    assert parts_sentence({"network": 0.9, "turns": 0.1, "course": -2.0}) == (
+        "By the same hand? The shapes that the network sees below speak for it; the turns of the pen say little; "
+        "the height and direction of the lines from left to right speak against it."
+    )
+    assert parts_sentence({}) == ""
 
 
 @pytest.mark.parametrize(

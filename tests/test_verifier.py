@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw
 
 from siamese import checkpoint, hub
 from siamese.checkpoint import CONFIG_FILE, WEIGHTS_FILE, CheckpointError, save_checkpoint
+from siamese.handwriting import Weighing, course_distances, handwriting_of, together, turn_distances
 from siamese.hub import HubError
 from siamese.images import ImageError
 from siamese.network import SiameseNetwork
@@ -25,6 +26,7 @@ POINTS = {
     "balanced": {"threshold": 0.5, "far": 0.15, "frr": 0.15},
     "lenient": {"threshold": 0.2, "far": 0.5, "frr": 0.01},
 }
+WEIGHING = Weighing(0.5, 0.25, -4.0, -2.0, 1.0, 0.3, 2.0)
 OF_FIVE = {name: point | {"threshold": point["threshold"] - 0.1} for name, point in POINTS.items()}
 CURVE = {"threshold": [0.0, 0.2, 0.6, 1.0], "far": [1.0, 0.5, 0.1, 0.0], "frr": [0.0, 0.1, 0.3, 1.0]}
 
@@ -86,6 +88,35 @@ def test_a_score_is_the_network_s_on_isolated_ink(verifier, network):
     assert found.similarities == pytest.approx(logits.sigmoid().tolist(), abs=0.004)  # bfloat16 where it is fast
     assert found.score == pytest.approx(logits.mean().sigmoid().item(), abs=0.004)
     assert abs(found.similarities[0] - found.similarities[1]) > 0.012  # swapped or the larger one taken, it would fail
+
+
+@pytest.fixture(scope="module")
+def weighed(network, tmp_path_factory) -> Verifier:
+    folder = tmp_path_factory.mktemp("weighed")
+    verification = {"threshold": 0.5, "operating_points": POINTS, "weighing": vars(WEIGHING)}
+    save_checkpoint(folder, network, Preparation(kind="signature"), "int8", verification)
+    return load_verifier(str(folder), "cpu")
+
+
+def test_how_the_lines_run_counts_beside_the_network(weighed, verifier):
+    inks = [isolate_signature(signature(phase)) for phase in (1.2, 3.0, 0.1)]
+    alone, found = verifier.logits(inks[:2], inks[2]), weighed.logits(inks[:2], inks[2])
+    known, questioned = together([handwriting_of(ink) for ink in inks[:2]]), handwriting_of(inks[2])
+    distances = turn_distances(known, questioned)[:, 0], course_distances(known, questioned)[:, 0]
+    torch.testing.assert_close(found, 0.5 + 0.25 * alone - 4 * distances[0] - 2 * distances[1])
+    parts = weighed.parts(inks[0], inks[2])
+    assert parts["network"] == pytest.approx(0.25 * (alone[0].item() - 1))
+    assert parts["turns"] == pytest.approx(-4 * (distances[0][0].item() - 0.3))
+    assert parts["course"] == pytest.approx(-2 * (distances[1][0].item() - 2))
+    assert verifier.parts(inks[0], inks[2]) == {}
+
+
+def test_a_recognizer_of_the_same_weights_goes_by_the_network_alone(weighed):
+    recognizer = load_recognizer(str(weighed.recognizer.origin.folder), "cpu")
+    alone = recognizer.verify([signature()], signature(0.3))
+    inks = [isolate_signature(signature(phase)) for phase in (0.0, 0.3)]
+    assert weighed.verify([signature()], signature(0.3)).score != pytest.approx(alone.score, abs=0.01)
+    assert weighed._network_logits(inks)[0, 1].sigmoid().item() == pytest.approx(alone.score, abs=0.02)
 
 
 def test_no_resolution_and_no_margin_is_seen(verifier):

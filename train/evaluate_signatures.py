@@ -8,7 +8,7 @@ from itertools import chain
 from pathlib import Path
 
 import torch
-from jaxtyping import Float, Float64
+from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
 from siamese.network import SiameseNetwork
@@ -29,6 +29,7 @@ from siamese.verification import (
     named_points,
     receiver_operating_characteristic,
 )
+from siamese.verifier import Scoring, scoring_in
 from train.evaluate import EvaluationError, Model, load_model
 from train.scoring import clear_of_ends, embed_drawings
 
@@ -38,6 +39,7 @@ CONSISTENCY_WEIGHT = 0.5  # found on validation writers
 DRAWS = 20  # of references for each writer, where not all choices of them are gone through
 RANDOM_LIMIT = 500  # other writers' signatures that one writer's references meet
 HASHED = "size and grey pixels"  # what the hashes in config.json are of
+ALONE = Scoring()  # the network's logits as they are
 SEED = 2011  # of the draws: the same for every network
 PROTOCOL = (
     "writers that the checkpoint has not seen; every genuine signature of a writer is once the one reference, "
@@ -45,9 +47,10 @@ PROTOCOL = (
     "forgeries, with genuine signatures of other writers; one threshold for all writers"
 )
 COMBINATION = (
-    "with several references the logits of the questioned signature with each are averaged, and half of what the "
-    "mean logit of the references among themselves falls short of that of other writers is added; "
-    f"{DRAWS} draws of references for each writer, the other genuine signatures being questioned"
+    "where the checkpoint has a weighing, the logit of a pair is made, as it says, of the network's logit and of two "
+    "distances between how the lines run; with several references the logits of the questioned signature with each are "
+    "averaged, and half of what the mean logit of the references among themselves falls short of that of other writers "
+    f"is added; {DRAWS} draws of references for each writer, the other genuine signatures being questioned"
 )
 
 
@@ -76,12 +79,12 @@ def scores_of(
     embeddings: Float[Tensor, "signatures 4096"],
     signatures: Signatures,
     references: int,
-    consistency: Consistency | None = None,
+    scoring: Scoring = ALONE,
     seed: int = SEED,
 ) -> Scores:
     """Similarities in [0, 1] of everything that can be questioned, with so many references of each writer.
 
-    With one reference all pairs count, otherwise DRAWS draws; of several the mean logit counts, `consistency` added.
+    With one reference all pairs count, otherwise DRAWS draws; of several the mean logit counts.
     Writers with too few genuine signatures, or without forgeries, are left out.
     """
     generator = torch.Generator().manual_seed(seed)
@@ -95,7 +98,7 @@ def scores_of(
         if len(rows) <= references or len(forgeries) == 0:
             continue
         questioned = torch.cat([rows, forgeries, others])
-        logits = network.compare_all(embeddings[rows], embeddings[questioned]).double().cpu()
+        logits = logits_between(network, embeddings, signatures, rows, questioned, scoring)
         sizes = [len(rows), len(forgeries), len(others)]
         parts: tuple[list[Tensor], ...] = ([], [], [])
         if references == 1:
@@ -107,14 +110,30 @@ def scores_of(
             order = torch.randperm(len(rows), generator=generator)
             chosen = order[:references]
             mean = logits[chosen].mean(0)
-            if consistency:
-                mean = mean + consistency.allowance(logits[chosen][:, chosen])
+            if scoring.consistency:
+                mean = mean + scoring.consistency.allowance(logits[chosen][:, chosen])
             among, *rest = mean.split(sizes)
             for part, values in zip(parts, (among[order[references:]], *rest), strict=True):
                 part.append(values)
         found[signatures.writer_names[index]] = tuple(torch.cat(part) for part in parts)
     columns = [[part[place].sigmoid() for part in found.values()] for place in range(3)]
     return Scores(tuple(found), *columns)
+
+
+def logits_between(
+    network: SiameseNetwork,
+    embeddings: Float[Tensor, "signatures 4096"],
+    signatures: Signatures,
+    rows: Int64[Tensor, " n"],
+    questioned: Int64[Tensor, " m"],
+    scoring: Scoring = ALONE,
+) -> Float64[Tensor, "n m"]:
+    """Of all pairs of these rows, before several references are put together."""
+    logits = network.compare_all(embeddings[rows], embeddings[questioned]).double().cpu()
+    if scoring.weighing is None:
+        return logits
+    handwriting = signatures.handwriting
+    return scoring.weighing.logits(logits, handwriting.take(rows), handwriting.take(questioned))
 
 
 @dataclass(frozen=True)
@@ -172,12 +191,13 @@ def measures(scores: Scores, thresholds: Mapping[str, float], seed: int = SEED) 
 
 
 def verification_entry(
-    by_references: Mapping[int, Scores], measured_on: str, consistency: Consistency | None = None
+    by_references: Mapping[int, Scores], alone: Scores, measured_on: str, scoring: Scoring = ALONE
 ) -> dict:
     """What config.json holds under "verification": thresholds of writers that trained nothing, for each number of
-    references; those at the top are for one.
+    references; the operating points at the top are for one.
 
-    Raises ValueError where there are no scores.
+    `alone` are the scores of the network alone with one reference: the threshold and the calibration at the top, which
+    a `Recognizer` goes by, are theirs. Raises ValueError where there are no scores.
     """
     entries = {}
     for references, scores in by_references.items():
@@ -191,12 +211,13 @@ def verification_entry(
             "curve": error_curve(roc).as_dict(),
             "calibration": balanced_calibration(scores).as_dict(),
         }
-    first = entries[str(min(by_references))]
+    parts = {name: asdict(part) for name, part in vars(scoring).items() if part}
     return {
-        "threshold": first["operating_points"]["balanced"]["threshold"],
         "measured_on": measured_on,
-        **({"consistency": asdict(consistency)} if consistency else {}),
-        **first,
+        **parts,
+        **entries[str(min(by_references))],
+        "threshold": clear_of_ends(equal_error_point(curves_of(alone).skilled).threshold, 1e-9),
+        "calibration": balanced_calibration(alone).as_dict(),
         "by_references": entries,
     }
 
@@ -241,36 +262,59 @@ def score_all(
     network: SiameseNetwork,
     signatures: Signatures,
     device: torch.device,
-    consistency: Consistency | None = None,
+    scoring: Scoring = ALONE,
     precision: torch.dtype | None = None,
     progress: bool = False,
     counts: Sequence[int] = REFERENCES,
 ) -> dict[int, Scores]:
     """By number of references; numbers for which no writer has enough signatures are left out."""
     embeddings = embed_drawings(network, signatures.images, device, precision=precision, progress=progress)
-    found = {count: scores_of(network, embeddings, signatures, count, consistency) for count in counts}
+    found = {count: scores_of(network, embeddings, signatures, count, scoring) for count in counts}
     return {count: scores for count, scores in found.items() if scores.writers}
 
 
-def consistency_of(held_out: Sequence[tuple[SiameseNetwork, Signatures]], device: torch.device) -> Consistency:
+def consistency_of(
+    held_out: Sequence[tuple[SiameseNetwork, Signatures]], device: torch.device, scoring: Scoring = ALONE
+) -> Consistency:
     """The room that references are given, from the writers who validate, each with the network that scores them."""
     genuine: list[Float64[Tensor, " _"]] = []
     for network, signatures in held_out:
         embeddings = embed_drawings(network, signatures.images, device)
-        genuine += scores_of(network, embeddings, signatures, 1).genuine
+        genuine += scores_of(network, embeddings, signatures, 1, scoring).genuine
     if not genuine:
         raise EvaluationError("No validating writer has two genuine signatures and a forgery; give more signatures.")
     return Consistency(CONSISTENCY_WEIGHT, torch.cat(genuine).logit().clamp(-50, 50).mean().item())
 
 
-def consistency_in(config: dict) -> Consistency | None:
-    """What the checkpoint's config says of it."""
-    entry = (config.get("verification") or {}).get("consistency")
-    return Consistency(**entry) if entry else None
+@torch.inference_mode()
+def stranger_probe(
+    network: SiameseNetwork,
+    signatures: Signatures,
+    device: torch.device,
+    scoring: Scoring = ALONE,
+    precision: torch.dtype | None = None,
+) -> float | None:
+    """How well the scores tell other writers' genuine signatures from the forgeries of theirs: an AUC.
+
+    Neither is by the hand of the reference, so 0.5 is what an honest score gives; above it, something that genuine
+    signatures have in common on this set, such as their scanner, passes for likeness. None for a single writer.
+    """
+    embeddings = embed_drawings(network, signatures.images, device, precision=precision)
+    found: tuple[list[Tensor], list[Tensor]] = ([], [])
+    for index in signatures.writer.unique().tolist():
+        own = ((signatures.writer == index) & signatures.genuine).nonzero().flatten()
+        for part, kind in zip(found, (signatures.genuine, ~signatures.genuine), strict=True):
+            others = ((signatures.writer != index) & kind).nonzero().flatten()
+            part.append(logits_between(network, embeddings, signatures, own, others, scoring).flatten())
+    genuine, forged = map(torch.cat, found)
+    if not len(genuine) or not len(forged):
+        return None
+    return area_under_curve(receiver_operating_characteristic(genuine, forged))
 
 
 def signature_report(
     by_references: Mapping[int, Scores],
+    alone: Scores,
     scored: Signatures,
     leaks: Mapping[str, dict[str, float]],
     thresholds: Callable[[int], Mapping[str, float]],
@@ -278,7 +322,8 @@ def signature_report(
     """The entry "signatures" of a report, of writers who could be scored with one reference at least.
 
     `leaks` are `leaks_of` the whole set; what leaks among the few writers that were `scored` stands beside, where
-    chance moves it further. `thresholds` gives those for a number of references.
+    chance moves it further. `alone` are the scores of the network alone with one reference; `thresholds` gives those
+    for a number of references.
     """
     entries = {str(count): measures(scores, thresholds(count)) for count, scores in by_references.items()}
     headline = {name: value for name, value in entries["1"].items() if name != "writers"}
@@ -289,6 +334,7 @@ def signature_report(
         "references": 1,
         **headline,
         "by_references": entries,
+        "network_alone": {name: value for name, value in measures(alone, {}).items() if name != "operating_points"},
         **leaks,
         "leak_probe_scored": leak_probe(scored),
     }
@@ -323,10 +369,13 @@ def evaluate_signatures(arguments: argparse.Namespace) -> dict:
             "writers that it has seen mean nothing, so give others."
         )
     chosen = signatures.of_writers(names)
-    by_references = score_all(model.network, chosen, device, consistency_in(model.config), precision)
+    scoring = scoring_in(model.config)
+    by_references = score_all(model.network, chosen, device, scoring, precision)
     if not by_references:
         raise EvaluationError("No writer has two genuine signatures and a forgery; there is nothing to score.")
-    entry = signature_report(by_references, chosen, leaks_of(signatures), partial(thresholds_for, model.config))
+    alone = score_all(model.network, chosen, device, precision=precision, counts=[1])[1]
+    entry = signature_report(by_references, alone, chosen, leaks_of(signatures), partial(thresholds_for, model.config))
+    entry["stranger_probe"] = stranger_probe(model.network, chosen, device, scoring, precision)
     notes = list(signatures.remarks)
     if not entry["operating_points"]:
         notes.append("The checkpoint names no thresholds for signatures, so there are no operating points.")
@@ -385,6 +434,12 @@ def table(entry: dict) -> str:
             for count, row in entry["by_references"].items()
             for name, point in row["operating_points"].items()
         ]
+    alone = entry["network_alone"]
+    lines += [
+        "",
+        f"The network alone, 1 reference: EER skilled {share(alone['eer_skilled'])}, "
+        f"random {share(alone['eer_random'])}, AUC skilled {alone['auc_skilled']:.4f}",
+    ]
     for title, key in (
         ("of single images, all writers", "leak_probe"),
         ("of single images, writers scored", "leak_probe_scored"),
@@ -392,6 +447,12 @@ def table(entry: dict) -> str:
     ):
         probes = ", ".join(f"{name.replace('_', ' ')} {value:.3f}" for name, value in entry[key].items())
         lines += ["", f"Leak probe {title}, AUC of genuine against forged: {probes}"]
+    if entry.get("stranger_probe") is not None:
+        lines += [
+            "",
+            "Stranger probe, AUC of other writers' genuine signatures against the forgeries of theirs: "
+            f"{entry['stranger_probe']:.3f}",
+        ]
     return "\n".join(lines)
 
 

@@ -2,9 +2,10 @@
 
 import argparse
 import time
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
+from functools import partial, reduce
 from itertools import chain
+from operator import add
 from pathlib import Path
 
 import torch
@@ -13,6 +14,7 @@ from siamese.checkpoint import BASES, CheckpointError, load_checkpoint, read_con
 from siamese.hub import BUNDLED, load_model, resolve_model
 from siamese.network import SiameseNetwork
 from siamese.signatures import Signatures, load_signatures
+from siamese.verifier import Scoring, scoring_in
 from train import distributed
 from train.config import RecipeError, TrainConfig, config_from
 from train.evaluate import EvaluationError, write_report
@@ -20,7 +22,6 @@ from train.evaluate_signatures import (
     HASHED,
     THRESHOLD_REFERENCES,
     Scores,
-    consistency_in,
     consistency_of,
     leaks_of,
     score_all,
@@ -36,6 +37,7 @@ from train.run_folder import MODEL, STOPPED, draw_curve, held_out_run, prepare_o
 from train.signatures import CURVE_LABEL, Split, begin, fold_splits, of_signatures, split_writers, with_invented
 from train.state import StateError, claim, has_state
 from train.tracking import tracker
+from train.weighing import weighing_of
 
 REPORT = "folds.json"
 
@@ -194,17 +196,19 @@ def carried_verification(sources: list[str], runs: list[dict], signatures: Signa
 
 def verification_of(held_out: list[tuple[SiameseNetwork, Signatures]], device: torch.device) -> dict:
     """What config.json holds under "verification": of networks, each on the writers that it was not shown."""
-    consistency = consistency_of(held_out, device)
+    weighed = Scoring(weighing_of(held_out, device))
+    scoring = replace(weighed, consistency=consistency_of(held_out, device, weighed))
     by_references: dict[int, Scores] = {}
     for network, validation in held_out:
-        for count, scores in score_all(network, validation, device, consistency, counts=THRESHOLD_REFERENCES).items():
+        for count, scores in score_all(network, validation, device, scoring, counts=THRESHOLD_REFERENCES).items():
             by_references[count] = by_references[count] + scores if count in by_references else scores
+    alone = [score_all(network, known, device, counts=[1]).get(1) for network, known in held_out]
     writers = sum(len(validation.writers_held) for _, validation in held_out)
     measured_on = (
         f"signatures of {writers} writers, each scored by a run that had not seen them: pairs of genuine ones against "
         "genuine ones with skilled forgeries"
     )
-    return verification_entry(by_references, measured_on, consistency)
+    return verification_entry(by_references, reduce(add, filter(None, alone)), measured_on, scoring)
 
 
 def provenance(
@@ -264,6 +268,7 @@ def train_folds(
         )
     ends = time.monotonic() + 60 * arguments.max_minutes
     pooled: dict[int, Scores] = {}
+    pooled_alone: list[Scores] = []
     folds: list[dict] = []
     leaks: dict[str, dict[str, float]] = {}
     for number, split in enumerate(splits, 1):
@@ -282,16 +287,18 @@ def train_folds(
             continue
         checkpoint = load_checkpoint(folder / MODEL, device)
         test = signatures.of_writers(split.test)
-        scored = score_all(checkpoint.network, test, device, consistency_in(checkpoint.config))
+        scored = score_all(checkpoint.network, test, device, scoring_in(checkpoint.config))
         if not scored:
             raise EvaluationError(f"No writer of fold {number} has two genuine signatures and a forgery to be scored.")
         leaks = leaks or leaks_of(signatures)
-        entry = signature_report(scored, test, leaks, partial(thresholds_for, checkpoint.config))
+        alone = score_all(checkpoint.network, test, device, counts=[1])[1]
+        entry = signature_report(scored, alone, test, leaks, partial(thresholds_for, checkpoint.config))
         folds.append({"writers": list(split.test), **entry})
         print(f"fold {number}: EER {100 * entry['eer_skilled']:.2f} % on {len(split.test)} writers it has not seen")
         pooled = {k: pooled[k] + scores if k in pooled else scores for k, scores in scored.items()}
+        pooled_alone.append(alone)
     if distributed.is_first():
-        report = signature_report(pooled, signatures, leaks, lambda _count: {})
+        report = signature_report(pooled, reduce(add, pooled_alone), signatures, leaks, lambda _count: {})
         report["operating_points"] = report["by_references"]["1"]["operating_points"] = mean_points(folds)
         write_report({"signatures": report | {"data": Path(arguments.data).name}, "folds": folds}, output / REPORT)
         print(

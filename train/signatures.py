@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from siamese.checkpoint import load_checkpoint
+from siamese.handwriting import together
 from siamese.invented_signatures import invented_signatures
 from siamese.network import SiameseNetwork
 from siamese.signatures import Signatures
@@ -110,6 +111,7 @@ def with_invented(training: Signatures, config: TrainConfig) -> Signatures:
         (*training.writer_names, *(f"invented {name}" for name in invented.writer_names)),
         (*training.sha256, *invented.sha256),
         torch.cat([training.raw_statistics, invented.raw_statistics]),
+        together([training.handwriting, invented.handwriting]),
     )
 
 

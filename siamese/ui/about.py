@@ -263,7 +263,8 @@ def model_section(recognizer: Recognizer, config: dict[str, Any], title: str) ->
     rows.append(("Stored as", str(config.get("storage", "in memory"))))
     verification = config.get("verification") or {}
     if verification.get("threshold"):
-        rows.append(("Threshold", f"{recognizer.threshold:.3f}"))
+        points = verification.get("operating_points")  # of signatures, whose scores are not the network's alone
+        rows.append(("Threshold", f"{points['balanced']['threshold'] if points else recognizer.threshold:.3f}"))
     if verification.get("measured_on"):
         since = "; what was held out trains these weights" if verification.get("from_held_out_run") else ""
         rows.append(("Threshold and calibration from", f"{verification['measured_on']}{since}"))

@@ -126,7 +126,7 @@ const showLaid = () => {
   const name = judged.result.layers.length > 1 ? `reference ${chosen.reference + 1}` : "reference";
   part("laid").replaceChildren(overlay(judged.result.layers[chosen.reference], { reference: name, questioned: "questioned" }, "layer"));
   part("why").setAttribute("aria-pressed", "false");
-  part("legend").hidden = part("sees").hidden = true;
+  part("legend").hidden = part("sees").hidden = part("parts").hidden = true;
   part("sees").replaceChildren();
 };
 
@@ -144,8 +144,10 @@ part("why").addEventListener("click", guard(element, pressed(part("why"), async 
     make("div", { class: "sees-frame" }, window.oneLook.seen(url, `What the network sees of ${names[place]}`),
       make("img", { class: "why", src: found.maps[place], alt: `Ink of ${names[place]} that speaks for and against the same hand` })),
     make("figcaption", { text: `${place ? "Questioned" : `Reference ${reference + 1}`}, as the network sees it` }))));
+  part("parts").textContent = found.parts;
   why.setAttribute("aria-pressed", "true");
   part("legend").hidden = part("sees").hidden = false;
+  part("parts").hidden = !found.parts;
 })));
 
 const { sheet: referencePad, forget } = gather({ place: "reference", label: "Reference", name: "reference", wide: true, hint: "Sign here, or drop pictures",
@@ -157,7 +159,7 @@ part("reset").addEventListener("click", () => {
   forget();
   references = [];
   judged = null;
-  for (const name of ["references", "inks", "laid", "sees"]) part(name).replaceChildren(); // nothing stays, not even hidden
+  for (const name of ["references", "inks", "laid", "parts", "sees"]) part(name).replaceChildren(); // nothing stays, not even hidden
   referencePad.clear();
   questionedPad.clear();
   referencePad.sheet.focus({ preventScroll: true });

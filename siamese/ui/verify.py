@@ -36,6 +36,13 @@ AIMS = {
     "lenient": "Hardly any genuine one is refused.",
 }
 
+PARTS = {  # of a score, see `siamese.handwriting`
+    "network": "The shapes that the network sees below",
+    "turns": "the turns of the pen",
+    "course": "the height and direction of the lines from left to right",
+}
+SAYS_LITTLE = 0.3  # logits: a chance of 57 in 100 instead of 50
+
 MARKUP = """
 <section class="panel verify" aria-labelledby="verify-title">
   <header class="lead"><h2 id="verify-title">Is the questioned one by the same hand?</h2>
@@ -68,6 +75,7 @@ MARKUP = """
       <div class="why-row"><button type="button" class="button" data-why aria-pressed="false">What drove it?</button>
       <p class="legend" data-legend hidden><span class="swatch for"></span> this ink speaks for the same hand
       <span class="swatch against"></span> this ink speaks against it</p></div>
+      <p class="detail" data-parts hidden></p>
       <div class="sees-row" data-sees hidden></div>
     </div>
   </div>
@@ -149,6 +157,18 @@ def unmeasured_sentence(reliability: float | None) -> str:
     )
 
 
+def parts_sentence(parts: dict[str, float]) -> str:
+    """What each part of a score speaks for; empty where the network alone decides."""
+
+    def says(part: float) -> str:
+        if abs(part) < SAYS_LITTLE:
+            return "say little"
+        return "speak for it" if part > 0 else "speak against it"
+
+    told = "; ".join(f"{PARTS[name]} {says(part)}" for name, part in parts.items())
+    return f"By the same hand? {told}." if told else ""
+
+
 def isolated(url: object, what: str) -> Float[Tensor, "height width"]:
     """The ink of a signature in a data URL; raises Refusal with a sentence that names which one is meant."""
     try:
@@ -227,7 +247,12 @@ def page_functions(verifier: Verifier) -> list[Callable[[dict], dict]]:
         (reference, *_), questioned = asked_inks(asked)
         pictures = verifier.pictures([reference, questioned])
         maps = verifier.recognizer.explain_pictures(pictures)
-        return {"sees": [ink_url(one[0]) for one in pictures], "maps": [overlay_url(one) for one in maps]}
+        words = parts_sentence(verifier.parts(reference, questioned))
+        return {
+            "sees": [ink_url(one[0]) for one in pictures],
+            "maps": [overlay_url(one) for one in maps],
+            "parts": words,
+        }
 
     return [verify_signature, verify_ink, verify_why]
 
