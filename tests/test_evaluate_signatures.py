@@ -295,10 +295,11 @@ def test_the_command_scores_unseen_writers_only_and_says_so(model, tmp_path, cap
     assert entry["pairs"]["random"] == 3 * 4 * 8
     low, high = entry["intervals"]["eer_skilled"]
     assert 0 <= low <= entry["eer_skilled"] <= high <= 1
-    assert entry["network_alone"]["eer_skilled"] != entry["eer_skilled"]
-    assert entry["network_alone"]["pairs"] == entry["pairs"]
+    assert list(entry["parts_alone"]) == ["network", "turns", "course"]
+    assert len({entry["auc_skilled"], *(part["auc_skilled"] for part in entry["parts_alone"].values())}) == 4
+    assert all(part["pairs"] == entry["pairs"] for part in entry["parts_alone"].values())
     assert 0 < entry["stranger_probe"] < 1
-    assert "The network alone, 1 reference: EER skilled" in told
+    assert "  alone, 1 " in told
     assert "Stranger probe, AUC" in told
     pictures = [path.name for path in sorted((tmp_path / "figures").iterdir())]
     assert pictures == ["signatures_det.png", "signatures_roc.png"]

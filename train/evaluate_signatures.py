@@ -2,7 +2,7 @@
 
 import argparse
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
+from siamese.handwriting import Weighing
 from siamese.network import SiameseNetwork
 from siamese.recognizer import fastest_precision, usable_device
 from siamese.signatures import SignatureError, Signatures, leak_probe, load_signatures, pair_leak_probe
@@ -286,6 +287,22 @@ def consistency_of(
     return Consistency(CONSISTENCY_WEIGHT, torch.cat(genuine).logit().clamp(-50, 50).mean().item())
 
 
+def parts_alone(
+    network: SiameseNetwork,
+    signatures: Signatures,
+    device: torch.device,
+    scoring: Scoring,
+    precision: torch.dtype | None = None,
+) -> dict[str, Scores]:
+    """The scores of one reference if the network alone decided and, where the handwriting counts, if each other part
+    did."""
+    parts = {"network": ALONE}
+    if scoring.weighing:
+        nothing = Weighing(*[0.0] * len(fields(Weighing)))
+        parts |= {name: Scoring(replace(nothing, **{name: -1.0})) for name in ("turns", "course")}
+    return {name: score_all(network, signatures, device, one, precision, counts=[1])[1] for name, one in parts.items()}
+
+
 @torch.inference_mode()
 def stranger_probe(
     network: SiameseNetwork,
@@ -314,7 +331,7 @@ def stranger_probe(
 
 def signature_report(
     by_references: Mapping[int, Scores],
-    alone: Scores,
+    alone: Mapping[str, Scores],
     scored: Signatures,
     leaks: Mapping[str, dict[str, float]],
     thresholds: Callable[[int], Mapping[str, float]],
@@ -322,10 +339,13 @@ def signature_report(
     """The entry "signatures" of a report, of writers who could be scored with one reference at least.
 
     `leaks` are `leaks_of` the whole set; what leaks among the few writers that were `scored` stands beside, where
-    chance moves it further. `alone` are the scores of the network alone with one reference; `thresholds` gives those
-    for a number of references.
+    chance moves it further. `alone` are `parts_alone`; `thresholds` gives those for a number of references.
     """
     entries = {str(count): measures(scores, thresholds(count)) for count, scores in by_references.items()}
+
+    def without_points(measured: dict) -> dict:
+        return {name: value for name, value in measured.items() if name != "operating_points"}
+
     headline = {name: value for name, value in entries["1"].items() if name != "writers"}
     return {
         "protocol": PROTOCOL,
@@ -334,7 +354,7 @@ def signature_report(
         "references": 1,
         **headline,
         "by_references": entries,
-        "network_alone": {name: value for name, value in measures(alone, {}).items() if name != "operating_points"},
+        "parts_alone": {name: without_points(measures(scores, {})) for name, scores in alone.items()},
         **leaks,
         "leak_probe_scored": leak_probe(scored),
     }
@@ -373,7 +393,7 @@ def evaluate_signatures(arguments: argparse.Namespace) -> dict:
     by_references = score_all(model.network, chosen, device, scoring, precision)
     if not by_references:
         raise EvaluationError("No writer has two genuine signatures and a forgery; there is nothing to score.")
-    alone = score_all(model.network, chosen, device, precision=precision, counts=[1])[1]
+    alone = parts_alone(model.network, chosen, device, scoring, precision)
     entry = signature_report(by_references, alone, chosen, leaks_of(signatures), partial(thresholds_for, model.config))
     entry["stranger_probe"] = stranger_probe(model.network, chosen, device, scoring, precision)
     notes = list(signatures.remarks)
@@ -434,12 +454,14 @@ def table(entry: dict) -> str:
             for count, row in entry["by_references"].items()
             for name, point in row["operating_points"].items()
         ]
-    alone = entry["network_alone"]
-    lines += [
-        "",
-        f"The network alone, 1 reference: EER skilled {share(alone['eer_skilled'])}, "
-        f"random {share(alone['eer_random'])}, AUC skilled {alone['auc_skilled']:.4f}",
-    ]
+    if len(entry["parts_alone"]) > 1:
+        lines += ["", f"{'alone, 1':>10}{'EER skilled':>22}{'95 % interval':>18}{'EER random':>24}{'AUC skilled':>13}"]
+        for name, row in entry["parts_alone"].items():
+            low, high = row["intervals"]["eer_skilled"]
+            lines.append(
+                f"{name:>10}{share(row['eer_skilled']):>22}{f'{100 * low:.1f} to {100 * high:.1f} %':>18}"
+                f"{share(row['eer_random']):>24}{row['auc_skilled']:>13.4f}"
+            )
     for title, key in (
         ("of single images, all writers", "leak_probe"),
         ("of single images, writers scored", "leak_probe_scored"),

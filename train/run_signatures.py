@@ -24,6 +24,7 @@ from train.evaluate_signatures import (
     Scores,
     consistency_of,
     leaks_of,
+    parts_alone,
     score_all,
     seen_hashes,
     signature_report,
@@ -268,7 +269,7 @@ def train_folds(
         )
     ends = time.monotonic() + 60 * arguments.max_minutes
     pooled: dict[int, Scores] = {}
-    pooled_alone: list[Scores] = []
+    pooled_alone: dict[str, Scores] = {}
     folds: list[dict] = []
     leaks: dict[str, dict[str, float]] = {}
     for number, split in enumerate(splits, 1):
@@ -287,18 +288,19 @@ def train_folds(
             continue
         checkpoint = load_checkpoint(folder / MODEL, device)
         test = signatures.of_writers(split.test)
-        scored = score_all(checkpoint.network, test, device, scoring_in(checkpoint.config))
+        scoring = scoring_in(checkpoint.config)
+        scored = score_all(checkpoint.network, test, device, scoring)
         if not scored:
             raise EvaluationError(f"No writer of fold {number} has two genuine signatures and a forgery to be scored.")
         leaks = leaks or leaks_of(signatures)
-        alone = score_all(checkpoint.network, test, device, counts=[1])[1]
+        alone = parts_alone(checkpoint.network, test, device, scoring)
         entry = signature_report(scored, alone, test, leaks, partial(thresholds_for, checkpoint.config))
         folds.append({"writers": list(split.test), **entry})
         print(f"fold {number}: EER {100 * entry['eer_skilled']:.2f} % on {len(split.test)} writers it has not seen")
         pooled = {k: pooled[k] + scores if k in pooled else scores for k, scores in scored.items()}
-        pooled_alone.append(alone)
+        pooled_alone = {part: pooled_alone[part] + one if part in pooled_alone else one for part, one in alone.items()}
     if distributed.is_first():
-        report = signature_report(pooled, reduce(add, pooled_alone), signatures, leaks, lambda _count: {})
+        report = signature_report(pooled, pooled_alone, signatures, leaks, lambda _count: {})
         report["operating_points"] = report["by_references"]["1"]["operating_points"] = mean_points(folds)
         write_report({"signatures": report | {"data": Path(arguments.data).name}, "folds": folds}, output / REPORT)
         print(
