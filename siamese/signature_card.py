@@ -24,6 +24,13 @@ it. It was measured on one set of signatures, on few writers, with forgers who p
 clean scans; other scripts, pens, ages and hands may give other rates. It sees the shape of the lines only: pressure,
 ink, paper and speed are taken away before, because on the set that it was trained on they give away the scanner."""
 
+PARTS = {"network": "the network", "turns": "the turns of the lines", "course": "their course"}
+HANDWRITING = """`load_verifier` puts three things into a score: what the network says of two pictures of 105 x 105
+pixels, and two distances between the whole inks, their lines reduced to the middle: how often a line turns from which
+direction into which (Bulacu and Schomaker, 2007), and at what height and in which direction the lines run from left to
+right, one laid over the other with dynamic time warping (Sakoe and Chiba, 1978). How much each counts stands in
+`config.json` ("weighing") and was fitted on writers who trained nothing; the figures below are those of the whole."""
+
 
 def is_for_signatures(config: dict) -> bool:
     return (config.get("preparation") or {}).get("kind") == "signature"
@@ -38,6 +45,7 @@ def signature_card(repo_id: str, config: dict, pictures: Collection[str] = ()) -
         "Compares a questioned signature with one or more genuine ones of the same writer. The convolutional Siamese "
         f"network of [Koch, Zemel and Salakhutdinov (2015)]({PAPER}), 38,951,745 parameters, trained further to tell "
         "genuine signatures from skilled forgeries, whoever writes.",
+        HANDWRITING if (config.get("verification") or {}).get("weighing") else "",
         loading(repo_id, "load_verifier", 'verify(["a.png"], "b.png")'),
         results(entry),
         *[f"![{text}]({path})" for path, text in PICTURES.items() if path in pictures],
@@ -94,6 +102,17 @@ def results(entry: dict) -> str:
         "are averaged, and a writer whose own references differ gets more room.",
         table(head, rows),
     ]
+    alone = entry.get("parts_alone") or {}
+    if len(alone) > 1:
+        cells = [
+            f"| {PARTS[name]} | {share(row['eer_skilled'])} | {share_range(row['intervals']['eer_skilled'])} | "
+            f"{optional(row['eer_random'])} | {row['auc_skilled']:.3f} |"
+            for name, row in alone.items()
+        ]
+        parts += [
+            "What each part would be worth alone, one reference:",
+            table("| alone | EER skilled | 95 % interval | EER random | AUC skilled |", cells),
+        ]
     points = entry.get("operating_points") or {}
     if points:
         cells = [
@@ -111,6 +130,11 @@ def results(entry: dict) -> str:
             parts.append(
                 f"What trivial statistics of the prepared images {where} tell (AUC, 0.5 is nothing): {probes}."
             )
+    if entry.get("stranger_probe") is not None:
+        parts.append(
+            "How well the scores tell other writers' genuine signatures from the forgeries of theirs, neither of which "
+            f"is by the hand of the reference (AUC; above 0.5 a scanner would tell): {entry['stranger_probe']:.2f}."
+        )
     return "\n\n".join(parts)
 
 

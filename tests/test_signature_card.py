@@ -51,6 +51,21 @@ def test_figures_data_terms_and_limits_are_on_the_card():
     assert "signatures_roc.png" not in card
 
 
+def test_what_counts_beside_the_network_is_told_where_it_does():
+    entry = CONFIG["figures"]["signatures"]
+    measured = {"parts_alone": {"network": ROW, "course": ROW | {"eer_skilled": 0.2}}, "stranger_probe": 0.448}
+    config = CONFIG | {"verification": {"weighing": {"bias": 0.5}}, "figures": {"signatures": entry | measured}}
+    card = model_card("user/signatures", config)
+    assert "Bulacu and Schomaker" in card
+    assert "| the network | 12.34 % | 8.0 to 17.0 % | 3.00 % | 0.950 |" in card
+    assert "| their course | 20.00 % | 8.0 to 17.0 % | 3.00 % | 0.950 |" in card
+    assert "above 0.5 a scanner would tell): 0.45." in card
+    plain = model_card("user/signatures", CONFIG)
+    assert "Bulacu" not in plain
+    assert "alone, one reference" not in plain
+    assert "above 0.5 a scanner" not in plain
+
+
 def test_a_card_without_figures():
     card = model_card("user/signatures", {"preparation": {"kind": "signature"}, "storage": "float32"})
     assert "## Results" not in card
