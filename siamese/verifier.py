@@ -108,20 +108,27 @@ class Verifier:
         inks = [*references, questioned]
         logits = self._network_logits(inks)[:-1]
         if self.scoring.weighing:
-            handwriting = _handwriting_of_all(inks)
-            known = handwriting.take(torch.arange(len(references)))
-            logits = self.scoring.weighing.logits(logits, known, handwriting)
-        allowance = self.scoring.consistency.allowance(logits[:, :-1]) if self.scoring.consistency else 0.0
-        return logits[:, -1] + allowance
+            logits = self.scoring.weighing.logits(logits, *_known_and_all(inks))
+        return logits[:, -1] + self._allowance(logits[:, :-1])
 
-    def parts(self, reference: Float[Tensor, "_ _"], questioned: Float[Tensor, "_ _"]) -> dict[str, float]:
-        """What the network, the turns and the course of the lines add to the logit of isolated ink, see
-        `Weighing.parts`; empty where the network alone decides. Raises ImageError where there is no ink."""
-        if self.scoring.weighing is None:
+    def parts(
+        self, references: Sequence[Float[Tensor, "_ _"]], questioned: Float[Tensor, "_ _"], which: int = 0
+    ) -> dict[str, float]:
+        """What adds up to the logit of isolated ink with reference `which`, but for a constant: the network, the turns
+        and the course of the lines, see `Weighing.parts`, and, as "references", the room that these give.
+
+        Empty where the network alone decides. Raises ImageError where there is no ink.
+        """
+        weighing = self.scoring.weighing
+        if weighing is None:
             return {}
-        logits = self._network_logits([reference, questioned])[:1, 1:]
-        hands = _handwriting_of_all([reference]), _handwriting_of_all([questioned])
-        return {name: float(part) for name, part in self.scoring.weighing.parts(logits, *hands).items()}
+        inks = [*references, questioned]
+        logits, hands = self._network_logits(inks)[:-1], _known_and_all(inks)
+        parts = {name: float(part[which, -1]) for name, part in weighing.parts(logits, *hands).items()}
+        return parts | {"references": self._allowance(weighing.logits(logits, *hands)[:, :-1])}
+
+    def _allowance(self, among: Float64[Tensor, "references references"]) -> float:
+        return self.scoring.consistency.allowance(among) if self.scoring.consistency else 0.0
 
     def _network_logits(self, inks: Sequence[Float[Tensor, "_ _"]]) -> Float64[Tensor, "inks inks"]:
         embeddings = self.recognizer.embed_pictures(self.pictures(inks), remember=False)
@@ -211,8 +218,10 @@ def verifier_of(recognizer: Recognizer) -> Verifier:
     )
 
 
-def _handwriting_of_all(inks: Sequence[Float[Tensor, "_ _"]]) -> Handwriting:
-    return together([handwriting_of(ink) for ink in inks])
+def _known_and_all(inks: Sequence[Float[Tensor, "_ _"]]) -> tuple[Handwriting, Handwriting]:
+    """The handwriting of all but the last, which is questioned, and of all."""
+    everything = together([handwriting_of(ink) for ink in inks])
+    return everything.take(torch.arange(len(inks) - 1)), everything
 
 
 def measured_in(entry: dict, references: int) -> Measured:

@@ -135,6 +135,12 @@ def test_what_each_part_of_a_score_says():
         "the height and direction of the lines from left to right speak against it."
     )
     assert parts_sentence({}) == ""
+    parts = {"network": 1.0, "turns": 1.0, "course": 1.0, "references": -0.5}
+    assert parts_sentence(parts).endswith(
+        "speak for it; the references, more alike than most writers' own, ask for more."
+    )
+    assert "give it room" in parts_sentence(parts | {"references": 0.5})
+    assert "references" not in parts_sentence(parts | {"references": 0.1})
 
 
 @pytest.mark.parametrize(
@@ -261,7 +267,9 @@ def test_no_file_and_no_line_of_a_log_is_left_of_what_was_signed(app, client, si
     asked = {"references": [MINE, OTHER], "questioned": ALSO_MINE}
     assert "score" in call(app, "verify_signature", asked)
     assert "ink" in call(app, "verify_ink", {"picture": MINE})
-    assert "maps" in call(app, "verify_why", asked)
+    why = call(app, "verify_why", asked)
+    assert len(why["maps"]) == 2
+    assert why["parts"].startswith("By the same hand?")
     assert "error" in call(app, "verify_signature", asked | {"questioned": data_url(b"<html>mine")})
     mine, too, other = map(handle_file, map(str, signed))
     client.predict([mine, other], too, "strict", api_name="/verify")

@@ -3,6 +3,7 @@
 import json
 import math
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from siamese.network import SiameseNetwork
 from siamese.preparation import Preparation, prepare_ink
 from siamese.recognizer import Recognizer, load_recognizer
 from siamese.signature_ink import isolate_signature
-from siamese.verification import Calibration, ErrorCurve, OperatingPoint
+from siamese.verification import Calibration, Consistency, ErrorCurve, OperatingPoint
 from siamese.verifier import Verifier, load_verifier
 
 POINTS = {
@@ -104,11 +105,22 @@ def test_how_the_lines_run_counts_beside_the_network(weighed, verifier):
     known, questioned = together([handwriting_of(ink) for ink in inks[:2]]), handwriting_of(inks[2])
     distances = turn_distances(known, questioned)[:, 0], course_distances(known, questioned)[:, 0]
     torch.testing.assert_close(found, 0.5 + 0.25 * alone - 4 * distances[0] - 2 * distances[1])
-    parts = weighed.parts(inks[0], inks[2])
+    parts = weighed.parts(inks[:2], inks[2])
     assert parts["network"] == pytest.approx(0.25 * (alone[0].item() - 1))
     assert parts["turns"] == pytest.approx(-4 * (distances[0][0].item() - 0.3))
     assert parts["course"] == pytest.approx(-2 * (distances[1][0].item() - 2))
-    assert verifier.parts(inks[0], inks[2]) == {}
+    assert parts["references"] == 0
+    assert weighed.parts(inks[:2], inks[2], 1)["turns"] == pytest.approx(-4 * (distances[0][1].item() - 0.3))
+    assert verifier.parts(inks[:2], inks[2]) == {}
+
+
+def test_the_parts_add_up_to_the_score(weighed):
+    roomy = replace(weighed, scoring=replace(weighed.scoring, consistency=Consistency(0.5, 3.0)))
+    inks = [isolate_signature(signature(phase)) for phase in (1.2, 3.0, 0.1)]
+    parts = roomy.parts(inks[:2], inks[2], 1)
+    neutral = 0.5 + 0.25 * 1 - 4 * 0.3 - 2 * 2
+    assert roomy.logits(inks[:2], inks[2])[1].item() == pytest.approx(neutral + sum(parts.values()), abs=1e-5)
+    assert parts["references"] > 0.1
 
 
 def test_a_recognizer_of_the_same_weights_goes_by_the_network_alone(weighed):

@@ -136,7 +136,7 @@ part("why").addEventListener("click", guard(element, pressed(part("why"), async 
   if (opened) return showLaid();
   const { asked } = judged;
   const reference = chosen.reference;
-  const found = await inTime(ask(server, "verify_why", { references: [asked.references[reference]], questioned: asked.questioned }),
+  const found = await inTime(ask(server, "verify_why", { ...asked, which: reference }),
     () => judged?.asked === asked && chosen.reference === reference);
   if (!found) return;
   const names = [`reference ${reference + 1}`, "the questioned signature"];

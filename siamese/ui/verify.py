@@ -41,6 +41,10 @@ PARTS = {  # of a score, see `siamese.handwriting`
     "turns": "the turns of the pen",
     "course": "the height and direction of the lines from left to right",
 }
+ROOM = {
+    True: "the references, which differ more than most writers' own, give it room",
+    False: "the references, more alike than most writers' own, ask for more",
+}
 SAYS_LITTLE = 0.3  # logits: a chance of 57 in 100 instead of 50
 
 MARKUP = """
@@ -165,8 +169,11 @@ def parts_sentence(parts: dict[str, float]) -> str:
             return "say little"
         return "speak for it" if part > 0 else "speak against it"
 
-    told = "; ".join(f"{PARTS[name]} {says(part)}" for name, part in parts.items())
-    return f"By the same hand? {told}." if told else ""
+    told = [f"{words} {says(parts[name])}" for name, words in PARTS.items() if name in parts]
+    room = parts.get("references", 0.0)
+    if abs(room) >= SAYS_LITTLE:
+        told.append(ROOM[room > 0])
+    return f"By the same hand? {'; '.join(told)}." if told else ""
 
 
 def isolated(url: object, what: str) -> Float[Tensor, "height width"]:
@@ -244,10 +251,11 @@ def page_functions(verifier: Verifier) -> list[Callable[[dict], dict]]:
 
     @for_page
     def verify_why(asked: dict) -> dict:
-        (reference, *_), questioned = asked_inks(asked)
-        pictures = verifier.pictures([reference, questioned])
+        references, questioned = asked_inks(asked)
+        which = whole_number(asked.get("which", 0), 0, len(references) - 1, "The number of the reference")
+        pictures = verifier.pictures([references[which], questioned])
         maps = verifier.recognizer.explain_pictures(pictures)
-        words = parts_sentence(verifier.parts(reference, questioned))
+        words = parts_sentence(verifier.parts(references, questioned, which))
         return {
             "sees": [ink_url(one[0]) for one in pictures],
             "maps": [overlay_url(one) for one in maps],
