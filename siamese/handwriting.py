@@ -33,6 +33,10 @@ MOST_SHIFT = 6  # columns by which a course may be ahead of the other
 DETOUR = 0.21  # what each step costs by which one of the courses waits for the other
 PAIRS_AT_ONCE = 4_096
 
+STEPS = np.array(AROUND)
+# How straight on a step goes after another; none goes back, nor to a neighbour of where the line came from.
+STRAIGHTNESS = np.where(np.abs(STEPS[:, None] + STEPS).max(2) > 1, STEPS @ STEPS.T, -np.inf)
+
 
 @dataclass(frozen=True)
 class Handwriting:
@@ -190,18 +194,14 @@ def _legs(lines: Bool[np.ndarray, "height width"]) -> Int64[np.ndarray, "points 
     numbers[places[:, 0] + 1, places[:, 1] + 1] = np.arange(len(places))
     neighbours = np.stack([numbers[places[:, 0] + 1 + down, places[:, 1] + 1 + right] for down, right in AROUND], 1)
     middle = np.flatnonzero((neighbours >= 0).sum(1) == 2)
-    beside = neighbours[middle]
-    here = beside[beside >= 0]
-    before = middle.repeat(2)
+    _, direction = np.nonzero(neighbours[middle] >= 0)  # one walks each way
+    here = neighbours[middle.repeat(2), direction]
     walking = np.ones(len(here), dtype=bool)
     for _ in range(LEG_PX - 1):
-        onwards = neighbours[here]
-        # not back, nor to a neighbour of where the line came from
-        open_way = (onwards >= 0) & (np.abs(places[onwards] - places[before][:, None]).max(2) > 1)
-        ahead = ((places[onwards] - places[here][:, None]) * (places[here] - places[before])[:, None]).sum(2)
-        best = np.where(open_way, ahead, -np.inf).argmax(1)
-        walking &= open_way.any(1)
-        before, here = here, np.where(walking, onwards[np.arange(len(here)), best], here)
+        ways = np.where(neighbours[here] >= 0, STRAIGHTNESS[direction], -np.inf)
+        direction = ways.argmax(1)
+        walking &= ways.max(1) > -np.inf
+        here = np.where(walking, neighbours[here, direction], here)
     legs = (places[here] - places[middle.repeat(2)]).reshape(-1, 2, 2)
     return legs[walking.reshape(-1, 2).all(1)]
 

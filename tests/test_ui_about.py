@@ -102,8 +102,17 @@ def test_what_verifies_signatures_is_named_with_its_errors(tmp_path: Path):
     signatures = text.split("How often a signature fools it")[1]
     for words in ("on 12 writers", "19.8\u00a0%", "12.5\u00a0% to 26.3\u00a0%", "3.3\u00a0%", "11.8\u00a0%", digest):
         assert words in signatures
+    assert "Three things make a score" not in signatures
     assert "The model that verifies signatures" in signatures
     assert "The model that verifies signatures" not in page(Recognizer(network))
+
+
+def test_what_counts_beside_the_network_is_told_with_what_it_is_worth():
+    alone = {"network": {"eer_skilled": 0.194}, "turns": {"eer_skilled": 0.231}, "course": {"eer_skilled": 0.15}}
+    told = about.signature_figures(SIGNATURES | {"parts_alone": alone})
+    assert "the network 19.4\u00a0%, the turns of the lines 23.1\u00a0%, their course 15.0\u00a0%" in told
+    strange = {name: {"eer_skilled": "<script>"} for name in alone}
+    assert "<script>" not in about.as_far_as_readable(about.signature_figures, SIGNATURES | {"parts_alone": strange})
 
 
 @pytest.mark.parametrize("part", ["one_shot", "verification", "signatures"])

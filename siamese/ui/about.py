@@ -9,6 +9,7 @@ import gradio as gr
 from siamese.checkpoint import CheckpointError, read_config
 from siamese.network import PARAMETERS
 from siamese.recognizer import Recognizer
+from siamese.signature_card import PARTS
 from siamese.verifier import Verifier
 
 # Errors of others are facts of their papers. Lake et al., Science 350 (2015), figure 6A: people 4.5 %, Bayesian program
@@ -231,10 +232,17 @@ def signature_figures(entry: dict[str, Any]) -> str:
     )
     table = f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
     writers = escape(str(entry["writers_scored"]))
+    alone = entry.get("parts_alone") or {}
+    beside = ""
+    if len(alone) > 1:
+        shares = ", ".join(f"{PARTS[name]} {percent(alone[name]['eer_skilled'])}" for name in PARTS)
+        beside = (
+            f" Three things make a score; of skilled forgeries, with one reference, each alone would reach: {shares}."
+        )
     return (
         "<section><h2>How often a signature fools it</h2><p>Equal error rate, at which as many forgeries pass as "
         f"genuine signatures are refused, on {writers} writers that the weights have not seen, with one threshold for "
-        f"all.</p>{scrolling('Signatures', table)}</section>"
+        f"all.{beside}</p>{scrolling('Signatures', table)}</section>"
     )
 
 
