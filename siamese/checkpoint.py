@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import re
+import sys
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -294,7 +295,8 @@ def check_calibration(calibration: object, path: Path) -> None:
 
 
 def is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    """A finite one: neither JSON's 1e400 nor whole numbers that no float can hold."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
 def refuse_constant(name: str) -> None:

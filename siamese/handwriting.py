@@ -23,7 +23,7 @@ from torch.nn import functional as F
 from siamese.preparation import INK_LEVEL, LINE_LEVEL
 from siamese.strokes import AROUND, thinned
 
-LEG_PX = 8  # of a turn, along the line; isolated ink is 400 px long
+LEG_STEPS = 8  # of a turn, from point to point along the line; isolated ink is 400 px long
 TURN_DIRECTIONS = 24
 TURN_BLUR = 1.0  # standard deviation, in directions
 COLUMNS, HEIGHTS, LINE_DIRECTIONS = 48, 3, 6
@@ -34,8 +34,11 @@ DETOUR = 0.21  # what each step costs by which one of the courses waits for the 
 PAIRS_AT_ONCE = 4_096
 
 STEPS = np.array(AROUND)
-# How straight on a step goes after another; none goes back, nor to a neighbour of where the line came from.
-STRAIGHTNESS = np.where(np.abs(STEPS[:, None] + STEPS).max(2) > 1, STEPS @ STEPS.T, -np.inf)
+LENGTHS = np.hypot(*STEPS.T)
+# The cosine between a step and the next; none goes back, nor to a neighbour of where the line came from.
+STRAIGHTNESS = np.where(
+    np.abs(STEPS[:, None] + STEPS).max(2) > 1, STEPS @ STEPS.T / (LENGTHS[:, None] * LENGTHS), -np.inf
+)
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,7 @@ class Handwriting:
 
 @dataclass(frozen=True)
 class Weighing:
-    """What the network says and how the lines run, in one logit: fitted on writers who trained nothing."""
+    """What the network says and how the lines run, in one logit: fitted on writers whom the network had not seen."""
 
     bias: float
     network: float
@@ -81,8 +84,12 @@ class Weighing:
 
     def logits(self, network: Float[Tensor, "n m"], first: Handwriting, second: Handwriting) -> Float64[Tensor, "n m"]:
         """Of all pairs, from the network's logits of the same pairs."""
-        turns, course = turn_distances(first, second), course_distances(first, second)
-        return self.bias + self.network * network.double().cpu() + self.turns * turns + self.course * course
+        logits = self.bias + self.network * network.double().cpu()
+        if self.turns:
+            logits = logits + self.turns * turn_distances(first, second)
+        if self.course:
+            logits = logits + self.course * course_distances(first, second)
+        return logits
 
     def parts(
         self, network: Float[Tensor, "n m"], first: Handwriting, second: Handwriting
@@ -185,7 +192,7 @@ def _around_the_circle(counts: Float64[np.ndarray, "24 24"]) -> Float64[np.ndarr
 
 
 def _legs(lines: Bool[np.ndarray, "height width"]) -> Int64[np.ndarray, "points 2 2"]:
-    """From each point on a line to those LEG_PX steps along it on both sides: rows and columns.
+    """From each point on a line to those LEG_STEPS steps along it on both sides: rows and columns.
 
     Only of points with two neighbours whose line goes on so far; where it branches, it goes straight on.
     """
@@ -197,7 +204,7 @@ def _legs(lines: Bool[np.ndarray, "height width"]) -> Int64[np.ndarray, "points 
     _, direction = np.nonzero(neighbours[middle] >= 0)  # one walks each way
     here = neighbours[middle.repeat(2), direction]
     walking = np.ones(len(here), dtype=bool)
-    for _ in range(LEG_PX - 1):
+    for _ in range(LEG_STEPS - 1):
         ways = np.where(neighbours[here] >= 0, STRAIGHTNESS[direction], -np.inf)
         direction = ways.argmax(1)
         walking &= ways.max(1) > -np.inf

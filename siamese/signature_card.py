@@ -29,7 +29,8 @@ HANDWRITING = """`load_verifier` puts three things into a score: what the networ
 pixels, and two distances between the whole inks, their lines reduced to the middle: how often a line turns from which
 direction into which (Bulacu and Schomaker, 2007), and at what height and in which direction the lines run from left to
 right, one laid over the other with dynamic time warping (Sakoe and Chiba, 1978). How much each counts stands in
-`config.json` ("weighing") and was fitted on writers who trained nothing; the figures below are those of the whole."""
+`config.json` ("weighing") and was fitted on writers, each scored by a run that had not seen them; the figures below are
+those of the whole."""
 
 
 def is_for_signatures(config: dict) -> bool:
@@ -107,7 +108,7 @@ def results(entry: dict) -> str:
         cells = [
             f"| {PARTS[name]} | {share(row['eer_skilled'])} | {share_range(row['intervals']['eer_skilled'])} | "
             f"{optional(row['eer_random'])} | {row['auc_skilled']:.3f} |"
-            for name, row in alone.items()
+            for name, row in ((name, alone[name]) for name in PARTS if name in alone)
         ]
         parts += [
             "What each part would be worth alone, one reference:",

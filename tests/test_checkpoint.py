@@ -239,6 +239,8 @@ def test_an_int8_config_over_float_tensors_is_refused(copy):
         ({"verification": {"consistency": {"weight": 2, "level": 1.0}}}, "'consistency' that is not a weight"),
         ({"verification": {"consistency": {"weight": 0.5}}}, "'consistency' that is not a weight"),
         ({"verification": {"consistency": 5}}, "'consistency' that is not a weight"),
+        ({"verification": {"weighing": WEIGHING | {"bias": 10**400}}}, "'weighing' that is not of the numbers bias"),
+        ({"verification": {"consistency": {"weight": 0.5, "level": 10**400}}}, "'consistency' that is not a weight"),
         ({"verification": {"weighing": {"network": 1}}}, "'weighing' that is not of the numbers bias, course"),
         ({"verification": {"weighing": WEIGHING | {"bias": "much"}}}, "'weighing' that is not of the numbers bias"),
         ({"verification": {"weighing": WEIGHING | {"turns": 2.0}}}, "'weighing' that is none: The weighing"),

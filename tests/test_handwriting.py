@@ -11,7 +11,7 @@ from siamese.handwriting import (
     COLUMNS,
     DETOUR,
     HEIGHTS,
-    LEG_PX,
+    LEG_STEPS,
     LINE_DIRECTIONS,
     MOST_SHIFT,
     TURN_DIRECTIONS,
@@ -61,10 +61,23 @@ def test_legs_follow_the_line_around_a_corner():
     lines[30, 5:20] = True
     lines[10:30, 20] = True
     legs = {tuple(sorted(map(tuple, pair.tolist()))) for pair in _legs(lines)}
-    assert ((0, -LEG_PX), (0, LEG_PX)) not in legs  # the level part is 15 long: too short for two whole legs
-    assert ((-LEG_PX, 0), (LEG_PX, 0)) in legs
+    assert ((0, -LEG_STEPS), (0, LEG_STEPS)) not in legs  # the level part is 15 long: too short for two whole legs
+    assert ((-LEG_STEPS, 0), (LEG_STEPS, 0)) in legs
     assert any(first[1] < 0 and second[0] < 0 < second[1] for second, first in legs)
-    assert all(max(map(abs, leg)) <= LEG_PX for pair in legs for leg in pair)
+    assert all(max(map(abs, leg)) <= LEG_STEPS for pair in legs for leg in pair)
+
+
+@pytest.mark.parametrize("side", [-1, 1])
+def test_at_a_branch_a_leg_goes_straight_on(side):
+    lines = np.zeros((41, 60), dtype=bool)
+    lines[20, 5:55] = True
+    lines[20 + side : 20 + 15 * side : side, 30] = True
+    legs = {tuple(sorted(map(tuple, pair.tolist()))) for pair in _legs(lines)}
+    assert ((0, -LEG_STEPS), (0, LEG_STEPS)) in legs
+    level = [pair for pair in legs if pair[0][0] == 0 or pair[1][0] == 0]
+    assert {pair for pair in level if pair[0][0] or pair[1][0]} <= {
+        tuple(sorted((leg, (0, along)))) for along in (-LEG_STEPS, LEG_STEPS) for leg in [(0, -along)]
+    }
 
 
 def test_a_line_too_short_for_a_turn_counts_all_alike():
@@ -88,8 +101,7 @@ def test_the_course_knows_height_and_direction():
     assert course.sum().item() == pytest.approx(COLUMNS, rel=0.1)  # some mass lies beyond the outermost middles
     per_height = course.sum((0, 2))
     assert per_height[0] == pytest.approx(per_height[2].item(), rel=0.05)
-    # a level line's direction is 0, in the middle of the cells beside the turn of the circle
-    assert course.sum((0, 1))[[0, LINE_DIRECTIONS - 1]].sum() > 0.95 * course.sum()
+    assert course.sum((0, 1))[0] > 0.95 * course.sum()  # a level line's direction
     upwards = handwriting_of(rising).course[0].square().reshape(COLUMNS, HEIGHTS, LINE_DIRECTIONS)
     assert upwards.sum((0, 1))[[1, 2]].sum() > 0.9 * upwards.sum()  # 45 degrees
     assert upwards[:12, 2].sum() > upwards[:12, 0].sum()  # low on the left

@@ -186,6 +186,9 @@ def test_folds_score_every_writer_by_a_network_that_has_not_seen_it(words, tmp_p
     assert report["signatures"]["writers_scored"] == 5
     assert sorted(len(fold["writers"]) for fold in report["folds"]) == [1, 2, 2]
     assert set(report["signatures"]["operating_points"]) == {"strict", "balanced", "lenient"}
+    alone = report["signatures"]["parts_alone"]
+    assert [alone[name]["writers"] for name in ("network", "turns", "course")] == [5, 5, 5]
+    assert all(part["pairs"] == report["signatures"]["pairs"] for part in alone.values())
     first = (output / "fold-1" / "model" / "model.safetensors").stat().st_mtime_ns
     capsys.readouterr()
     assert main([*words, "--folds", "3", "--output", str(output)]) == 0  # nothing is trained again

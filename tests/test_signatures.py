@@ -84,6 +84,8 @@ def assert_same(one: Signatures, other: Signatures) -> None:
     assert torch.equal(one.writer, other.writer)
     assert torch.equal(one.genuine, other.genuine)
     assert torch.equal(one.raw_statistics, other.raw_statistics)
+    assert torch.equal(one.handwriting.turns, other.handwriting.turns)
+    assert torch.equal(one.handwriting.course, other.handwriting.course)
 
 
 # Layouts.

@@ -131,14 +131,12 @@ def test_why_is_shown_for_one_reference(verifier):
 
 def test_what_each_part_of_a_score_says():
     assert parts_sentence({"network": 0.9, "turns": 0.1, "course": -2.0}) == (
-        "By the same hand? The shapes that the network sees below speak for it; the turns of the pen say little; "
-        "the height and direction of the lines from left to right speak against it."
+        "By the same hand, however strict one is? The shapes that the network sees below speak for it; "
+        "the turns of the pen say little; the height and direction of the lines from left to right speak against it."
     )
     assert parts_sentence({}) == ""
     parts = {"network": 1.0, "turns": 1.0, "course": 1.0, "references": -0.5}
-    assert parts_sentence(parts).endswith(
-        "speak for it; the references, more alike than most writers' own, ask for more."
-    )
+    assert parts_sentence(parts).endswith("speak for it; the references, more alike than usual, ask for more.")
     assert "give it room" in parts_sentence(parts | {"references": 0.5})
     assert "references" not in parts_sentence(parts | {"references": 0.1})
 
@@ -269,7 +267,7 @@ def test_no_file_and_no_line_of_a_log_is_left_of_what_was_signed(app, client, si
     assert "ink" in call(app, "verify_ink", {"picture": MINE})
     why = call(app, "verify_why", asked)
     assert len(why["maps"]) == 2
-    assert why["parts"].startswith("By the same hand?")
+    assert why["parts"].startswith("By the same hand, however strict")
     assert "error" in call(app, "verify_signature", asked | {"questioned": data_url(b"<html>mine")})
     mine, too, other = map(handle_file, map(str, signed))
     client.predict([mine, other], too, "strict", api_name="/verify")

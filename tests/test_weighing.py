@@ -69,9 +69,11 @@ def test_each_pair_is_of_one_writer(signatures, network):
 
 def test_all_held_out_writers_count(signatures, network):
     two, one = (signatures.of_writers(names) for names in (signatures.writer_names[:2], signatures.writer_names[2:]))
-    assert weighing_of([(network, two), (network, one)], CPU) == weighing_of([(network, signatures)], CPU)
-    assert weighing_of([(network, two)], CPU) != weighing_of([(network, signatures)], CPU)
+    parts = [pairs_of(network, some, CPU) for some in (two, one)]
+    whole = weighing_of([pairs_of(network, signatures, CPU)])
+    assert weighing_of(parts) == whole
+    assert weighing_of(parts[:1]) != whole
 
 
 def test_without_forgeries_there_is_none(signatures, network):
-    assert weighing_of([(network, signatures.take(signatures.genuine))], CPU) is None
+    assert weighing_of([pairs_of(network, signatures.take(signatures.genuine), CPU)]) is None

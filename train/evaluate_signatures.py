@@ -310,18 +310,22 @@ def stranger_probe(
     device: torch.device,
     scoring: Scoring = ALONE,
     precision: torch.dtype | None = None,
+    seed: int = SEED,
 ) -> float | None:
     """How well the scores tell other writers' genuine signatures from the forgeries of theirs: an AUC.
 
     Neither is by the hand of the reference, so 0.5 is what an honest score gives; above it, something that genuine
-    signatures have in common on this set, such as their scanner, passes for likeness. None for a single writer.
+    signatures have in common on this set, such as their scanner, passes for likeness. Each writer's references meet at
+    most RANDOM_LIMIT of either kind. None for a single writer.
     """
+    generator = torch.Generator().manual_seed(seed)
     embeddings = embed_drawings(network, signatures.images, device, precision=precision)
     found: tuple[list[Tensor], list[Tensor]] = ([], [])
     for index in signatures.writer.unique().tolist():
         own = ((signatures.writer == index) & signatures.genuine).nonzero().flatten()
         for part, kind in zip(found, (signatures.genuine, ~signatures.genuine), strict=True):
             others = ((signatures.writer != index) & kind).nonzero().flatten()
+            others = others[torch.randperm(len(others), generator=generator)[:RANDOM_LIMIT]]
             part.append(logits_between(network, embeddings, signatures, own, others, scoring).flatten())
     genuine, forged = map(torch.cat, found)
     if not len(genuine) or not len(forged):

@@ -38,7 +38,7 @@ from train.run_folder import MODEL, STOPPED, draw_curve, held_out_run, prepare_o
 from train.signatures import CURVE_LABEL, Split, begin, fold_splits, of_signatures, split_writers, with_invented
 from train.state import StateError, claim, has_state
 from train.tracking import tracker
-from train.weighing import weighing_of
+from train.weighing import pairs_of, weighing_of
 
 REPORT = "folds.json"
 
@@ -196,12 +196,18 @@ def carried_verification(sources: list[str], runs: list[dict], signatures: Signa
 
 
 def verification_of(held_out: list[tuple[SiameseNetwork, Signatures]], device: torch.device) -> dict:
-    """What config.json holds under "verification": of networks, each on the writers that it was not shown."""
-    weighed = Scoring(weighing_of(held_out, device))
+    """What config.json holds under "verification": of networks, each on the writers that it was not shown.
+
+    Errors and thresholds are of scores weighed by what the other networks' writers say, where there are any.
+    """
+    pairs = [pairs_of(network, validation, device) for network, validation in held_out]
+    weighed = Scoring(weighing_of(pairs))
     scoring = replace(weighed, consistency=consistency_of(held_out, device, weighed))
     by_references: dict[int, Scores] = {}
-    for network, validation in held_out:
-        for count, scores in score_all(network, validation, device, scoring, counts=THRESHOLD_REFERENCES).items():
+    for place, (network, validation) in enumerate(held_out):
+        others = pairs[:place] + pairs[place + 1 :]
+        crossed = replace(scoring, weighing=(others and weighing_of(others)) or scoring.weighing)
+        for count, scores in score_all(network, validation, device, crossed, counts=THRESHOLD_REFERENCES).items():
             by_references[count] = by_references[count] + scores if count in by_references else scores
     alone = [score_all(network, known, device, counts=[1]).get(1) for network, known in held_out]
     writers = sum(len(validation.writers_held) for _, validation in held_out)

@@ -1,4 +1,4 @@
-"""How much the network, the turns and the course of the lines count, found on writers who trained nothing."""
+"""How much the network, the turns and the course of the lines count, found on writers whom the network had not seen."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -25,19 +25,21 @@ class Pairs(NamedTuple):
     skilled: Float64[Tensor, "forged 3"]
 
 
-def weighing_of(held_out: Sequence[tuple[SiameseNetwork, Signatures]], device: torch.device) -> Weighing | None:
+def weighing_of(found: Sequence[Pairs]) -> Weighing | None:
     """The weighing that tells genuine pairs from skilled forgeries best, by logistic regression.
 
-    Each network speaks of writers that it was not shown. None where no writer has two genuine signatures and a forgery.
+    None where there are no pairs of one kind.
     """
-    found = [pairs_of(network, signatures, device) for network, signatures in held_out]
     genuine, skilled = (torch.cat(kind) for kind in zip(*found, strict=True))
     return fitted(genuine, skilled) if len(genuine) and len(skilled) else None
 
 
 @torch.inference_mode()
 def pairs_of(network: SiameseNetwork, signatures: Signatures, device: torch.device) -> Pairs:
-    """Each two genuine signatures of a writer, and each genuine one with each forgery of it."""
+    """Each two genuine signatures of a writer, and each genuine one with each forgery of it.
+
+    The network speaks of writers that it was not shown.
+    """
     embeddings = embed_drawings(network, signatures.images, device)
 
     def between(rows: Int64[Tensor, " n"], others: Int64[Tensor, " m"]) -> Float64[Tensor, "n m 3"]:

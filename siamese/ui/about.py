@@ -235,8 +235,8 @@ def signature_figures(entry: dict[str, Any]) -> str:
     alone = entry.get("parts_alone") or {}
     beside = ""
     if len(alone) > 1:
-        shares = ", ".join(f"{PARTS[name]} {percent(alone[name]['eer_skilled'])}" for name in PARTS)
-        beside = f" Three things make a score; alone, each would err on skilled forgeries, one reference, in: {shares}."
+        shares = ", ".join(f"{PARTS[name]} {percent(alone[name]['eer_skilled'])}" for name in PARTS if name in alone)
+        beside = f" A score has parts. Equal error rate of each alone, skilled forgeries, one reference: {shares}."
     return (
         "<section><h2>How often a signature fools it</h2><p>Equal error rate, at which as many forgeries pass as "
         f"genuine signatures are refused, on {writers} writers that the weights have not seen, with one threshold for "

@@ -36,14 +36,14 @@ AIMS = {
     "lenient": "Hardly any genuine one is refused.",
 }
 
-PARTS = {  # of a score, see `siamese.handwriting`
+SPOKEN_PARTS = {  # of a score, see `siamese.handwriting`
     "network": "The shapes that the network sees below",
     "turns": "the turns of the pen",
     "course": "the height and direction of the lines from left to right",
 }
 ROOM = {
-    True: "the references, which differ more than most writers' own, give it room",
-    False: "the references, more alike than most writers' own, ask for more",
+    True: "the references, which differ more than usual, give it room",
+    False: "the references, more alike than usual, ask for more",
 }
 SAYS_LITTLE = 0.3  # logits: a chance of 57 in 100 instead of 50
 
@@ -169,11 +169,11 @@ def parts_sentence(parts: dict[str, float]) -> str:
             return "say little"
         return "speak for it" if part > 0 else "speak against it"
 
-    told = [f"{words} {says(parts[name])}" for name, words in PARTS.items() if name in parts]
+    told = [f"{words} {says(parts[name])}" for name, words in SPOKEN_PARTS.items() if name in parts]
     room = parts.get("references", 0.0)
     if abs(room) >= SAYS_LITTLE:
         told.append(ROOM[room > 0])
-    return f"By the same hand? {'; '.join(told)}." if told else ""
+    return f"By the same hand, however strict one is? {'; '.join(told)}." if told else ""
 
 
 def isolated(url: object, what: str) -> Float[Tensor, "height width"]:

@@ -79,7 +79,7 @@ def test_a_signature_is_judged_at_the_point_that_is_chosen(desk, keep, width, sc
     page.locator("input[name=verify-layer][value=both]").check()
     answer.get_by_role("button", name="What drove it?").click()
     expect(answer.locator("img.why")).to_have_count(2)
-    expect(answer.locator("[data-parts]")).to_contain_text("By the same hand? The shapes that the network sees below")
+    expect(answer.locator("[data-parts]")).to_contain_text("The shapes that the network sees below")
     answer.get_by_role("button", name="What drove it?").click()
     expect(answer.locator("[data-parts]")).to_be_hidden()
     answer.get_by_role("button", name="What drove it?").click()
