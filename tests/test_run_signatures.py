@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 import torch
@@ -22,6 +23,7 @@ from train.evaluate_signatures import curves_of, seen_hashes
 from train.signatures import (
     split_writers,
 )
+from train.weighing import pairs_of, weighing_of
 
 PRETRAINED = hub.PRETRAINED  # the package's own, whatever stands in for it later
 RECIPE = """
@@ -139,12 +141,20 @@ def test_thresholds_of_several_runs_are_those_of_all_whom_they_held_out(words, s
     last = read_config(tmp_path / "final" / "model")
     assert last["verification"]["measured_on"].startswith("signatures of 2 writers, each scored by a run that had not")
     assert seen_hashes(last) >= set.union(*map(seen_hashes, configs[:2]))
-    scoring = scoring_in(last)
-    scores, genuine = [], []
-    for run, names in zip(runs[:2], held, strict=False):
-        network, whose = load_checkpoint(run).network, signatures.of_writers(names)
-        scores.append(module.score_all(network, whose, torch.device("cpu"), scoring, counts=(1,))[1])
-        genuine += [similarity.logit() for similarity in scores[-1].genuine]
+    held_out = [
+        (load_checkpoint(run).network, signatures.of_writers(names)) for run, names in zip(runs[:2], held, strict=False)
+    ]
+    # each writer is weighed as the other one says
+    cpu, scoring = torch.device("cpu"), scoring_in(last)
+    pairs = [pairs_of(network, whose, cpu) for network, whose in held_out]
+    assert scoring.weighing == weighing_of(pairs)
+    crossed = [replace(scoring, weighing=weighing_of([other])) for other in reversed(pairs)]
+    scores = [
+        module.score_all(network, whose, cpu, one, counts=(1,))[1]
+        for (network, whose), one in zip(held_out, crossed, strict=True)
+    ]
+    plain = [module.score_all(network, whose, cpu, scoring, counts=(1,))[1] for network, whose in held_out]
+    genuine = [similarity.logit() for one in plain for similarity in one.genuine]
     expected = curves_of(scores[0] + scores[1]).skilled
     point = last["verification"]["operating_points"]["balanced"]
     assert point["threshold"] == pytest.approx(equal_error_point(expected).threshold)

@@ -97,11 +97,23 @@ def test_what_verifies_signatures_is_named_with_its_errors(tmp_path: Path):
     network = SiameseNetwork(generator=torch.Generator().manual_seed(0))
     save_checkpoint(tmp_path, network, SIGNATURE, storage="int8")
     digest = read_config(tmp_path)["weights_sha256"]
-    amend_config(tmp_path, figures={"one_shot": [], "signatures": SIGNATURES})
+    rates = {"far": 0.1, "frr": 0.1}
+    points = {name: rates | {"threshold": at} for name, at in (("strict", 0.9), ("balanced", 0.517), ("lenient", 0.1))}
+    verification = {"threshold": 0.843, "operating_points": points}  # of the network alone, and of the whole score
+    amend_config(tmp_path, figures={"one_shot": [], "signatures": SIGNATURES}, verification=verification)
     text = about.markup(Recognizer(network), Verifier(load_recognizer(str(tmp_path))))
     signatures = text.split("How often a signature fools it")[1]
-    for words in ("on 12 writers", "19.8\u00a0%", "12.5\u00a0% to 26.3\u00a0%", "3.3\u00a0%", "11.8\u00a0%", digest):
+    for words in (
+        "on 12 writers",
+        "19.8\u00a0%",
+        "12.5\u00a0% to 26.3\u00a0%",
+        "3.3\u00a0%",
+        "11.8\u00a0%",
+        digest,
+        "0.517",
+    ):
         assert words in signatures
+    assert "0.843" not in signatures
     assert "A score has parts" not in signatures
     assert "The model that verifies signatures" in signatures
     assert "The model that verifies signatures" not in page(Recognizer(network))

@@ -127,6 +127,13 @@ def test_why_is_shown_for_one_reference(verifier):
     why = functions(verifier)[2]({"references": [MINE], "questioned": ALSO_MINE})
     assert len(why["sees"]) == len(why["maps"]) == 2
     assert why["parts"] == ""  # these weights go by the network alone
+    both = {"references": [MINE, OTHER], "questioned": ALSO_MINE}
+    first, second = (functions(verifier)[2](both | {"which": which}) for which in (0, 1))
+    assert first == why
+    assert second["sees"][0] != why["sees"][0]
+    assert second["sees"][1] == why["sees"][1]
+    for wrong in (2, -1, "first"):
+        assert "The number of the reference" in functions(verifier)[2](both | {"which": wrong})["error"]
 
 
 def test_what_each_part_of_a_score_says():
