@@ -5,7 +5,7 @@ distance for each between two signatures:
 
 - *turns*: how often the line goes on in which two directions from a point of it, wherever the point is. A hand keeps
   its turns. Bulacu and Schomaker, "Text-independent writer identification and verification using textural and
-  allographic features" (2007), section 4.2, the contour-hinge distribution, here of the middle of lines.
+  allographic features" (PAMI 29, 2007), the contour-hinge distribution, here of the middle of lines.
 - *course*: at what height and in which direction the lines run, from left to right. Two courses are laid over each
   other with dynamic time warping: Sakoe and Chiba (1978), for words Rath and Manmatha (2003).
 """
@@ -54,6 +54,7 @@ class Handwriting:
         return len(self.turns)
 
     def take(self, rows: Int64[Tensor, " rows"] | Bool[Tensor, " signatures"]) -> "Handwriting":
+        """That of these signatures."""
         return Handwriting(self.turns[rows], self.course[rows])
 
 
