@@ -178,3 +178,11 @@ def test_every_exported_name_exists():
     assert all(getattr(siamese, name) is not None for name in siamese.__all__)
     with pytest.raises(AttributeError, match="no_such_name"):
         siamese.no_such_name  # noqa: B018
+
+
+def test_who_stops_reading_gets_no_traceback(model, files):
+    words = [sys.executable, "-m", "siamese", "classify", files["support"], files["query"], "--model", model]
+    with subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        process.stdout.close()
+        assert process.stderr.read() == ""
+        assert process.wait() == 1
