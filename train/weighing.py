@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from siamese.handwriting import Weighing, course_distances, turn_distances
 from siamese.network import SiameseNetwork
 from siamese.signatures import Signatures
+from train.evaluate_signatures import logits_between
 from train.scoring import embed_drawings
 
 RIDGE = 0.01  # on the squared weights of standardised values: few writers must not lead to wild ones
@@ -44,7 +45,7 @@ def pairs_of(network: SiameseNetwork, signatures: Signatures, device: torch.devi
 
     def between(rows: Int64[Tensor, " n"], others: Int64[Tensor, " m"]) -> Float64[Tensor, "n m 3"]:
         ours, theirs = signatures.handwriting.take(rows), signatures.handwriting.take(others)
-        logits = network.compare_all(embeddings[rows], embeddings[others]).double().cpu()
+        logits = logits_between(network, embeddings, signatures, rows, others)
         return torch.stack([logits, turn_distances(ours, theirs), course_distances(ours, theirs)], -1)
 
     same, forged = [torch.empty(0, 3, dtype=torch.float64)], [torch.empty(0, 3, dtype=torch.float64)]
