@@ -5,9 +5,9 @@ import sys
 
 from siamese.ui.zero_gpu import lender  # isort: skip; before whatever imports torch
 
-from siamese.recognizer import load_recognizer
-from siamese.ui.page import EvaluationSet, build_demo, launch_settings
-from siamese.verifier import load_verifier
+from siamese.characters.recognizer import load_recognizer
+from siamese.signatures.verifier import load_verifier
+from siamese.ui.app import EvaluationSet, build_demo, launch_settings
 
 if __name__ == "__main__":
     try:

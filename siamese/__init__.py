@@ -9,13 +9,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from siamese.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
-    from siamese.hub import HubError
-    from siamese.images import ImageError, load_ink, open_image
+    from siamese.characters.recognizer import Recognizer, Verification, load_recognizer
+    from siamese.hub.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
+    from siamese.hub.resolve import HubError
+    from siamese.imaging.decode import ImageError, load_ink, open_image
     from siamese.network import SiameseNetwork
-    from siamese.preparation import Preparation
-    from siamese.recognizer import Recognizer, Verification, load_recognizer
-    from siamese.verifier import Verifier, load_verifier
+    from siamese.preprocessing import Preparation
+    from siamese.signatures.verifier import Verifier, load_verifier
 
 __all__ = [
     "CheckpointError",
@@ -35,20 +35,20 @@ __all__ = [
 ]
 
 _HOMES = {
-    "CheckpointError": "checkpoint",
-    "HubError": "hub",
-    "ImageError": "images",
-    "Preparation": "preparation",
-    "Recognizer": "recognizer",
+    "CheckpointError": "hub.checkpoint",
+    "HubError": "hub.resolve",
+    "ImageError": "imaging.decode",
+    "Preparation": "preprocessing",
+    "Recognizer": "characters.recognizer",
     "SiameseNetwork": "network",
-    "Verification": "recognizer",
-    "Verifier": "verifier",
-    "load_checkpoint": "checkpoint",
-    "load_ink": "images",
-    "load_recognizer": "recognizer",
-    "load_verifier": "verifier",
-    "open_image": "images",
-    "save_checkpoint": "checkpoint",
+    "Verification": "characters.recognizer",
+    "Verifier": "signatures.verifier",
+    "load_checkpoint": "hub.checkpoint",
+    "load_ink": "imaging.decode",
+    "load_recognizer": "characters.recognizer",
+    "load_verifier": "signatures.verifier",
+    "open_image": "imaging.decode",
+    "save_checkpoint": "hub.checkpoint",
 }
 
 

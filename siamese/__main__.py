@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from PIL import Image
 
-    from siamese.recognizer import Recognizer
-    from siamese.verifier import Verifier
+    from siamese.characters.recognizer import Recognizer
+    from siamese.signatures.verifier import Verifier
 
 MAX_SUPPORT = 10_000  # images in a support folder
 
@@ -72,7 +72,7 @@ class BehindFirst(argparse.Action):
 
 def opened(path: Path) -> "Image.Image":
     """The image at `path`; raises ImageError with the path in front, as there are several."""
-    from siamese.images import ImageError, open_image
+    from siamese.imaging.decode import ImageError, open_image
 
     try:
         return open_image(path)
@@ -94,7 +94,7 @@ def support_files(folder: Path) -> list[Path]:
 
 def loaded(asked: argparse.Namespace) -> "Recognizer":
     """The recogniser asked for; why another one answers is told on stderr."""
-    from siamese.recognizer import load_recognizer  # torch only after the command line is known to be right
+    from siamese.characters.recognizer import load_recognizer  # torch only after the command line is known to be right
 
     recognizer = load_recognizer(asked.model, asked.device)
     remark(recognizer.origin.note if recognizer.origin else None)
@@ -126,7 +126,7 @@ def compare(asked: argparse.Namespace, paths: list[Path]) -> tuple[dict, list[st
 
 
 def verify(asked: argparse.Namespace, paths: list[Path]) -> tuple[dict, list[str]]:
-    from siamese.verifier import load_verifier
+    from siamese.signatures.verifier import load_verifier
 
     verifier = load_verifier(asked.model, asked.device)
     remark(verifier.note)

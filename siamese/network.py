@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 if TYPE_CHECKING:
-    import siamese.preparation
+    import siamese.preprocessing
 
 IMAGE_SIZE_PX = 105
 FLAT_UNITS = 9216  # 256 channels of 6 x 6, what the last convolution leaves of 105 x 105
@@ -208,19 +208,19 @@ class SiameseNetwork(nn.Module):
 
         Without a connection the cached copy of the revision asked for serves. Raises HubError or CheckpointError.
         """
-        from siamese.hub import load_network
+        from siamese.hub.resolve import load_network
 
         options = {"cache_dir": cache_dir, "local_files_only": local_files_only, "force_download": force_download}
         return load_network(pretrained_model_name_or_path, revision=revision, token=token, **options)
 
     def save_pretrained(
-        self, save_directory: str | os.PathLike, preparation: "siamese.preparation.Preparation | None" = None
+        self, save_directory: str | os.PathLike, preparation: "siamese.preprocessing.Preparation | None" = None
     ) -> None:
-        """Write model.safetensors, config.json and a card; see `siamese.checkpoint.save_checkpoint`.
+        """Write model.safetensors, config.json and a card; see `siamese.hub.checkpoint.save_checkpoint`.
 
         `preparation` is how the network was trained to see ink, by default `Preparation()`.
         """
-        from siamese.hub import save_network
+        from siamese.hub.resolve import save_network
 
         save_network(self, save_directory, preparation)
 
@@ -228,14 +228,14 @@ class SiameseNetwork(nn.Module):
         self,
         repo_id: str,
         *,
-        preparation: "siamese.preparation.Preparation | None" = None,
+        preparation: "siamese.preprocessing.Preparation | None" = None,
         commit_message: str = "Push the network",
         private: bool | None = None,
         token: str | bool | None = None,
         branch: str | None = None,
     ) -> str:
         """Publish what `save_pretrained` writes in one commit and return its address; raises HubError."""
-        from siamese.hub import push_network
+        from siamese.hub.resolve import push_network
 
         options = {"commit_message": commit_message, "private": private, "token": token, "branch": branch}
         return push_network(self, repo_id, preparation, **options)

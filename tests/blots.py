@@ -2,7 +2,7 @@
 
 import torch
 
-from siamese.drawings import Drawings
+from siamese.characters.drawings import Drawings
 
 
 def blots(alphabets: dict[str, int], drawers: int, spoilt: float = 0.002) -> Drawings:

@@ -18,7 +18,7 @@ def pytest_unconfigure() -> None:
 @pytest.fixture(scope="session")
 def drawings():
     """Three invented alphabets of six characters, four drawers: 72 rows by alphabet, character, drawer."""
-    from siamese.invented import invented_drawings
+    from siamese.characters.synthetic import invented_drawings
 
     return invented_drawings(alphabets=3, characters=6, drawers=4, seed=7)
 
@@ -26,7 +26,7 @@ def drawings():
 @pytest.fixture(scope="session")
 def app_address():
     """One app for all tests of a session that need it running."""
-    from running_app import running_app
+    from tests.running_app import running_app
 
     with running_app() as address:
         yield address

@@ -311,11 +311,11 @@ def memory_mb(field: str) -> float | None:
 
 
 if __name__ == "__main__":  # in a process of its own, whose memory nothing else has touched
-    from siamese.images import ImageError, load_ink
+    from siamese.imaging.decode import ImageError, load_ink
 
     if "archives" in sys.argv:
-        from siamese.ui.door import Refusal
-        from siamese.ui.own_classes import unpack
+        from siamese.ui.pages.own_classes import unpack
+        from siamese.ui.validation import Refusal
 
         good = zipped({"a.png": encoded(drawing(), "PNG")})
         print(json.dumps(strain(unpack, hostile_archives(), Refusal, [good])))

@@ -40,9 +40,9 @@ def untrained_weights(folder: Path) -> Path:
     """A checkpoint of weights drawn from one seed, for a copy of the project without the bundled ones."""
     import torch
 
-    from siamese.checkpoint import save_checkpoint
+    from siamese.hub.checkpoint import save_checkpoint
     from siamese.network import SiameseNetwork
-    from siamese.preparation import Preparation
+    from siamese.preprocessing import Preparation
 
     network = SiameseNetwork(generator=torch.Generator().manual_seed(0))
     save_checkpoint(folder, network, Preparation(), storage="int8")

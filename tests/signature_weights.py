@@ -8,7 +8,8 @@ import shutil
 from pathlib import Path
 
 from PIL import Image, ImageDraw
-from running_app import ROOT, untrained_weights
+
+from tests.running_app import ROOT, untrained_weights
 
 POINTS = {
     "strict": {"threshold": 0.9, "far": 0.01, "frr": 0.38},

@@ -3,19 +3,17 @@
 import asyncio
 import json
 import math
-import sys
 from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from pathlib import Path
 
 import httpx
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent / "benchmarks"))
-
-from load import Phase, Row, complaint, rows_of, table
-from visitors import (
+from siamese.imaging.decode import open_image
+from siamese.ui.server import BUSY
+from tests.benchmarks.load import Phase, Row, complaint, rows_of, table
+from tests.benchmarks.visitors import (
     Busy,
     Entry,
     Failure,
@@ -33,9 +31,6 @@ from visitors import (
     questions,
     round_on_page,
 )
-
-from siamese.images import open_image
-from siamese.ui.limits import BUSY
 
 PLACES = Places({"challenge_deal": 5, "challenge_answer": 5, "compare_pictures": 9}, {"compare": 2})
 RIGHT = {"similarity": 0.999, "threshold": 0.5, "verdict": "same", "reliability": 0.99}

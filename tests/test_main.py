@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from hostile import drawing
 
 from siamese.__main__ import main, odds
-from siamese.checkpoint import amend_config, save_checkpoint
+from siamese.hub.checkpoint import amend_config, save_checkpoint
+from siamese.metrics import NAMED_POINTS
 from siamese.network import SiameseNetwork
-from siamese.preparation import Preparation
-from siamese.verification import NAMED_POINTS
+from siamese.preprocessing import Preparation
+from tests.hostile import drawing
 
 ROOT = Path(__file__).parents[1]
 CALIBRATION = {"similarity_edges": [0.0, 0.5, 1.0], "share_same": [0.1, 0.9]}

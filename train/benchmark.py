@@ -21,10 +21,10 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from siamese.checkpoint import CheckpointError
-from siamese.hub import HubError, resolve_model
+from siamese.characters.recognizer import usable_device
+from siamese.hub.checkpoint import CheckpointError
+from siamese.hub.resolve import HubError, resolve_model
 from siamese.network import EMBEDDING_UNITS
-from siamese.recognizer import usable_device
 from train.config import load_recipe
 from train.measured import BATCHES, COPY_BYTES, EMBEDDING_OPERATIONS, GALLERY_CLASSES, TRAINING_OPERATIONS, WAYS, Side
 from train.plain_reference import PAIRS_A_STEP

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Literal, get_args, get_type_hints
 
 from siamese.network import Initialisation, NetworkConfig
-from siamese.preparation import Preparation
-from train.distortions import Distortions
+from siamese.preprocessing import Preparation
+from train.augment import Distortions
 
 Sampling = Literal["alphabets", "pairs", "signatures"]
 Optimiser = Literal["adamw", "adam", "sgd"]
@@ -50,7 +50,7 @@ class TrainConfig:
     alphabets: tuple[str, ...] = ()
     """Alphabets to train on; empty takes all that are not held out."""
     invented_alphabets: int = 0
-    """So many invented alphabets (`siamese.invented`) of 20 characters by 20 drawers are trained on beside."""
+    """So many invented alphabets of 20 characters by 20 drawers are trained on beside the others."""
     train_drawers: int = 20
     """Only drawers up to this number are trained on; below 20, the others are those of validation."""
     validation_drawers: int = 0
@@ -86,7 +86,7 @@ class TrainConfig:
     validation_part: int = 0
     """Which so many of those who do not test these are, counted from 0: others validate in each part."""
     invented_writers: int = 0
-    """So many invented writers (`siamese.invented_signatures`) are trained on beside those of the data."""
+    """So many invented writers (`siamese.signatures.synthetic`) are trained on beside those of the data."""
     writers: int = 4
     """Writers in a batch of signatures."""
     genuine: int = 8

@@ -14,11 +14,9 @@ import torch
 from jaxtyping import Bool, UInt8
 from torch import Tensor
 
-from siamese.drawings import Drawings
-from siamese.episodes import excluded_alphabets
-from siamese.images import ImageError, open_image
-from siamese.network import IMAGE_SIZE_PX
-from siamese.omniglot import (
+from siamese.characters.drawings import Drawings
+from siamese.characters.episodes import excluded_alphabets
+from siamese.characters.omniglot import (
     LAKE_RUNS,
     OFFICIAL_ALPHABETS,
     SPLITS,
@@ -29,7 +27,9 @@ from siamese.omniglot import (
     pixel_hashes,
     read_archive,
 )
-from siamese.signatures import STATISTICS, SignatureError, leak_probe, load_signatures, pair_leak_probe
+from siamese.imaging.decode import ImageError, open_image
+from siamese.network import IMAGE_SIZE_PX
+from siamese.signatures.dataset import STATISTICS, SignatureError, leak_probe, load_signatures, pair_leak_probe
 
 OFFICIAL_CHARACTERS: dict[Split, int] = {"background": 964, "evaluation": 659}
 OFFICIAL_DRAWERS = 20

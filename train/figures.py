@@ -11,9 +11,9 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from siamese.drawings import Drawings
-from siamese.episodes import Trials
-from siamese.verification import Roc, area_under_curve, equal_error_point
+from siamese.characters.drawings import Drawings
+from siamese.characters.episodes import Trials
+from siamese.metrics import Roc, area_under_curve, equal_error_point
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -16,11 +16,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from siamese import int8_tower
-from siamese.drawings import Drawings
-from siamese.invented import invented_drawings
+from siamese.characters.drawings import Drawings
+from siamese.characters.synthetic import invented_drawings
+from siamese.inference import int8 as int8_tower
 from siamese.network import EMBEDDING_UNITS, FLAT_UNITS, SiameseNetwork, as_gallery
-from siamese.preparation import Preparation
+from siamese.preprocessing import Preparation
 
 MULTIPLY_ADDS = {  # of one embedding: output pixels x output channels x weights of each
     "10x10": 96 * 96 * 64 * 100,
@@ -81,7 +81,7 @@ def int8_product(size: int) -> Callable[[], object]:
 
 def serving(device: torch.device, model: str | None, batches: tuple[int, ...] = BATCHES) -> Actions:
     """The recogniser as the app has it."""
-    from siamese.recognizer import load_recognizer
+    from siamese.characters.recognizer import load_recognizer
     from train.plain_reference import png_files
 
     recognizer = load_recognizer(model, device)
@@ -113,17 +113,17 @@ def serving(device: torch.device, model: str | None, batches: tuple[int, ...] = 
 
 def loading(device: torch.device, model: str | None) -> Actions:
     """From the folder to a recogniser that is ready."""
-    from siamese.recognizer import load_recognizer
+    from siamese.characters.recognizer import load_recognizer
 
     return {"load": lambda: load_recognizer(model, device)}
 
 
 def training(device: torch.device) -> Actions:
     """Steps of the recipe "modern", and what goes before them."""
-    from train import fit
-    from train.batches import step_generator
+    from train import loop as fit
+    from train.augment import distort, turn
+    from train.characters.sampling import step_generator
     from train.config import load_recipe
-    from train.distortions import distort, turn
 
     fit.reuse_large_buffers()
     config = load_recipe("modern")

@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from siamese.drawings import Drawings
+from siamese.characters.drawings import Drawings
 
 PAIRS_A_STEP = 32
 LEARNING_RATE = 6e-5

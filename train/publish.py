@@ -11,11 +11,18 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from siamese import signature_card
-from siamese.checkpoint import CARD_FILE, CONFIG_FILE, WEIGHTS_FILE, CheckpointError, load_checkpoint, save_checkpoint
-from siamese.hub import HubError, parse_source, push_files, repository_name
-from siamese.model_card import PICTURES, front_matter, model_card
-from siamese.omniglot import OmniglotError
+from siamese.characters.omniglot import OmniglotError
+from siamese.hub import signature_card
+from siamese.hub.card import PICTURES, front_matter, model_card
+from siamese.hub.checkpoint import (
+    CARD_FILE,
+    CONFIG_FILE,
+    WEIGHTS_FILE,
+    CheckpointError,
+    load_checkpoint,
+    save_checkpoint,
+)
+from siamese.hub.resolve import HubError, parse_source, push_files, repository_name
 from train.state import metrics_beside
 
 if TYPE_CHECKING:
@@ -227,7 +234,7 @@ def collect_pictures(
     from train.figures import FigureError, accuracy_over_n, training_curve
 
     if of_signatures:
-        from train.signatures import CURVE_LABEL
+        from train.signatures.sampling import CURVE_LABEL
 
         drawn = {"training.png": (partial(training_curve, measure=CURVE_LABEL), metrics)}
     else:
@@ -301,7 +308,7 @@ def space_metadata(model: str | None, dataset: str | None, hardware: str) -> dic
 
 def stage_dataset(folder: Path, source: str, repo_id: str) -> None:
     """Both splits as parquet with the images embedded, and a card."""
-    from siamese.omniglot import load_omniglot
+    from siamese.characters.omniglot import load_omniglot
 
     splits = load_omniglot(source)
     (folder / "data").mkdir(parents=True, exist_ok=True)

@@ -4,8 +4,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from siamese.checkpoint import CheckpointError, read_config
-from siamese.hub import resolve_model
+from siamese.hub.checkpoint import CheckpointError, read_config
+from siamese.hub.resolve import resolve_model
 from train.figures import ONE_SHOT_LABEL, FigureError, training_curve
 from train.publish import push_model
 from train.state import METRICS, StateError, has_state

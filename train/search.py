@@ -19,18 +19,18 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from siamese.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
-from siamese.drawings import Drawings
-from siamese.episodes import EpisodeError, Trials, sample_trials
-from siamese.hub import HubError
+from siamese.characters.drawings import Drawings
+from siamese.characters.episodes import EpisodeError, Trials, sample_trials
+from siamese.characters.omniglot import OmniglotError, lake_runs, load_drawings
+from siamese.characters.recognizer import usable_device
+from siamese.hub.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
+from siamese.hub.resolve import HubError
 from siamese.network import SiameseNetwork
-from siamese.omniglot import OmniglotError, lake_runs, load_drawings
-from siamese.recognizer import usable_device
+from train.characters.run import begin, digest_of, shown, with_held_out
 from train.config import RecipeError, TrainConfig, config_from, load_recipe
-from train.fit import TrainingError, fit
-from train.run import begin, digest_of, shown, with_held_out
+from train.evaluation import embed_drawings, generator_for, one_shot_accuracy, paired_test, wilson_interval
+from train.loop import TrainingError, fit
 from train.run_folder import MODEL
-from train.scoring import embed_drawings, generator_for, one_shot_accuracy, paired_test, wilson_interval
 from train.state import BEST, STATE, StateError, claim, has_state
 
 SUMMARY = "summary.json"

@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from siamese.preparation import ink_box, resized
+from siamese.preprocessing import ink_box, resized
 
 FOR_COLOUR = (22, 110, 118)  # ink that speaks for sameness; the same in light and dark
 AGAINST_COLOUR = (200, 47, 31)

@@ -5,7 +5,7 @@ try:
 except ImportError:
     spaces = None
 
-from siamese.lent_gpu import Lender, on_zero_gpu
+from siamese.inference.zero_gpu import Lender, on_zero_gpu
 
 DURATION_S = 15  # asked of a visitor's quota for one call, the start of a process and of CUDA in it included
 

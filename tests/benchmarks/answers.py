@@ -5,18 +5,14 @@ comparison of two new images in under 60 ms.
 """
 
 import statistics
-import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parent.parent.parent))
 
 import torch
 
-from siamese.recognizer import load_recognizer
-from siamese.ui.challenge import Deck, Table, invented_hand
-from siamese.ui.compare import comparison
+from siamese.characters.recognizer import load_recognizer
+from siamese.ui.pages.challenge import Deck, Table, invented_hand
+from siamese.ui.pages.compare import comparison
 from siamese.ui.pictures import drawing_url, ink_image
 
 REPEATS = 30

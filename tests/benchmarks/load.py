@@ -20,11 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).parent))
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-from running_app import start_app, stop_app
-from visitors import (
+from tests.benchmarks.visitors import (
     Entry,
     Question,
     answers_alone,
@@ -37,6 +33,7 @@ from visitors import (
     round_of_program,
     round_on_page,
 )
+from tests.running_app import start_app, stop_app
 
 QUESTIONS = 160  # of each kind of visitor; their embeddings are more than the app remembers
 LOOKING_S = 3.0
@@ -45,8 +42,7 @@ CROWD = 160  # more than 48 calls of pages and 64 + 4 of programs at one moment
 # The app, which in addition writes down how many pictures went through the network at once.
 COUNTING = """
 import os, runpy, sys
-sys.path.insert(0, os.getcwd())
-from siamese.int8_tower import Int8Tower
+from siamese.inference.int8 import Int8Tower
 from siamese.network import SiameseNetwork
 sizes = open(os.environ["BATCH_SIZES"], "a", buffering=1)
 def counting(embed):

@@ -11,23 +11,19 @@ import itertools
 import json
 import random
 import secrets
-import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal
-
-sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import httpx
 import numpy as np
 from PIL import Image, ImageFilter
 
-from siamese.invented import draw, invent_alphabet, invent_hand
-from siamese.ui.challenge import Deck
-from siamese.ui.limits import BUSY
+from siamese.characters.synthetic import draw, invent_alphabet, invent_hand
+from siamese.ui.pages.challenge import Deck
+from siamese.ui.server import BUSY
 
 TOLERANCE = 0.01  # of a similarity: a batch of another size is rounded otherwise in bfloat16, by 0.001 at most
 PATIENCE_S = 600.0

@@ -3,16 +3,12 @@
 import argparse
 import io
 import math
-import sys
 from pathlib import Path
 
 from PIL import Image
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
-sys.path.insert(0, str(Path(__file__).parent))
-
-from conftest import CHROMIUM_FLAGS, PATIENCE_MS, chromium
-from running_app import running_app
+from tests.browser.conftest import CHROMIUM_FLAGS, PATIENCE_MS, chromium
+from tests.running_app import running_app
 
 LINK, PICK = "10i-onelookatthese", 3  # the link is completed below with the mark of the public key
 COLOURS = 96  # flat paper and ink need no more, and a picture stays below 150 KB
@@ -41,7 +37,7 @@ def sign(page, canvas, wobble: float) -> None:
 
 
 def replayed_link() -> str:
-    from siamese.ui.challenge import Deck
+    from siamese.ui.pages.challenge import Deck
 
     return LINK + Deck().new_game(10, "invented").link[-2:]
 

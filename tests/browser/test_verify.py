@@ -4,10 +4,11 @@ import re
 from pathlib import Path
 
 import pytest
-from running_app import start_app, stop_app
-from signature_weights import png, signature, signature_weights
-from test_axe import RUN
-from test_play import Refusing, open_tab, scribble
+
+from tests.browser.test_axe import RUN
+from tests.browser.test_play import Refusing, open_tab, scribble
+from tests.running_app import start_app, stop_app
+from tests.signature_weights import png, signature, signature_weights
 
 expect = pytest.importorskip("playwright.sync_api").expect
 pytestmark = pytest.mark.browser

@@ -1,0 +1,83 @@
+"""Drawings of characters as tensors: what a data source is turned into, whatever it was."""
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Int64, UInt8
+from torch import Tensor
+
+from siamese.preprocessing import Preparation, prepare_ink
+
+
+@dataclass(frozen=True)
+class Drawings:
+    """One split. Row i of every tensor speaks of drawing i; any two drawings of a character are by two drawers."""
+
+    ink: Bool[Tensor, "drawings 105 105"]
+    """Ink true on paper false, as drawn: not yet brought to one centre and extent."""
+    alphabet: Int64[Tensor, " drawings"]
+    """Index into `alphabet_names`."""
+    character: Int64[Tensor, " drawings"]
+    """Index over the characters of all alphabets: equal numbers mean the same character of the same alphabet."""
+    drawer: Int64[Tensor, " drawings"]
+    """Who drew it, from 1, as in Omniglot's file names."""
+    alphabet_names: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.ink)
+
+    def digest(self) -> str:
+        """SHA-256 of what was drawn and which character it is: another one is other data."""
+        digest = hashlib.sha256(self.ink.numpy())
+        digest.update(self.character.numpy())
+        return digest.hexdigest()
+
+    def take(self, rows: Int64[Tensor, " rows"] | Bool[Tensor, " drawings"]) -> "Drawings":
+        """The drawings of these rows; names keep their index."""
+        return Drawings(
+            self.ink[rows], self.alphabet[rows], self.character[rows], self.drawer[rows], self.alphabet_names
+        )
+
+    def of_alphabets(self, names: set[str]) -> "Drawings":
+        """The drawings of the alphabets named; raises ValueError for a name that is not here."""
+        unknown = names - set(self.alphabet_names)
+        if unknown:
+            raise ValueError(
+                f"No alphabet is called {', '.join(sorted(unknown))}; there are {', '.join(self.alphabet_names)}."
+            )
+        wanted = torch.tensor([i for i, name in enumerate(self.alphabet_names) if name in names], dtype=torch.int64)
+        return self.take(torch.isin(self.alphabet, wanted))
+
+    def prepared(self, preparation: Preparation) -> UInt8[Tensor, "drawings 1 105 105"]:
+        """Every drawing brought to one centre and extent; ink 255 on paper 0."""
+        pictures = torch.empty(len(self), 1, *self.ink.shape[1:], dtype=torch.uint8)
+        for row, ink in enumerate(self.ink):
+            pictures[row] = (prepare_ink(ink.float(), preparation) * 255).round().to(torch.uint8)
+        return pictures
+
+
+def joined(first: Drawings, second: Drawings) -> Drawings:
+    """Both, the alphabets and characters of `second` numbered after those of `first`; raises ValueError where they
+    share the name of an alphabet."""
+    both = sorted(set(first.alphabet_names) & set(second.alphabet_names))
+    if both:
+        raise ValueError(f"Both data sets have an alphabet called {', '.join(both)}.")
+    characters = int(first.character.max()) + 1 if len(first) else 0
+    return Drawings(
+        torch.cat([first.ink, second.ink]),
+        torch.cat([first.alphabet, second.alphabet + len(first.alphabet_names)]),
+        torch.cat([first.character, second.character + characters]),
+        torch.cat([first.drawer, second.drawer]),
+        first.alphabet_names + second.alphabet_names,
+    )
+
+
+def pack_bits(ink: Bool[Tensor, "drawings 105 105"]) -> UInt8[Tensor, "drawings bytes"]:
+    return torch.from_numpy(np.packbits(ink.flatten(1).numpy(), axis=1))
+
+
+def unpack_bits(packed: UInt8[Tensor, "drawings bytes"], size_px: int) -> Bool[Tensor, "drawings size size"]:
+    bits = np.unpackbits(packed.numpy(), axis=1, count=size_px * size_px)
+    return torch.from_numpy(bits.reshape(-1, size_px, size_px)).bool()

@@ -1,0 +1,160 @@
+"""README.md of a published model that compares signatures: what it was shown, and how often it is fooled."""
+
+from collections.abc import Collection
+
+from siamese.hub.card import CITATION, PAPER, files_section, front_matter, loading, share, share_range, table
+
+PICTURES = {
+    "figures/signatures_roc.png": "ROC on signatures of unseen writers",
+    "figures/signatures_det.png": "Detection error tradeoff on signatures of unseen writers",
+    "figures/training.png": "Loss and validation over the training",
+}
+TAGS = ["siamese-network", "signature-verification", "one-shot-learning", "handwriting", "safetensors"]
+
+TERMS = """## Terms
+
+The code is MIT. These weights were trained on signatures whose owners publish no open licence, so they are for research
+and demonstration only. No image of a signature is part of this repository. They began with weights that were trained
+on Omniglot (MIT)."""
+
+LIMITS = """## What it is not for
+
+A score is no proof that a signature is genuine or forged, and no expert's opinion: nobody may be refused or accused by
+it. It was measured on one set of signatures, on few writers, with forgers who practised but were no professionals, on
+clean scans; other scripts, pens, ages and hands may give other rates. It sees the shape of the lines only: pressure,
+ink, paper and speed are taken away before, because on the set that it was trained on they give away the scanner."""
+
+PARTS = {"network": "the network", "turns": "the turns of the lines", "course": "their course"}
+HANDWRITING = """`load_verifier` puts three things into a score: what the network says of two pictures of 105 x 105
+pixels, and two distances between the whole inks, their lines reduced to the middle: how often a line turns from which
+direction into which (Bulacu and Schomaker, 2007), and at what height and in which direction the lines run from left to
+right, one laid over the other with dynamic time warping (Sakoe and Chiba, 1978). How much each counts stands in
+`config.json` ("weighing") and was fitted on writers, each scored by a run that had not seen them; the figures below are
+those of the whole."""
+
+
+def is_for_signatures(config: dict) -> bool:
+    return (config.get("preparation") or {}).get("kind") == "signature"
+
+
+def signature_card(repo_id: str, config: dict, pictures: Collection[str] = ()) -> str:
+    """The card of a checkpoint with this config.json, see `siamese.hub.card.model_card`."""
+    entry = (config.get("figures") or {}).get("signatures") or {}
+    parts = [
+        front_matter(metadata(repo_id, entry)),
+        f"# {repo_id.split('/')[-1]}",
+        "Compares a questioned signature with one or more genuine ones of the same writer. The convolutional Siamese "
+        f"network of [Koch, Zemel and Salakhutdinov (2015)]({PAPER}), 38,951,745 parameters, trained further to tell "
+        "genuine signatures from skilled forgeries, whoever writes.",
+        HANDWRITING if (config.get("verification") or {}).get("weighing") else "",
+        loading(repo_id, "load_verifier", 'verify(["a.png"], "b.png")'),
+        results(entry),
+        *[f"![{text}]({path})" for path, text in PICTURES.items() if path in pictures],
+        training_section(config.get("training") or {}),
+        TERMS,
+        LIMITS,
+        files_section(config.get("storage")),
+        CITATION,
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def metadata(repo_id: str, entry: dict) -> dict:
+    found = {
+        "license": "other",
+        "license_name": "research-and-demonstration",
+        "library_name": "one-look",
+        "pipeline_tag": "image-feature-extraction",
+        "tags": TAGS,
+    }
+    rows = entry.get("by_references") or {}
+    if not rows:
+        return found
+    data = {"type": "signatures", "name": f"{entry['writers_scored']} writers that it has not seen", "split": "test"}
+    result = {
+        "task": {"type": "image-feature-extraction", "name": "signature verification, skilled forgeries"},
+        "dataset": data,
+        "metrics": [
+            {
+                "type": "eer",
+                "value": row["eer_skilled"],
+                "name": f"equal error rate, {count} reference{'s' if count != '1' else ''}, one threshold",
+            }
+            for count, row in rows.items()
+        ],
+    }
+    return found | {"model-index": [{"name": repo_id.split("/")[-1], "results": [result]}]}
+
+
+def results(entry: dict) -> str:
+    """Tables for people, in per cent; empty where nothing was measured."""
+    if not entry.get("by_references"):
+        return ""
+    rows = [
+        f"| {count} | {share(row['eer_skilled'])} | {share_range(row['intervals']['eer_skilled'])} | "
+        f"{share(row['eer_skilled_per_writer'])} | {optional(row['eer_random'])} | {row['auc_skilled']:.3f} |"
+        for count, row in entry["by_references"].items()
+    ]
+    head = "| references | EER skilled | 95 % interval | own threshold | EER random | AUC skilled |"
+    parts = [
+        "## Results",
+        f"{entry['writers_scored']} writers that neither trained nor decided anything. One threshold for all writers, "
+        'but in the column "own threshold"; intervals by bootstrap over writers; of several references the logits '
+        "are averaged, and a writer whose own references differ gets more room.",
+        table(head, rows),
+    ]
+    alone = entry.get("parts_alone") or {}
+    if len(alone) > 1:
+        cells = [
+            f"| {PARTS[name]} | {share(row['eer_skilled'])} | {share_range(row['intervals']['eer_skilled'])} | "
+            f"{optional(row['eer_random'])} | {row['auc_skilled']:.3f} |"
+            for name, row in ((name, alone[name]) for name in PARTS if name in alone)
+        ]
+        parts += [
+            "What each part would be worth alone, one reference:",
+            table("| alone | EER skilled | 95 % interval | EER random | AUC skilled |", cells),
+        ]
+    points = entry.get("operating_points") or {}
+    if points:
+        cells = [
+            f"| {name} | {point['threshold']:.3f} | {share(point['far'])} | {optional(point.get('far_random'))} | "
+            f"{share(point['frr'])} |"
+            for name, point in points.items()
+        ]
+        parts += [
+            "With one reference, at thresholds that were chosen on other writers:",
+            table("| point | threshold | skilled forgeries accepted | random ones | genuine refused |", cells),
+        ]
+    for key, where in (("leak_probe", "of the whole set"), ("leak_probe_scored", "of the writers scored")):
+        if entry.get(key):
+            probes = ", ".join(f"{name.replace('_', ' ')} {value:.2f}" for name, value in entry[key].items())
+            parts.append(
+                f"What trivial statistics of the prepared images {where} tell (AUC, 0.5 is nothing): {probes}."
+            )
+    if entry.get("stranger_probe") is not None:
+        parts.append(
+            "How well the scores tell other writers' genuine signatures from the forgeries of theirs, neither of which "
+            f"is by the hand of the reference (AUC; above 0.5 a scanner would tell): {entry['stranger_probe']:.2f}."
+        )
+    return "\n\n".join(parts)
+
+
+def optional(value: float | None) -> str:
+    return "" if value is None else share(value)
+
+
+def training_section(training: dict) -> str:
+    people = training.get("signatures") or {}
+    if not people:
+        return ""
+    counts = {part: len(people.get(part) or {}) for part in ("training", "validation", "test")}
+    chose = f"{counts['validation']} chose recipe and thresholds, "
+    if not counts["validation"]:
+        chose = "recipe and thresholds come from earlier runs that held some of those out, "
+    lines = [
+        f"- signatures: {people.get('data')}, split by writer: {counts['training']} trained, {chose}"
+        f"{counts['test']} were kept for the test; `config.json` holds the SHA-256 of each image's pixels",
+        f"- {training.get('steps') or 0:,} steps, {training.get('images') or 0:,} images, counted with repetition",
+        "- genuine signatures and skilled forgeries of a few writers in each batch, all against all",
+    ]
+    return "## Training\n\n" + "\n".join(lines)

@@ -1,0 +1,128 @@
+"""How ink is brought to one centre and extent: the same for training, evaluation and uploads."""
+
+from dataclasses import asdict, dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional as F
+
+from siamese.imaging.skeleton import drawn, thinned
+from siamese.network import IMAGE_SIZE_PX
+
+INK_LEVEL = 0.25  # what counts as ink when the box is measured; below it is the blur of a scaled edge
+LINE_LEVEL = 0.5  # what counts as ink when lines are thinned: the middle of an edge, whatever its blur
+KINDS = ("character", "signature")
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """Written into a checkpoint's config.json and read from there."""
+
+    extent_px: int = 80
+    """Length to which the longer side of the ink's box is scaled, in pixels of the 105 x 105 picture; 0 leaves the
+    ink where it is in its frame, as Koch et al. (2015) did, and only fits the frame into the picture."""
+
+    keep_aspect: bool = True
+    """Scale both sides alike; otherwise both sides of the box are brought to `extent_px`."""
+
+    kind: str = "character"
+    """What an image shows, and so how its ink is found: "character" or "signature"."""
+
+    aspect_power: float = 1.0
+    """Where the aspect is kept: the shorter side becomes `extent_px` times (shorter / longer) to this power, so that
+    below 1 a long, low signature gets more of the picture's height; in (0, 1]."""
+
+    pen_px: float = 0.0
+    """Width of the pen with which the middle of the lines is drawn again, in pixels of the 105 x 105 picture; 0 scales
+    the ink as it is, with the width of its own pen."""
+
+    spread: float = 0.0
+    """Above 0, with a pen: the centre of the lines' mass stands in the middle and `extent_px` holds this many of their
+    standard deviations, so that one long tail moves nothing else; what then lies beyond the picture is cut off. 0
+    brings the box of the ink to centre and extent."""
+
+    def __post_init__(self) -> None:
+        if self.extent_px != 0 and not 8 <= self.extent_px <= IMAGE_SIZE_PX:
+            raise ValueError(f"extent_px is {self.extent_px}, must be 0 or lie in 8 to {IMAGE_SIZE_PX}.")
+        if self.kind not in KINDS:
+            raise ValueError(f"kind is {self.kind!r}, must be one of {', '.join(KINDS)}.")
+        if not 0 < self.aspect_power <= 1:
+            raise ValueError(f"aspect_power is {self.aspect_power}, must lie above 0 and at most at 1.")
+        if self.pen_px != 0 and not 1 <= self.pen_px <= 8:
+            raise ValueError(f"pen_px is {self.pen_px}, must be 0 or lie in 1 to 8.")
+        if self.spread != 0 and not (2 <= self.spread <= 8 and self.pen_px):
+            raise ValueError(f"spread is {self.spread}, must be 0 or, with a pen_px, lie in 2 to 8.")
+        if self.extent_px == 0 and (self.pen_px != 0 or self.aspect_power != 1):
+            raise ValueError("extent_px is 0, which leaves ink in its frame: pen_px must be 0 and aspect_power 1.")
+
+    def as_dict(self) -> dict:
+        return asdict(self)
+
+
+SIGNATURE = Preparation(extent_px=99, kind="signature", aspect_power=0.5, pen_px=2.0, spread=3.6)
+"""How signatures are shown to a network: what told genuine ones from forged best, see the README."""
+
+
+def ink_box(ink: Float[Tensor, "height width"]) -> tuple[int, int, int, int] | None:
+    """Top, left, bottom and right (exclusive) of the ink, None where there is none."""
+    marked = ink >= INK_LEVEL
+    rows, columns = marked.any(1).nonzero(), marked.any(0).nonzero()
+    if len(rows) == 0:
+        return None
+    return int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1
+
+
+def prepare_ink(ink: Float[Tensor, "height width"], preparation: Preparation) -> Float[Tensor, "1 105 105"]:
+    """Ink in [0, 1] of any size, cropped to its box, scaled and put in the middle of 105 x 105.
+
+    Raises ValueError where there is no ink.
+    """
+    if preparation.pen_px:
+        return _redrawn(ink, preparation)
+    box = ink_box(ink)
+    if box is None:
+        raise ValueError("The picture holds no ink.")
+    top, left, bottom, right = box if preparation.extent_px else (0, 0, *ink.shape)
+    height, width = bottom - top, right - left
+    extent, longer = preparation.extent_px or IMAGE_SIZE_PX, max(height, width)
+    if not preparation.keep_aspect:
+        new_height = new_width = extent
+    elif preparation.aspect_power == 1:
+        new_height, new_width = (max(1, round(side * extent / longer)) for side in (height, width))
+    else:
+        power = preparation.aspect_power
+        new_height, new_width = (max(1, round((side / longer) ** power * extent)) for side in (height, width))
+    scaled = resized(ink[top:bottom, left:right], new_height, new_width)
+    picture = torch.zeros(1, IMAGE_SIZE_PX, IMAGE_SIZE_PX)
+    y, x = (IMAGE_SIZE_PX - new_height) // 2, (IMAGE_SIZE_PX - new_width) // 2
+    picture[:, y : y + new_height, x : x + new_width] = scaled.clamp(0, 1)
+    return picture
+
+
+def resized(ink: Float[Tensor, "_ _"], height: int, width: int) -> Float[Tensor, "1 {height} {width}"]:
+    """As torchvision's `resize` does it, whose import would cost every start 160 MB and a second."""
+    if ink.shape == (height, width):
+        return ink[None]
+    size = (height, width)
+    return F.interpolate(ink[None, None], size, mode="bilinear", align_corners=False, antialias=True)[0]
+
+
+def _redrawn(ink: Float[Tensor, "height width"], preparation: Preparation) -> Float[Tensor, "1 105 105"]:
+    """The lines drawn again; centre and extent are those of their middle, which no pen's width changes."""
+    darkest = float(ink.max())
+    if darkest < INK_LEVEL:
+        raise ValueError("The picture holds no ink.")
+    lines = thinned(ink >= min(LINE_LEVEL, darkest))
+    places = lines.nonzero().double()
+    if preparation.spread:
+        centre, extents = places.mean(0), places.std(0, correction=0) * preparation.spread
+        room = float(preparation.extent_px)
+    else:
+        low, high = places.amin(0), places.amax(0)
+        centre, extents, room = (low + high) / 2, high - low, preparation.extent_px - preparation.pen_px
+    extents = extents.clamp(min=1.0)  # a line without height or width keeps the scale of the other direction
+    power = preparation.aspect_power if preparation.keep_aspect else 0.0
+    scale = room * (extents / extents.max()) ** power / extents
+    row, column, down, right = (float(value) for value in (*centre, *scale))
+    return drawn(lines, (row, column), (down, right), IMAGE_SIZE_PX, preparation.pen_px)[None]

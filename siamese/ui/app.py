@@ -1,0 +1,143 @@
+"""The whole page: masthead, tabs, endpoints; and how it is launched."""
+
+import logging
+import os
+import threading
+from collections.abc import Callable
+from datetime import date
+from importlib.util import find_spec
+from typing import Any
+
+import gradio as gr
+from gradio.themes import Base
+from starlette.middleware import Middleware
+
+from siamese.characters.drawings import Drawings
+from siamese.characters.recognizer import Recognizer
+from siamese.signatures.verifier import Verifier
+from siamese.ui import api as programs
+from siamese.ui.assets import script
+from siamese.ui.pages import about, challenge, compare, own_classes, verify
+from siamese.ui.server import UPLOAD_LIFE_S, BodyLimit, OpenPlaces, tidy
+
+WAITING_CALLS = 64  # of programs; the next one is told that the queue is full
+CALLS_AT_ONCE = 4
+FILE_LIFE_S = (600, UPLOAD_LIFE_S)  # uploads are looked through every ten minutes and dropped after half an hour
+MAX_FILE_BYTES = 32 << 20
+
+log = logging.getLogger("one_look")
+
+# An eye under one stroke: "one" and "look", cut into a seal.
+MASTHEAD = """
+<header class="masthead">
+<svg class="stamp" viewBox="0 0 64 64" aria-hidden="true">
+<rect x="2" y="2" width="60" height="60" rx="9" fill="currentColor"/>
+<g fill="none" stroke="var(--seal-ink)" stroke-width="4.6" stroke-linecap="round" stroke-linejoin="round">
+<path d="M15 16.5 C25 14.5 39 14.5 49 16.5"/><path d="M12 38 C20 25.5 44 25.5 52 38 C44 50.5 20 50.5 12 38 Z"/>
+<circle cx="32" cy="38" r="4.6" fill="var(--seal-ink)" stroke="none"/></g></svg>
+<div><h1>One Look</h1><p>A network that recognises a character after seeing it once. Can you?</p></div>
+</header>
+"""
+
+HEAD = """
+<meta name="description" content="One-shot recognition of characters: compare, verify, play against the network.">
+<meta name="color-scheme" content="light dark">
+"""
+
+
+class EvaluationSet:
+    """Omniglot's evaluation drawings where they can be had without asking the network, read while the app serves.
+
+    A source that OMNIGLOT_DATA names counts where it is local or in the cache already; so do the official images.
+    """
+
+    def __init__(self) -> None:
+        self._drawings: Drawings | None = None
+        if os.environ.get("OMNIGLOT_DATA") != "invented":  # those are dealt as what they are
+            threading.Thread(target=self._read, name="omniglot", daemon=True).start()
+
+    def __call__(self) -> Drawings | None:
+        """The drawings, or None while there are none."""
+        return self._drawings
+
+    def _read(self) -> None:
+        from siamese.characters.omniglot import OmniglotError, load_drawings
+
+        try:
+            self._drawings = load_drawings("evaluation", fetch=False)
+        except OmniglotError as reason:
+            log.info("Rounds come from invented alphabets: %s", reason)
+
+
+def theme() -> Base:
+    """Gradio's plainest theme with the fonts of the visitor's system, so that none is asked for anywhere."""
+    plain = Base(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
+    return plain.set(
+        body_background_fill="#f5efe3",
+        body_background_fill_dark="#171411",
+        body_text_color="#1d1916",
+        body_text_color_dark="#efe7d8",
+        background_fill_primary="#f5efe3",
+        background_fill_primary_dark="#171411",
+        border_color_primary="#d9cdb8",
+        border_color_primary_dark="#42392f",
+        color_accent="#bf3420",
+    )
+
+
+def build_demo(
+    recognizer: Recognizer,
+    evaluation: Callable[[], Drawings | None] = lambda: None,
+    secret: str | None = None,
+    today: Callable[[], date] | None = None,
+    verifier: Verifier | None = None,
+) -> gr.Blocks:
+    """The app around a recogniser.
+
+    `evaluation` gives Omniglot's evaluation drawings once they are at hand and None until then; `secret` keys the
+    links of challenges (see challenge.py); `today` is the UTC date, for tests; `verifier` judges signatures, by
+    default with the recogniser's own network.
+    """
+    verifier = verifier or Verifier(recognizer)
+    table = challenge.Table(recognizer, challenge.Deck(evaluation, secret), today)
+    with gr.Blocks(title="One Look", analytics_enabled=False, delete_cache=FILE_LIFE_S) as demo:
+        gr.HTML(MASTHEAD, apply_default_css=False, js_on_load=None)
+        with gr.Tabs(overflow_behavior="wrap"):
+            with gr.Tab("One-shot challenge", id="challenge", elem_id="challenge"):
+                challenge.build(table)
+            with gr.Tab("Compare", id="compare", elem_id="compare"):
+                compare.build(recognizer)
+            with gr.Tab("Verify a signature", id="verify", elem_id="verify"):
+                verify.build(verifier)
+            with gr.Tab("Your own classes", id="own", elem_id="own"):
+                own_classes.build(recognizer)
+            with gr.Tab("About", id="about", elem_id="about"):
+                about.build(recognizer, verifier)
+        programs.build(recognizer, table, verifier)
+    demo.queue(max_size=WAITING_CALLS, default_concurrency_limit=CALLS_AT_ONCE, api_open=False)
+    return demo
+
+
+def launch_settings() -> dict[str, Any]:
+    """What `demo.launch` is given: nothing shared, nothing shown, nothing kept; address and port by environment."""
+    return {
+        "share": False,
+        "show_error": False,
+        "quiet": False,
+        "theme": theme(),
+        "css": script("style.css"),
+        "head": HEAD + "<script>" + script("page.js") + "</script>",
+        "footer_links": ["api"],
+        "run_history": False,
+        "enable_monitoring": False,
+        "pwa": False,
+        "ssr_mode": False,
+        "max_file_size": MAX_FILE_BYTES,
+        "mcp_server": find_spec("mcp") is not None,
+        "app_kwargs": {
+            "middleware": [Middleware(OpenPlaces), Middleware(BodyLimit)],
+            "lifespan": tidy,
+            "docs_url": None,
+            "redoc_url": None,
+        },
+    }

@@ -1,0 +1,145 @@
+"""The tab "Compare": two images, how alike they are, how often such a score is right, and which ink says so."""
+
+from typing import Literal
+
+import gradio as gr
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from siamese.characters.recognizer import SURE, Recognizer
+from siamese.characters.synthetic import draw, invent_alphabet, invent_hand
+from siamese.imaging.decode import ImageError
+from siamese.ui.assets import script
+from siamese.ui.pictures import drawing_url, ink_url, overlay_url
+from siamese.ui.validation import Refusal, for_page, picture
+
+EXAMPLE_SEED = 31
+CLOSE_CALL = 0.05  # half the width, in similarity, of "too close to call" where a checkpoint has no calibration
+
+Answer = Literal["same", "different", "unsure"]
+
+MARKUP = """
+<section class="panel compare" aria-labelledby="compare-title">
+  <header class="lead"><h2 id="compare-title">Are these two the same character?</h2>
+  <p>Draw, upload, paste or photograph one on each side. The answer comes by itself.</p></header>
+  <div class="two"><div data-pad></div><div data-pad></div></div>
+  <div class="say-row"><p class="say" data-say role="status" aria-live="polite"></p>
+  <button type="button" class="plain" data-clear>Clear both</button></div>
+  <div class="answer" data-answer hidden>
+    <div class="verdict-row" aria-live="polite">
+    <p class="verdict" data-verdict></p><p class="score" data-score></p></div>
+    <div data-scale></div>
+    <p class="reliability" data-reliability></p>
+    <div class="sees-row" data-sees></div>
+    <div class="why-row"><button type="button" class="button" data-why aria-pressed="false">Why?</button>
+    <p class="legend" data-legend hidden><span class="swatch for"></span> this ink speaks for “the same”
+    <span class="swatch against"></span> this ink speaks against it</p></div>
+  </div>
+  <div class="examples"><h3>Or load an example</h3><div class="example-row" data-examples></div></div>
+</section>
+"""
+
+
+def answer_of(recognizer: Recognizer, similarity: float) -> Answer:
+    """ "unsure" where a score like this one is right less often than SURE says."""
+    reliability = recognizer.reliability(similarity)
+    near = abs(similarity - recognizer.threshold) < CLOSE_CALL
+    is_close = near if reliability is None else reliability < SURE
+    return "unsure" if is_close else "same" if similarity >= recognizer.threshold else "different"
+
+
+def reliability_sentence(recognizer: Recognizer, similarity: float) -> str:
+    """What validation says of such a score, in a sentence for people."""
+    reliability = recognizer.reliability(similarity)
+    if reliability is None:
+        return "This network carries no calibration: the score orders pairs, but nobody measured how often it is right."
+    word = "the same character" if similarity >= recognizer.threshold else "different characters"
+    return (
+        f"Of 100 pairs of pen-drawn characters with a score like this, {of_hundred(reliability)} were {word} "
+        "(validation alphabets that the network was not trained on, half of all pairs being the same)."
+    )
+
+
+def of_hundred(share: float) -> str:
+    """A share in words that never claim all or none."""
+    return "more than 99" if share > 0.995 else "fewer than 1" if share < 0.005 else f"about {round(share * 100)}"
+
+
+def comparison(recognizer: Recognizer, first: object, second: object) -> dict:
+    """Two safe grey images (anything `open_image` takes) to the figures that page and programs are given."""
+    return figures(recognizer, recognizer.similarity(first, second))
+
+
+def figures(recognizer: Recognizer, similarity: float) -> dict:
+    """What is said of a similarity."""
+    return {
+        "similarity": similarity,
+        "threshold": recognizer.threshold,
+        "verdict": answer_of(recognizer, similarity),
+        "reliability": recognizer.reliability(similarity),
+    }
+
+
+def examples() -> list[dict[str, str]]:
+    """Four pairs of an invented alphabet, drawn on the spot; the captions do not give the answer away."""
+    generator = np.random.default_rng(EXAMPLE_SEED)
+    characters = invent_alphabet(6, generator).characters
+    hands = [invent_hand(generator) for _ in range(2)]
+    captions = ["Two hands", "Another pair", "A third one", "And a last"]
+    places = [(0, 0), (1, 2), (3, 3), (4, 5)]
+    return [
+        {
+            "a": drawing_url(draw(characters[a], hands[0], generator)),
+            "b": drawing_url(draw(characters[b], hands[1], generator)),
+            "caption": caption,
+        }
+        for caption, (a, b) in zip(captions, places, strict=True)
+    ]
+
+
+def build(recognizer: Recognizer) -> None:
+    """Put the tab's contents into the open Gradio context."""
+
+    def seen(asked: dict) -> Float[Tensor, "2 1 105 105"]:
+        """What the network is shown of both; the ink is looked for once, which takes longer than the network does."""
+        pictures = []
+        for key, what in (("a", "The first picture"), ("b", "The second picture")):
+            grey = picture(asked.get(key), what)
+            try:
+                pictures.append(recognizer.load_ink(grey))
+            except ImageError as error:
+                raise Refusal(f"{what}: {error}") from error
+        return torch.stack(pictures)
+
+    @for_page
+    def compare_pictures(asked: dict) -> dict:
+        pictures = seen(asked)
+        first, second = recognizer.embed_pictures(pictures).split(1)
+        with torch.inference_mode():
+            similarity = recognizer.network.compare(first, second).double().sigmoid().item()
+        return figures(recognizer, similarity) | {
+            "reliability": reliability_sentence(recognizer, similarity),
+            "sees": [ink_url(one[0]) for one in pictures],
+        }
+
+    @for_page
+    def explain_pictures(asked: dict) -> dict:
+        return {"maps": [overlay_url(one) for one in recognizer.explain_pictures(seen(asked))]}
+
+    drawn: list[dict[str, str]] = []
+
+    @for_page
+    def compare_examples(_asked: dict) -> dict:
+        if not drawn:
+            drawn.extend(examples())
+        return {"examples": drawn[:4]}
+
+    gr.HTML(
+        MARKUP,
+        js_on_load=script("upload.js", "compare.js"),
+        apply_default_css=False,
+        server_functions=[compare_pictures, explain_pictures, compare_examples],
+        elem_classes="tab",
+    )

@@ -1,0 +1,77 @@
+"""The card of a checkpoint for signatures says what people must know before they use it."""
+
+import yaml
+
+from siamese.hub.card import model_card
+
+ROW = {
+    "eer_skilled": 0.1234,
+    "eer_skilled_per_writer": 0.1,
+    "eer_random": 0.03,
+    "auc_skilled": 0.95,
+    "intervals": {"eer_skilled": [0.08, 0.17]},
+}
+CONFIG = {
+    "preparation": {"kind": "signature"},
+    "storage": "shared",
+    "training": {
+        "steps": 500,
+        "images": 32_000,
+        "signatures": {"data": "set.zip", "training": {"a": [], "b": []}, "validation": {"c": []}, "test": {"d": []}},
+    },
+    "figures": {
+        "signatures": {
+            "writers_scored": 12,
+            "by_references": {"1": ROW, "5": ROW | {"eer_random": None}},
+            "operating_points": {"strict": {"threshold": 0.9, "far": 0.01, "far_random": None, "frr": 0.4}},
+            "leak_probe": {"ink_darkness": 0.51},
+            "leak_probe_scored": {"ink_darkness": 0.47},
+        }
+    },
+}
+
+
+def test_figures_data_terms_and_limits_are_on_the_card():
+    card = model_card("user/signatures", CONFIG, ["figures/signatures_det.png"])
+    header = yaml.safe_load(card.split("---")[1])
+    assert header["license"] == "other"
+    metrics = header["model-index"][0]["results"][0]["metrics"]
+    assert [metric["value"] for metric in metrics] == [0.1234, 0.1234]
+    assert "| 1 | 12.34 % | 8.0 to 17.0 % | 10.00 % | 3.00 % | 0.950 |" in card
+    assert "| 5 | 12.34 % | 8.0 to 17.0 % | 10.00 % |  | 0.950 |" in card
+    assert "| strict | 0.900 | 1.00 % |  | 40.00 % |" in card
+    assert "of the whole set tell (AUC, 0.5 is nothing): ink darkness 0.51" in card
+    assert "of the writers scored tell (AUC, 0.5 is nothing): ink darkness 0.47" in card
+    assert "2 trained, 1 chose recipe and thresholds, 1 were kept for the test" in card
+    assert "research\nand demonstration only" in card
+    assert "no proof that a signature is genuine" in card
+    assert 'verifier.verify(["a.png"], "b.png")' in card
+    assert "all but the 9216 x 4096 layer" in card
+    assert "![Detection error tradeoff" in card
+    assert "signatures_roc.png" not in card
+
+
+def test_what_counts_beside_the_network_is_told_where_it_does():
+    entry = CONFIG["figures"]["signatures"]
+    measured = {"parts_alone": {"network": ROW, "course": ROW | {"eer_skilled": 0.2}}, "stranger_probe": 0.448}
+    config = CONFIG | {"verification": {"weighing": {"bias": 0.5}}, "figures": {"signatures": entry | measured}}
+    card = model_card("user/signatures", config)
+    assert "Bulacu and Schomaker" in card
+    assert "| the network | 12.34 % | 8.0 to 17.0 % | 3.00 % | 0.950 |" in card
+    assert "| their course | 20.00 % | 8.0 to 17.0 % | 3.00 % | 0.950 |" in card
+    assert "above 0.5 a scanner would tell): 0.45." in card
+    plain = model_card("user/signatures", CONFIG)
+    assert "Bulacu" not in plain
+    assert "alone, one reference" not in plain
+    assert "above 0.5 a scanner" not in plain
+
+
+def test_a_card_without_figures():
+    card = model_card("user/signatures", {"preparation": {"kind": "signature"}, "storage": "float32"})
+    assert "## Results" not in card
+    assert "## Terms" in card
+    assert "model-index" not in card
+
+
+def test_characters_have_their_own_card():
+    assert "## Terms" not in model_card("user/one-look", {"preparation": {"kind": "character"}})

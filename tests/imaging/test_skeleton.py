@@ -1,0 +1,112 @@
+"""Thinning and drawing again, by shapes whose middle lines are known."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from siamese.imaging.ink import connected
+from siamese.imaging.skeleton import drawn, thinned
+
+
+def mask(*rows: str) -> torch.Tensor:
+    return torch.tensor([[cell == "#" for cell in row] for row in rows])
+
+
+def scribble(seed: int) -> torch.Tensor:
+    """Random shapes with holes: noise, blurred and cut at its middle."""
+    noise = torch.rand(1, 1, 60, 80, generator=torch.Generator().manual_seed(seed))
+    return torch.nn.functional.avg_pool2d(noise, 7, 1, 3)[0, 0] > 0.5
+
+
+def test_a_bar_becomes_its_middle_line():
+    bar = torch.zeros(9, 30, dtype=torch.bool)
+    bar[3:6, 5:25] = True
+    lines = thinned(bar)
+    rows, columns = lines.nonzero(as_tuple=True)
+    assert set(rows.tolist()) == {4}
+    assert columns.tolist() == list(range(int(columns[0]), int(columns[-1]) + 1))
+    assert columns[0] <= 7
+    assert columns[-1] >= 22
+
+
+def test_a_line_stays_as_it_is():
+    line = mask("#......", ".#.....", "..###..", ".....#.")
+    assert torch.equal(thinned(line), line)
+
+
+def test_a_ring_stays_a_ring():
+    y, x = torch.meshgrid(torch.arange(31) - 15, torch.arange(31) - 15, indexing="ij")
+    radius = (x * x + y * y).double().sqrt()
+    lines = thinned((radius > 8) & (radius < 13))
+    assert connected(lines)[1] == 1
+    assert connected(torch.nn.functional.pad(~lines, (1, 1, 1, 1), value=True))[1] >= 1
+    inside, outside = ~lines & (radius < 8), ~lines & (radius > 13)
+    assert inside.sum() == (radius < 8).sum()
+    assert outside.sum() == (radius > 13).sum()
+    assert lines.sum() < 2 * math.pi * 13
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_what_hung_together_still_does_and_nothing_is_added(seed):
+    before = scribble(seed)
+    after = thinned(before)
+    labels, count = connected(before)
+    assert not (after & ~before).any()
+    assert connected(after)[1] == count
+    assert set(labels[after].tolist()) == set(range(1, count + 1))
+    assert torch.equal(thinned(after), after)
+
+
+def test_ink_at_the_rim_and_nothing_at_all():
+    assert thinned(torch.ones(5, 12, dtype=torch.bool)).any()
+    assert not thinned(torch.zeros(5, 12, dtype=torch.bool)).any()
+
+
+def test_a_drawn_line_has_the_width_of_the_pen_whatever_the_scale():
+    """A line of 21 pixels, 40 px long and 3 px wide with round ends: 40 x 3 + pi 1.5^2 = 127.1 px of ink."""
+    line = torch.zeros(5, 30, dtype=torch.bool)
+    line[2, 4:25] = True
+    picture = drawn(line, (2.0, 14.0), (7.0, 2.0), 105, 3.0)
+    assert picture.shape == (105, 105)
+    assert picture.sum() == pytest.approx(40 * 3 + math.pi * 1.5**2, rel=0.12)
+    across = picture[:, 52]
+    assert across.sum() == pytest.approx(3, abs=0.4)
+    assert torch.all(picture.sum(0)[33:72] > 2.5)
+    assert abs(float((across * torch.arange(105)).sum() / across.sum()) - 52) <= 0.5
+
+
+@pytest.mark.parametrize("pen", [1.0, 2.0, 4.5])
+def test_a_dot_is_a_disc_in_the_middle(pen):
+    dot = torch.zeros(3, 3, dtype=torch.bool)
+    dot[1, 1] = True
+    picture = drawn(dot, (1.0, 1.0), (3.0, 3.0), 105, pen)
+    assert picture.sum() == pytest.approx(math.pi * pen * pen / 4, rel=0.6 if pen == 1 else 0.3)
+    assert picture[48:57, 48:57].sum().item() == pytest.approx(picture.sum().item())
+
+
+def test_what_lies_beyond_the_picture_is_cut_off():
+    line = torch.zeros(3, 50, dtype=torch.bool)
+    line[1] = True
+    picture = drawn(line, (1.0, 0.0), (10.0, 10.0), 105, 2.0)
+    assert torch.all(picture[:, 60:].sum(0) > 1)
+    assert picture[:, :50].sum() == 0
+
+
+def test_lines_wholly_beyond_the_picture_leave_it_white():
+    line = torch.zeros(3, 50, dtype=torch.bool)
+    line[1, :3] = True
+    assert drawn(line, (1.0, 40.0), (10.0, 10.0), 105, 2.0).sum() == 0
+
+
+def test_a_diagonal_has_no_gaps_when_enlarged():
+    picture = drawn(torch.eye(12, dtype=torch.bool), (5.5, 5.5), (8.0, 8.0), 105, 2.0)
+    labels, count = connected(picture > 0.3)
+    assert count == 1
+    assert np.ptp(labels.nonzero()[:, 0].numpy()) > 85
+
+
+def test_no_line_is_refused():
+    with pytest.raises(ValueError, match="no ink"):
+        drawn(torch.zeros(4, 4, dtype=torch.bool), (2.0, 2.0), (1.0, 1.0), 105, 2.0)

@@ -1,0 +1,269 @@
+import argparse
+import io
+import json
+import os
+import zipfile
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from siamese.characters import omniglot
+from siamese.characters.drawings import Drawings
+from siamese.characters.episodes import Trials
+from siamese.hub.checkpoint import load_checkpoint, save_checkpoint
+from siamese.network import PARAMETERS, SiameseNetwork
+from siamese.preprocessing import Preparation
+from tests.blots import blots
+from train.characters import evaluate
+from train.characters.baselines import modified_hausdorff_distances, squared_pixel_distances, won_among
+from train.characters.evaluate import add_arguments, embed_views, make_tasks, run, thresholds_of
+from train.characters.transfer import TransferError, load_pictures, transfer_trials
+from train.evaluation import embed_drawings, one_shot_logits
+
+OMNIGLOT = Path(os.environ.get("OMNIGLOT_DATA", "")) / "all_runs.zip"
+
+
+@pytest.fixture(scope="module")
+def network() -> SiameseNetwork:
+    return SiameseNetwork(generator=torch.Generator().manual_seed(0)).eval()
+
+
+def test_the_first_view_is_the_drawing_itself_and_the_others_are_near_it(network):
+    prepared = blots({"A": 2}, 2).prepared(Preparation())
+    generator = torch.Generator().manual_seed(0)
+    views = embed_views(network, prepared, torch.device("cpu"), torch.float32, 2, generator)
+    plain = embed_drawings(network, prepared, precision=torch.float32)
+    assert views.shape == (3, 4, 4096)
+    torch.testing.assert_close(views[0], plain)
+    assert not torch.allclose(views[1], plain)
+    assert not torch.allclose(views[1], views[2])
+
+
+def test_thresholds_come_from_the_checkpoint():
+    own = {"threshold": 0.4, "thresholds": {"within_alphabet": 0.4, "across_alphabets": 0.3}}
+    assert thresholds_of({"verification": own}) == ({"within_alphabet": 0.4, "across_alphabets": 0.3}, None)
+    assert thresholds_of({"verification": {"threshold": 0.4}})[0] == {"within_alphabet": 0.4, "across_alphabets": 0.4}
+    thresholds, remark = thresholds_of({})
+    assert thresholds == {"within_alphabet": 0.5, "across_alphabets": 0.5}
+    assert "no threshold from validation" in remark
+
+
+# Tasks
+
+
+def test_tasks_name_the_alphabets_left_out_and_what_cannot_be_asked():
+    drawings = blots({"Small": 4, "Large": 12}, 2)
+    tasks = make_tasks(drawings, seed=3, trials=30, with_lake_runs=True)
+    asked = {(task.protocol, task.trials.n_way): task for task in tasks.one_shot}
+    assert set(asked) == {(p, n) for p in ("within_alphabet", "across_alphabets") for n in (2, 3, 5, 10)}
+    assert asked["within_alphabet", 3].left_out == []
+    assert asked["within_alphabet", 5].left_out == ["Small"]
+    assert asked["across_alphabets", 10].left_out == []
+    assert bool((drawings.alphabet[asked["within_alphabet", 5].trials.query] == 1).all())
+    assert {name: trials.n_way for name, trials in tasks.per_alphabet.items()} == {"Small": 4, "Large": 12}
+    for index, trials in enumerate(tasks.per_alphabet.values()):
+        assert bool((drawings.alphabet[trials.support] == index).all())
+        chosen = trials.support[torch.arange(len(trials)), trials.label]
+        assert torch.equal(drawings.character[chosen], drawings.character[trials.query])
+    assert set(tasks.verification) == {"within_alphabet", "across_alphabets"}
+    assert len(tasks.notes) == 3
+    assert tasks.notes[0].startswith("Lake's runs are left out: Lake's runs need Omniglot's evaluation images")
+    assert tasks.notes[1].startswith("within one alphabet, 20-way, is left out:")
+
+
+def test_tasks_are_decided_by_the_seed():
+    drawings = blots({"A": 6, "B": 6}, 3)
+    first, again, other = (make_tasks(drawings, seed, 20, with_lake_runs=False) for seed in (0, 0, 1))
+    for mine, same, different in zip(first.one_shot, again.one_shot, other.one_shot, strict=True):
+        assert torch.equal(mine.trials.support, same.trials.support)
+        assert not torch.equal(mine.trials.support, different.trials.support)
+    assert torch.equal(first.verification["within_alphabet"].first, again.verification["within_alphabet"].first)
+
+
+# Transfer
+
+
+def save_thumbnails(folder: Path, drawings: Drawings, size_px: int) -> None:
+    """One sub-folder for each character; light on dark, as MNIST has it."""
+    for row, ink in enumerate(drawings.ink):
+        place = folder / f"class {int(drawings.character[row])}"
+        place.mkdir(parents=True, exist_ok=True)
+        picture = Image.fromarray((ink.numpy() * 255).astype("uint8")).resize((size_px, size_px))
+        picture.save(place / f"{int(drawings.drawer[row])}.png")
+
+
+def test_a_folder_of_thumbnails_becomes_trials_among_all_its_classes(tmp_path):
+    save_thumbnails(tmp_path, blots({"A": 4}, 3, spoilt=0.0), 28)
+    (tmp_path / "class 0" / "notes.png").write_text("not a picture", encoding="utf-8")
+    (tmp_path / "class 0" / ".hidden").write_text("", encoding="utf-8")
+    (tmp_path / "empty").mkdir()
+    pictures = load_pictures(tmp_path, Preparation(), torch.Generator().manual_seed(0))
+    assert pictures.prepared.shape == (12, 1, 105, 105)
+    assert pictures.drawings.character.tolist() == [0] * 3 + [1] * 3 + [2] * 3 + [3] * 3
+    assert [sentence.split(": ")[0] for sentence in pictures.refused] == [str(tmp_path / "class 0" / "notes.png")]
+    trials = transfer_trials(pictures, 50, torch.Generator().manual_seed(0))
+    assert trials.support.shape == (50, 4)
+    chosen = trials.support[torch.arange(50), trials.label]
+    assert bool((chosen != trials.query).all())
+    # Copies of one picture: nearest neighbour cannot fail where the true one is at distance 0.
+    assert won_among(squared_pixel_distances(pictures.prepared, trials), trials.label, 4).all()
+
+
+def test_a_folder_without_classes_is_refused(tmp_path):
+    generator = torch.Generator().manual_seed(0)
+    with pytest.raises(TransferError, match="cannot be read"):
+        load_pictures(tmp_path / "missing", Preparation(), generator)
+    (tmp_path / "one").mkdir()
+    with pytest.raises(TransferError, match="holds 1 sub-folders"):
+        load_pictures(tmp_path, Preparation(), generator)
+    (tmp_path / "two").mkdir()
+    (tmp_path / "two" / "broken.png").write_text("", encoding="utf-8")
+    with pytest.raises(TransferError, match="Fewer than two sub-folders"):
+        load_pictures(tmp_path, Preparation(), generator)
+
+
+# The command
+
+
+@pytest.fixture(scope="module")
+def checkpoint(network, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("run") / "model"
+    verification = {"threshold": 0.6, "calibration": {"similarity_edges": [0.0, 1.0], "share_same": [0.5]}}
+    save_checkpoint(folder, network, Preparation(), storage="int8", verification=verification)
+    (folder.parent / "metrics.jsonl").write_text('{"step": 1, "loss": 2.0}\n', encoding="utf-8")
+    return folder
+
+
+def evaluate_with(*options: str) -> int:
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    return run(parser.parse_args([*map(str, options)]))
+
+
+def test_one_command_one_table_one_report(checkpoint, tmp_path, monkeypatch, capsys):
+    drawings = blots({"Small": 3, "Large": 6}, 3)
+    monkeypatch.setattr(omniglot, "load_drawings", lambda split, source: drawings)
+    assert evaluate.PAIRS == 10_000
+    monkeypatch.setattr(evaluate, "PAIRS", 400)
+    save_thumbnails(tmp_path / "images", blots({"A": 2}, 2), 64)
+    report_file, figures = tmp_path / "new" / "report.json", tmp_path / "figures"
+    status = evaluate_with(
+        *("--model", checkpoint, "--data", "anything", "--trials", 40, "--output", report_file, "--figures", figures),
+        *("--images", tmp_path / "images", "--compare", checkpoint, "--device", "cpu", "--seed", 2),
+    )
+    printed = capsys.readouterr().out
+    report = json.loads(report_file.read_text(encoding="utf-8"))
+    assert status == 0
+    assert report["model"]["source"] == str(checkpoint)
+    assert report["model"]["parameters"] == PARAMETERS
+    assert (report["model"]["storage"], report["model"]["device"], report["seed"]) == ("int8", "cpu", 2)
+    assert [(row["protocol"], row["n_way"]) for row in report["one_shot"]] == [
+        *(("within_alphabet", n_way) for n_way in (2, 3, 5)),
+        *(("across_alphabets", n_way) for n_way in (2, 3, 5)),
+    ]
+    for row in report["one_shot"]:
+        assert (row["split"], row["trials"]) == ("evaluation", 40)
+        assert row["interval"][0] <= row["accuracy"] <= row["interval"][1]
+    assert set(report["per_alphabet"]) == {"Small", "Large"}
+    assert report["per_alphabet_n_way"] == {"Small": 3, "Large": 6}
+    for row in report["verification"]:
+        assert set(row) == {"protocol", "pairs", "accuracy", "auc", "eer", "threshold"}
+        assert (row["pairs"], row["threshold"]) == (400, 0.6)
+    names = {(row["name"], row["protocol"], row["n_way"]) for row in report["baselines"]}
+    assert len(names) == len(report["baselines"]) == 3 * 2 * 3
+    assert ("modified_hausdorff", "across_alphabets", 5) in names
+    assert {row["differing_trials"] for row in report["comparison"]["one_shot"]} == {0}
+    assert {row["p_value"] for row in report["comparison"]["one_shot"]} == {1.0}
+    assert set(report["transfer"]) > {"n_way", "trials", "accuracy", "interval", "nearest_neighbour_l2"}
+    assert [report["transfer"][name] for name in ("data", "n_way", "images")] == ["images", 2, 4]
+    within_five = next(row for row in report["one_shot"] if row["n_way"] == 5)
+    assert within_five["left_out"] == ["Small"]
+    assert f"{100 * within_five['accuracy']:.2f} %" in printed
+    assert "5-way within an alphabet leaves out Small" in printed
+    assert "38,951,745 parameters, stored as int8" in printed
+    assert {path.name for path in figures.iterdir()} == {
+        *("accuracy_over_n.png", "trials.png", "roc.png", "training.png")
+    }
+
+
+def test_transfer_alone_needs_no_alphabets(checkpoint, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(omniglot, "load_drawings", lambda split, source: pytest.fail("Omniglot was read."))
+    save_thumbnails(tmp_path / "images", blots({"A": 3}, 2), 28)
+    options = ("--model", checkpoint, "--images", tmp_path / "images", "--transfer-only", "--trials", 20)
+    assert evaluate_with(*options, "--device", "cpu") == 0
+    assert "transfer to 6 pictures of 3 classes: 3-way" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (("--model", "no/such folder"), "There is no model at no/such folder"),
+        (("--trials", "0"), "--trials must be at least 1"),
+        (("--transfer-only",), "--transfer-only needs --images"),
+        (
+            ("--images", "x", "--transfer-only", "--compare", "y", "--data", "d", "--figures", "z"),
+            "--transfer-only does not go with --compare, --data, --figures",
+        ),
+        (("--signatures", "x", "--views", "2", "--seed", "1"), "--signatures does not go with --seed, --views"),
+        (("--device", "abacus"), "The device 'abacus' is not there"),
+    ],
+)
+def test_what_cannot_be_evaluated_is_said_in_one_sentence(options, sentence, capsys):
+    assert evaluate_with(*options) == 1
+    written = capsys.readouterr()
+    assert written.out == ""
+    assert sentence in written.err
+    assert len(written.err.strip().splitlines()) == 1
+
+
+def test_a_report_that_cannot_be_written_is_said_in_one_sentence(checkpoint, tmp_path, capsys):
+    save_thumbnails(tmp_path / "images", blots({"A": 2}, 2), 28)
+    options = ("--model", checkpoint, "--images", tmp_path / "images", "--transfer-only", "--trials", 5)
+    assert evaluate_with(*options, "--device", "cpu", "--output", checkpoint / "config.json" / "report.json") == 1
+    assert "cannot be written" in capsys.readouterr().err
+
+
+# On Omniglot itself
+
+needs_omniglot = pytest.mark.skipif(not OMNIGLOT.is_file(), reason="OMNIGLOT_DATA names no folder with all_runs.zip")
+
+
+@needs_omniglot
+def test_hausdorff_gives_the_error_that_lake_reports():
+    drawings = omniglot.load_drawings("evaluation", None)
+    trials = omniglot.lake_runs(drawings)
+    distances = modified_hausdorff_distances(drawings.ink, trials)
+    assert int(won_among(distances, trials.label, 20).sum()) == 245  # 38.75 % of 400 are wrong; he gives 38.8 %
+
+
+@needs_omniglot
+def test_classify_on_lakes_files_agrees_with_the_evaluation():
+    from siamese import load_recognizer
+
+    recognizer = load_recognizer("omniglot", "cpu")  # the bundled one, whatever MODEL_ID says
+    drawings = omniglot.load_drawings("evaluation", None)
+    trials = omniglot.lake_runs(drawings)
+    rows = torch.cat([trials.support.flatten(), trials.query]).unique()
+    checkpoint = load_checkpoint(recognizer.origin.folder)
+    embeddings = embed_drawings(checkpoint.network, drawings.take(rows).prepared(checkpoint.preparation))
+    moved = Trials(torch.searchsorted(rows, trials.support), torch.searchsorted(rows, trials.query), trials.label)
+    evaluated = [
+        drawings.ink[trials.support[trial, place]]
+        for trial, place in enumerate(one_shot_logits(checkpoint.network, embeddings, moved).argmax(1).tolist())
+    ]
+    picked = []
+    with zipfile.ZipFile(OMNIGLOT) as archive:
+        for number in range(1, 21):
+            folder = f"run{number:02d}"
+            support = [archive.read(f"{folder}/training/class{place:02d}.png") for place in range(1, 21)]
+            for item in range(1, 21):
+                similarities = recognizer.classify(support, archive.read(f"{folder}/test/item{item:02d}.png"))
+                picked.append(support[max(range(20), key=similarities.__getitem__)])
+    agreeing = 0
+    for ink, png in zip(evaluated, picked, strict=True):
+        with Image.open(io.BytesIO(png)) as picture:
+            values = torch.frombuffer(bytearray(picture.convert("L").tobytes()), dtype=torch.uint8).view(105, 105)
+        agreeing += torch.equal(values < 128, ink)
+    assert agreeing >= 398

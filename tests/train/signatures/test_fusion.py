@@ -1,0 +1,79 @@
+"""The weighing of network and handwriting: found again where it is known, and of the right pairs."""
+
+import pytest
+import torch
+
+from siamese.network import SiameseNetwork
+from siamese.signatures.features import course_distances, turn_distances
+from siamese.signatures.synthetic import invented_signatures
+from train.evaluation import embed_drawings
+from train.signatures.fusion import fitted, pairs_of, weighing_of
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def signatures():
+    return invented_signatures(3, 3, 2, seed=1)
+
+
+@pytest.fixture(scope="module")
+def network():
+    return SiameseNetwork(generator=torch.Generator().manual_seed(0)).eval()
+
+
+def drawn_pairs(weights: tuple[float, float, float], bias: float, count: int = 20_000) -> tuple:
+    """Genuine and forged pairs, as often as a logistic model with these weights says; as many of either kind."""
+    generator = torch.Generator().manual_seed(1)
+    values = torch.randn(count, 3, generator=generator, dtype=torch.float64) * torch.tensor([2.0, 0.1, 0.5])
+    chance = (values @ torch.tensor(weights, dtype=torch.float64) + bias).sigmoid()
+    genuine = torch.rand(count, generator=generator, dtype=torch.float64) < chance
+    return values[genuine], values[~genuine]
+
+
+def test_known_weights_are_found_again():
+    found = fitted(*drawn_pairs((0.5, -10.0, -2.0), 0.0))
+    # held a little smaller by the ridge
+    assert found.network == pytest.approx(0.5, rel=0.25)
+    assert found.turns == pytest.approx(-10, rel=0.25)
+    assert found.course == pytest.approx(-2, rel=0.25)
+    assert abs(found.bias) < 0.05
+
+
+def test_a_distance_never_speaks_for_the_same_hand():
+    found = fitted(*drawn_pairs((0.5, 10.0, -2.0), 0.0))
+    assert -0.1 < found.turns <= 0
+    assert found.network > 0.3
+
+
+def test_middles_lie_between_the_kinds():
+    genuine, skilled = drawn_pairs((0.5, -10.0, -2.0), 0.0)
+    found = fitted(genuine, skilled)
+    expected = ((genuine.mean(0) + skilled.mean(0)) / 2).tolist()
+    assert [found.network_middle, found.turns_middle, found.course_middle] == pytest.approx(expected)
+
+
+def test_each_pair_is_of_one_writer(signatures, network):
+    genuine, skilled = pairs_of(network, signatures, CPU)
+    assert (genuine.shape, skilled.shape) == ((3 * 3, 3), (3 * 3 * 2, 3))
+    own = signatures.handwriting.take(torch.arange(3))
+    embeddings = embed_drawings(network, signatures.images, CPU)
+    with torch.no_grad():
+        logits = network.compare_all(embeddings[:3], embeddings[:3])
+    expected = [
+        torch.tensor([values[0, 1], values[0, 2], values[1, 2]]).double()
+        for values in (logits, turn_distances(own, own), course_distances(own, own))
+    ]
+    torch.testing.assert_close(genuine[:3], torch.stack(expected, 1), rtol=1e-4, atol=1e-5)
+
+
+def test_all_held_out_writers_count(signatures, network):
+    two, one = (signatures.of_writers(names) for names in (signatures.writer_names[:2], signatures.writer_names[2:]))
+    parts = [pairs_of(network, some, CPU) for some in (two, one)]
+    whole = weighing_of([pairs_of(network, signatures, CPU)])
+    assert weighing_of(parts) == whole
+    assert weighing_of(parts[:1]) != whole
+
+
+def test_without_forgeries_there_is_none(signatures, network):
+    assert weighing_of([pairs_of(network, signatures.take(signatures.genuine), CPU)]) is None

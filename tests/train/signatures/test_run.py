@@ -1,0 +1,317 @@
+"""`python -m train fit --recipe signatures` from its words to its checkpoint, once and in folds."""
+
+import json
+import shutil
+from dataclasses import replace
+
+import pytest
+import torch
+
+from siamese.hub import checkpoint as checkpoints
+from siamese.hub import resolve as hub
+from siamese.hub.checkpoint import load_checkpoint, read_config, save_checkpoint
+from siamese.hub.signature_card import signature_card
+from siamese.metrics import equal_error_point
+from siamese.network import SiameseNetwork
+from siamese.preprocessing import SIGNATURE
+from siamese.signatures.synthetic import invented_signatures
+from siamese.signatures.verifier import scoring_in
+from train.__main__ import main
+from train.config import TrainConfig, load_recipe
+from train.signatures import run as module
+from train.signatures.evaluate import curves_of, seen_hashes
+from train.signatures.fusion import pairs_of, weighing_of
+from train.signatures.sampling import (
+    split_writers,
+)
+
+PRETRAINED = hub.PRETRAINED  # the package's own, whatever stands in for it later
+RECIPE = """
+sampling = "signatures"
+steps = 2
+warmup_steps = 1
+writers = 2
+genuine = 2
+forgeries = 2
+test_writers = 2
+validation_writers = 1
+shared_embedding = true
+frozen_convolutions = 2
+[preparation]
+extent_px = 99
+kind = "signature"
+aspect_power = 0.5
+pen_px = 2.0
+spread = 3.6
+"""
+
+
+@pytest.fixture(scope="module")
+def signatures():
+    """Five writers with five genuine signatures and three forgeries each."""
+    return invented_signatures(5, 5, 3, seed=1)
+
+
+# Who trains, validates and tests
+
+
+@pytest.fixture(scope="module")
+def bundled(tmp_path_factory):
+    """A folder of bundled checkpoints that holds one, of random weights."""
+    folder = tmp_path_factory.mktemp("pretrained")
+    save_checkpoint(folder / "omniglot", SiameseNetwork(generator=torch.Generator().manual_seed(1)), SIGNATURE, "int8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(hub, "PRETRAINED", folder)
+        patch.setattr(checkpoints, "BASES", folder)
+        patch.setattr(module, "BASES", folder)
+        yield folder
+
+
+@pytest.fixture
+def words(signatures, bundled, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "load_signatures", lambda _source, _preparation: signatures)
+    recipe = tmp_path / "small.toml"
+    recipe.write_text(RECIPE, encoding="utf-8")
+    return ["fit", "--recipe", str(recipe), "--data", "place/archive.zip", "--device", "cpu"]
+
+
+def test_a_run_leaves_a_small_checkpoint_that_says_who_trained_it(words, signatures, bundled, tmp_path, capsys):
+    assert main([*words, "--output", str(tmp_path / "run")]) == 0
+    assert "told right where both errors are alike" in capsys.readouterr().out
+    model = tmp_path / "run" / "model"
+    assert sum(path.stat().st_size for path in model.iterdir()) < 3_000_000
+    checkpoint = load_checkpoint(model)
+    base = load_checkpoint(bundled / "omniglot").network
+    assert torch.equal(checkpoint.network.embedding.weight, base.embedding.weight)
+    first, last = (network.convolutions[0].weight for network in (base, checkpoint.network))
+    torch.testing.assert_close(first, last, rtol=0, atol=1e-4)
+    assert not torch.equal(base.convolutions[3].weight, checkpoint.network.convolutions[3].weight)
+    assert checkpoint.preparation == SIGNATURE
+    training = checkpoint.config["training"]
+    assert (training["steps"], training["images"]) == (2, 2 * 8)
+    parts = training["signatures"]
+    assert [len(parts[part]) for part in ("training", "validation", "test")] == [2, 1, 2]
+    told = sorted(digest for part in ("training", "validation", "test") for d in parts[part].values() for digest in d)
+    assert told == sorted(signatures.sha256)
+    assert parts["data"] == "archive.zip"
+    assert parts["before"] == []
+    assert training["began_with"]["weights_sha256"] == read_config(bundled / "omniglot")["weights_sha256"]
+    assert set(checkpoint.config["verification"]["by_references"]) == {"1", "2", "3"}
+    assert checkpoint.config["verification"]["consistency"]["weight"] == 0.5
+    assert set(checkpoint.config["verification"]["weighing"]) >= {"bias", "network", "turns", "course"}
+    assert (tmp_path / "run" / "training.png").is_file()
+
+
+def test_who_was_seen_is_told_over_all_stages(words, signatures, tmp_path):
+    first, second = tmp_path / "first", tmp_path / "second"
+    assert main([*words, "--output", str(first)]) == 0
+    assert main([*words, "--init", str(first / "model"), "--output", str(second)]) == 0
+    seen = [read_config(run / "model") for run in (first, second)]
+    assert seen[1]["training"]["signatures"]["before"] == sorted(seen_hashes(seen[0])) != []
+    assert seen_hashes(seen[1]) >= seen_hashes(seen[0])
+
+
+def test_a_final_run_trains_on_those_who_validated_and_carries_their_thresholds(words, tmp_path, capsys):
+    held_out, final = tmp_path / "held-out" / "model", tmp_path / "final" / "model"
+    assert main([*words, "--output", str(held_out.parent)]) == 0
+    final_words = [*words, "--all-writers", "--output", str(final.parent)]
+    assert main([*final_words, "--calibration-from", str(held_out)]) == 0
+    first, last = read_config(held_out), read_config(final)
+    before, after = first["training"]["signatures"], last["training"]["signatures"]
+    assert after["training"] == before["training"] | before["validation"]
+    assert (after["validation"], after["test"]) == ({}, before["test"])
+    assert last["training"]["validation_accuracy"] is None
+    assert last["verification"] == first["verification"] | {"from_held_out_run": True}
+    assert seen_hashes(last) == seen_hashes(first)
+    assert "come from earlier runs that held some of those out" in signature_card("user/name", last)
+
+
+def test_thresholds_of_several_runs_are_those_of_all_whom_they_held_out(words, signatures, tmp_path, capsys):
+    runs = [tmp_path / f"part-{part}" / "model" for part in range(3)]
+    for part, run in enumerate(runs):
+        assert main([*words, "--validation-part", str(part), "--output", str(run.parent)]) == 0
+    configs = [read_config(run) for run in runs]
+    held = [set(config["training"]["signatures"]["validation"]) for config in configs]
+    test = set(configs[0]["training"]["signatures"]["test"])
+    assert [len(some) for some in held] == [1, 1, 1]
+    assert set.union(*held) == set(signatures.writers_held) - test
+
+    final = [*words, "--all-writers", "--output", str(tmp_path / "final"), "--calibration-from"]
+    assert main([*final, *map(str, runs[:2])]) == 0
+    last = read_config(tmp_path / "final" / "model")
+    assert last["verification"]["measured_on"].startswith("signatures of 2 writers, each scored by a run that had not")
+    assert seen_hashes(last) >= set.union(*map(seen_hashes, configs[:2]))
+    held_out = [
+        (load_checkpoint(run).network, signatures.of_writers(names)) for run, names in zip(runs[:2], held, strict=False)
+    ]
+    # each writer is weighed as the other one says
+    cpu, scoring = torch.device("cpu"), scoring_in(last)
+    pairs = [pairs_of(network, whose, cpu) for network, whose in held_out]
+    assert scoring.weighing == weighing_of(pairs)
+    crossed = [replace(scoring, weighing=weighing_of([other])) for other in reversed(pairs)]
+    scores = [
+        module.score_all(network, whose, cpu, one, counts=(1,))[1]
+        for (network, whose), one in zip(held_out, crossed, strict=True)
+    ]
+    plain = [module.score_all(network, whose, cpu, scoring, counts=(1,))[1] for network, whose in held_out]
+    genuine = [similarity.logit() for one in plain for similarity in one.genuine]
+    expected = curves_of(scores[0] + scores[1]).skilled
+    point = last["verification"]["operating_points"]["balanced"]
+    assert point["threshold"] == pytest.approx(equal_error_point(expected).threshold)
+    assert last["verification"]["consistency"]["level"] == pytest.approx(torch.cat(genuine).mean().item(), abs=1e-4)
+
+    again = [*words, "--all-writers", "--output", str(tmp_path / "again"), "--calibration-from"]
+    capsys.readouterr()
+    assert main([*again, str(runs[0]), str(runs[0])]) == 1
+    assert f"held out {held[0].pop()}, as another of the runs did; give each part once" in capsys.readouterr().err
+    others = tmp_path / "others" / "model"
+    assert main([*words, "--init", str(runs[1]), "--output", str(others.parent)]) == 0
+    assert main([*again, str(others), str(runs[1])]) == 1
+    assert "began with weights that had seen those whom it held out" in capsys.readouterr().err
+    assert not (tmp_path / "again").exists()
+
+
+def test_a_final_run_without_a_held_out_one_has_no_thresholds(words, tmp_path):
+    assert main([*words, "--all-writers", "--output", str(tmp_path / "run")]) == 0
+    assert read_config(tmp_path / "run" / "model").get("verification") is None
+
+
+def test_those_who_chose_the_thresholds_count_as_seen(words, bundled, signatures, tmp_path, monkeypatch):
+    """A held-out run on other people: none of them is unseen afterwards."""
+    others = invented_signatures(5, 5, 3, seed=2)
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "load_signatures", lambda _source, _preparation: others)
+        assert main([*words, "--output", str(tmp_path / "others")]) == 0
+    thresholds = ["--all-writers", "--calibration-from", str(tmp_path / "others" / "model")]
+    assert main([*words, *thresholds, "--output", str(tmp_path / "run")]) == 0
+    assert seen_hashes(read_config(tmp_path / "run" / "model")) > seen_hashes(
+        read_config(tmp_path / "others" / "model")
+    )
+
+
+def test_folds_score_every_writer_by_a_network_that_has_not_seen_it(words, tmp_path, capsys):
+    output = tmp_path / "folds"
+    assert main([*words, "--folds", "3", "--output", str(output)]) == 0
+    report = json.loads((output / "folds.json").read_text(encoding="utf-8"))
+    assert report["signatures"]["writers_scored"] == 5
+    assert sorted(len(fold["writers"]) for fold in report["folds"]) == [1, 2, 2]
+    assert set(report["signatures"]["operating_points"]) == {"strict", "balanced", "lenient"}
+    alone = report["signatures"]["parts_alone"]
+    assert [alone[name]["writers"] for name in ("network", "turns", "course")] == [5, 5, 5]
+    assert all(part["pairs"] == report["signatures"]["pairs"] for part in alone.values())
+    first = (output / "fold-1" / "model" / "model.safetensors").stat().st_mtime_ns
+    capsys.readouterr()
+    assert main([*words, "--folds", "3", "--output", str(output)]) == 0  # nothing is trained again
+    assert (output / "fold-1" / "model" / "model.safetensors").stat().st_mtime_ns == first
+    assert "All 5 writers, each scored by the fold that has not seen it" in capsys.readouterr().out
+    # other divisions have other test writers, some of whom these networks were trained on
+    assert main([*words, "--folds", "4", "--output", str(output)]) == 1
+    assert "fold-1 holds a run with other writers" in capsys.readouterr().err
+    save_checkpoint(tmp_path / "other", SiameseNetwork(generator=torch.Generator().manual_seed(2)), SIGNATURE)
+    assert main([*words, "--folds", "3", "--init", str(tmp_path / "other"), "--output", str(output)]) == 1
+    assert "fold-1 holds a run with other --init" in capsys.readouterr().err
+
+
+def test_folds_are_not_trained_over(words, tmp_path, capsys):
+    output = ["--folds", "3", "--output", str(tmp_path / "folds")]
+    assert main([*words, *output, "--max-minutes", "0"]) == 130
+    assert "Stopped in fold 1" in capsys.readouterr().out
+    assert main([*words, *output]) == 1
+    assert "fold-1 holds a run already; go on with --resume" in capsys.readouterr().err
+    assert main([*words, *output, "--resume"]) == 0
+
+
+def test_weights_that_have_seen_the_writers_are_named(words, signatures, tmp_path, capsys):
+    first = tmp_path / "first"
+    assert main([*words, "--output", str(first)]) == 0
+    capsys.readouterr()
+    more = ["--init", str(first / "model"), "--output"]
+    assert main([*words, *more, str(tmp_path / "folds"), "--folds", "3"]) == 1
+    assert "have seen 3 of these writers; folds begin with weights that saw none" in capsys.readouterr().err
+    assert main([*words, *more, str(tmp_path / "second")]) == 0
+    whose = split_writers(signatures.writers_held, load_recipe(words[2])).validation[0]
+    assert f"have seen the writers {whose}: figures on them will be too good" in capsys.readouterr().out
+
+
+def test_small_checkpoints_can_be_gone_on_with(words, bundled, tmp_path):
+    """A bundled checkpoint that has its large layer from another one passes that one on."""
+    assert main([*words, "--output", str(tmp_path / "first")]) == 0
+    shutil.copytree(tmp_path / "first" / "model", bundled / "small")
+    assert main([*words, "--init", str(bundled / "small"), "--output", str(tmp_path / "second")]) == 0
+    assert read_config(tmp_path / "second" / "model")["base"]["name"] == "omniglot"
+
+
+def test_a_run_without_time_stops_and_says_how_to_go_on(words, tmp_path, capsys):
+    assert main([*words, "--output", str(tmp_path / "run"), "--max-minutes", "0"]) == 130
+    assert "Stopped after step 0 of 2" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("more", "sentence"),
+    [
+        (["--all-alphabets"], "are for characters"),
+        (["--folds", "3", "--all-writers"], "leave out --all-writers"),
+        (["--calibration-from", "x"], "goes with --all-alphabets or --all-writers"),
+        (["--all-writers", "--calibration-from", "omniglot"], "omniglot was not calibrated"),
+        (["--all-writers", "--validation-part", "1"], "--validation-part and --all-writers exclude each other"),
+        (["--validation-part", "3"], "There is no part 3, counted from 0, of 1 each among the 3 writers"),
+        (["--validation-part", "-1"], "validation_part must not be negative"),
+        (["--hold-out", "Elvish"], "--hold-out and --push-improvements are for characters"),
+        (["--folds", "9"], "--folds is 9, must lie in 2 to 5"),
+        (["--folds", "3", "--push-to-hub", "user/name"], "--folds makes no single checkpoint to publish"),
+        (["--init", "no/such/folder/at/all"], "no/such/folder/at/all"),
+    ],
+)
+def test_what_cannot_be_done_is_refused_in_one_sentence(words, more, sentence, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    assert main([*words, "--output", str(tmp_path / "run"), *more]) == 1
+    error = capsys.readouterr().err
+    assert sentence in error
+    assert len(error.strip().splitlines()) == 1
+
+
+def test_thresholds_of_characters_are_not_taken_for_signatures(words, bundled, tmp_path, capsys):
+    source = tmp_path / "characters"
+    save_checkpoint(source, SiameseNetwork(), SIGNATURE, verification={"threshold": 0.5})
+    assert main([*words, "--all-writers", "--calibration-from", str(source), "--output", str(tmp_path / "run")]) == 1
+    assert "was not calibrated on signatures" in capsys.readouterr().err
+
+
+def test_writers_who_cannot_validate_are_noticed_before_any_step(words, signatures, tmp_path, capsys, monkeypatch):
+    whose = split_writers(
+        signatures.writers_held, TrainConfig(sampling="signatures", test_writers=2, validation_writers=1)
+    ).validation[0]
+    keep = signatures.genuine | (signatures.writer != signatures.writer_names.index(whose))
+    monkeypatch.setattr(module, "load_signatures", lambda _source, _preparation: signatures.take(keep))
+    assert main([*words, "--output", str(tmp_path / "run")]) == 1
+    assert "No writer who validates has two genuine signatures and a forgery" in capsys.readouterr().err
+    assert not (tmp_path / "run" / "metrics.jsonl").exists()
+
+
+def test_signatures_must_be_named(words, tmp_path, capsys):
+    given = [word for word in words if word not in ("--data", "place/archive.zip")]
+    assert main([*given, "--output", str(tmp_path / "run")]) == 1
+    assert "name theirs with --data" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [["--folds", "3"], ["--all-writers"], ["--validation-part", "1"]])
+def test_writers_are_not_for_characters(words, tmp_path, capsys):
+    assert main(["fit", "--data", "invented", *words, "--output", str(tmp_path / "run")]) == 1
+    assert "--folds, --all-writers and --validation-part are for signatures" in capsys.readouterr().err
+
+
+def test_the_bundled_weights_stand_on_the_bundled_base_and_name_their_writers(monkeypatch):
+    monkeypatch.setattr(checkpoints, "BASES", PRETRAINED)
+    folder = PRETRAINED / "signatures"
+    assert sum(path.stat().st_size for path in folder.iterdir()) < 5_000_000
+    checkpoint = load_checkpoint(folder)  # also refuses weights of another base
+    assert checkpoint.config["base"]["weights_sha256"] == read_config(PRETRAINED / "omniglot")["weights_sha256"]
+    assert checkpoint.preparation == SIGNATURE
+    people = checkpoint.config["training"]["signatures"]
+    seen = {digest for part in ("training", "validation") for each in people[part].values() for digest in each}
+    kept = {digest for each in people["test"].values() for digest in each}
+    assert len(people["test"]) >= 12
+    assert kept
+    assert kept.isdisjoint(seen)
+    figures = checkpoint.config["figures"]["signatures"]
+    assert sorted(figures["writers"]) == sorted(people["test"])

@@ -1,0 +1,131 @@
+"""Recipes: those in the package load, and one that does not fit is refused in one sentence."""
+
+from dataclasses import replace
+
+import pytest
+
+from siamese.network import NetworkConfig
+from siamese.preprocessing import Preparation
+from train.augment import Distortions
+from train.config import RecipeError, TrainConfig, config_from, load_recipe, recipe_names
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_every_recipe_loads_and_survives_being_written(name):
+    config = load_recipe(name)
+    assert config_from(config.as_dict()) == config
+
+
+def test_the_recipes_that_the_readme_names_are_there():
+    assert {"modern", "koch2015", "keras_selu_b32", "keras_selu_b256", "pytorch_pairs", "pytorch_adamw_steplr"} <= set(
+        recipe_names()
+    )
+    assert {"keras_adam_20k", "triplet", "contrastive"} <= set(recipe_names())
+
+
+def test_tables_become_the_parts_of_a_config():
+    config = config_from(
+        {
+            "steps": 7,
+            "hold_out": ["Latin"],
+            "momentum": [0.5, 0.9, 3],
+            "network": {"activation": "selu"},
+            "preparation": {"extent_px": 0},
+            "distortions": {"shear": 0.5, "shift_px": 3},
+        }
+    )
+    assert config.steps == 7
+    assert config.hold_out == ("Latin",)
+    assert config.network == NetworkConfig("selu")
+    assert config.preparation == Preparation(extent_px=0)
+    assert config.distortions == Distortions(shear=0.5, shift_px=3.0)
+    assert config.learning_rate == TrainConfig().learning_rate
+
+
+def test_what_a_recipe_leaves_out_has_its_default():
+    assert config_from({}) == TrainConfig()
+
+
+def test_a_file_is_a_recipe_too(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text("steps = 3\n[network]\nbatch_norm = true\n", encoding="utf-8")
+    assert load_recipe(str(path)) == TrainConfig(steps=3)
+
+
+@pytest.mark.parametrize(
+    ("table", "sentence"),
+    [
+        ({"stepz": 5}, "the recipe has no field stepz; there are .*steps"),
+        ({"network": {"width": 5}}, "network has no field width; there are activation, batch_norm, dropout"),
+        ({"network": "relu"}, r"network is 'relu', must be a table: \[network\]"),
+        ({"steps": "many"}, "steps is 'many', must be a whole number"),
+        ({"steps": 1.5}, "steps is 1.5, must be a whole number"),
+        ({"steps": True}, "steps is True, must be a whole number"),
+        ({"distance_head": 1}, "distance_head is 1, must be true or false"),
+        ({"learning_rate": "high"}, "learning_rate is 'high', must be a number"),
+        ({"hold_out": "Latin"}, "hold_out is 'Latin', must be a list"),
+        ({"preparation": {"extent_px": 300}}, "does not fit: extent_px is 300"),
+        ({"distortions": {"shear": -1.0}}, "does not fit: shear is -1.0, must not be negative"),
+        ({"distortions": {"pen_share": 1.5}}, "does not fit: pen_share is 1.5, must lie in 0 to 1"),
+        ({"distortions": {"pen_broad": 0.05}}, "does not fit: pen_broad 0.05 and pen_fine 0.45 must rise"),
+        ({"momentum": 0.9}, "momentum is 0.9, must be a list"),
+    ],
+)
+def test_a_table_that_does_not_fit_is_refused(table, sentence):
+    with pytest.raises(RecipeError, match=sentence) as refusal:
+        config_from(table)
+    assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"steps": 0}, "steps is 0, must be at least 1"),
+        ({"validate_every": 0}, "validate_every is 0, must be at least 1"),
+        ({"patience": -1}, "patience is -1, must not be negative"),
+        ({"weight_decay": -0.1}, "weight_decay is -0.1, must not be negative"),
+        ({"label_smoothing": 0.5}, "label_smoothing is 0.5, must lie in 0 to below 0.5"),
+        ({"hard_share": 0.0}, "hard_share is 0.0, must lie above 0, to 1"),
+        ({"hard_share": 0.5, "sampling": "signatures"}, "hard_share chooses among the pairs of a batch of alphabets"),
+        ({"weight_average": 1.0}, "weight_average is 1.0, must lie in 0 to below 1"),
+        ({"drawers": 1}, "A batch of 32 characters x 1 drawers has no same or no different pair"),
+        ({"characters": 1}, "A batch of 1 characters x 2 drawers has no same or no different pair"),
+        ({"views": 3}, "views is 3, must be 1, 4 or 8"),
+        ({"learning_rate": 0.0}, "learning_rate is 0.0, must be above 0"),
+        ({"learning_rate": float("nan")}, "learning_rate is nan, must be above 0"),
+        ({"layer_rates": (1.0, 1.0)}, "layer_rates has 2 factors, the network has 6 layers"),
+        ({"momentum": (0.5, 1.0, 1)}, "momentum is .* must be two numbers in 0 to below 1"),
+        ({"momentum": (0.5, 0.9, 0)}, "momentum rises within 0 decays"),
+        ({"train_drawers": 21}, "train_drawers is 21, must lie in 2 to 20"),
+        ({"train_drawers": 19}, "leave one drawer to validation"),
+        ({"train_drawers": 12, "validation_drawers": 1}, "leave one drawer to validation"),
+        (
+            {"train_drawers": 12, "validation_drawers": 9},
+            "is 9, but train_drawers leaves 8 of the 20",
+        ),
+        ({"validation_drawers": 4}, "validation_drawers is 4, but train_drawers leaves 0"),
+        ({"pair_loss": 0.0, "n_way_loss": 0.0}, "one must be above 0"),
+        ({"triplet_loss": -1.0}, "must not be negative"),
+        ({"sampling": "pairs"}, "A list of pairs is trained by pair_loss alone"),
+        ({"triplet_loss": 1.0, "distance_head": False}, "need a distance; set distance_head to true"),
+        ({"patience": 3, "hold_out": ()}, "patience needs alphabets in hold_out"),
+    ],
+)
+def test_fields_that_do_not_fit_together_are_refused(changes, sentence):
+    with pytest.raises(RecipeError, match=sentence):
+        replace(TrainConfig(), **changes)
+
+
+@pytest.mark.parametrize("text", ["steps = ", "\x00", "steps = 1\nsteps = 2"])
+def test_a_file_that_is_no_toml_is_refused(text, tmp_path):
+    path = tmp_path / "broken.toml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(RecipeError, match=r"broken.toml cannot be read: "):
+        load_recipe(str(path))
+
+
+def test_a_missing_file_and_an_unknown_name_are_refused(tmp_path):
+    with pytest.raises(RecipeError, match=r"cannot be read: .*No such file"):
+        load_recipe(str(tmp_path / "none.toml"))
+    with pytest.raises(RecipeError, match=r"No recipe is called 'postmodern'; there are .*modern"):
+        load_recipe("postmodern")

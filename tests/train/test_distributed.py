@@ -1,0 +1,152 @@
+"""Two processes compute the gradients of one, with the same global batch, batch normalisation included."""
+
+import os
+import socket
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from siamese.characters.drawings import Drawings
+from siamese.network import NetworkConfig, SiameseNetwork
+from train import distributed
+from train import loop as fit
+from train.augment import Distortions
+from train.config import TrainConfig
+from train.state import METRICS, STATE
+
+ALL_AGAINST_ALL = TrainConfig(
+    network=NetworkConfig(batch_norm=True),
+    distortions=Distortions(rotation_deg=10.0, shift_px=2.0),
+    hold_out=(),
+    characters=2,
+    drawers=2,
+    steps=1,
+    warmup_steps=0,
+    optimiser="sgd",
+)
+PAIRS = replace(ALL_AGAINST_ALL, network=NetworkConfig(), sampling="pairs", pairs=4, characters=2, n_way_loss=0.0)
+CPU = torch.device("cpu")
+
+
+def scribbles() -> Drawings:
+    """Two alphabets of three characters by two drawers, of random dots."""
+    rows = torch.arange(12)
+    ink = torch.rand(12, 105, 105, generator=torch.Generator().manual_seed(1)) < 0.05
+    return Drawings(ink, rows // 6, rows // 2, rows % 2 + 1, ("one", "two"))
+
+
+def gradients(config: TrainConfig) -> dict[str, torch.Tensor]:
+    """Of the first step, and what batch normalisation remembers of it; float32, so that rounding stays small."""
+    fit.fastest_precision = lambda _device: torch.float32
+    drawings = scribbles()
+    network = SiameseNetwork(config.network, generator=torch.Generator().manual_seed(2)).train()
+    distributed.share_statistics(network)
+    sampler = fit.make_sampler(drawings, config)
+    loss = fit.step_loss(network, drawings.prepared(config.preparation), sampler, config, 0)
+    loss.backward()
+    distributed.average_gradients(network)
+    found = {name: parameter.grad for name, parameter in network.named_parameters()}
+    running = {name: value for name, value in network.named_buffers() if "running" in name}
+    return found | running | {"loss": loss.detach()}
+
+
+def work(folder: Path) -> None:
+    """What each of the two processes does."""
+    with distributed.processes(CPU):
+        rank = os.environ["RANK"]
+        for name, config in (("alphabets", ALL_AGAINST_ALL), ("pairs", PAIRS)):
+            save_file(gradients(config), folder / f"{name}.{rank}")
+        network = SiameseNetwork(ALL_AGAINST_ALL.network, generator=torch.Generator().manual_seed(2))
+        folder = folder / "run"
+        folder.mkdir(exist_ok=True)
+        distributed.wait()
+        fit.fit(network, scribbles(), ALL_AGAINST_ALL, folder, CPU)
+        save_file({"weight": network.convolutions[0].weight.detach().contiguous()}, folder / f"after.{rank}")
+        assert distributed.any_says(rank == "1", CPU)
+        assert not distributed.any_says(False, CPU)
+        assert distributed.of_first(float(rank) + 0.1, CPU) == 0.1
+        try:
+            distributed.own_part(torch.zeros(3, 1, 105, 105))
+        except distributed.DistributedError as error:
+            (folder / f"refusal.{rank}").write_text(str(error), encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """What two processes left."""
+    folder = tmp_path_factory.mktemp("two")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    root = str(Path(__file__).resolve().parents[2])
+    shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "PYTHONPATH": root}
+    started = [
+        subprocess.Popen(
+            [sys.executable, __file__, str(folder)],
+            env=os.environ | shared | {"RANK": str(rank), "LOCAL_RANK": str(rank), "OMP_NUM_THREADS": "1"},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    errors = [process.communicate()[1] for process in started]
+    assert [process.returncode for process in started] == [0, 0], "\n".join(errors)
+    return folder
+
+
+@pytest.mark.parametrize(("name", "config"), [("alphabets", ALL_AGAINST_ALL), ("pairs", PAIRS)])
+def test_two_processes_have_the_gradients_of_one(name, config, folder, monkeypatch):
+    monkeypatch.setattr(fit, "fastest_precision", fit.fastest_precision)  # put back what `gradients` replaces
+    expected = gradients(config)
+    for rank in range(2):
+        found = load_file(folder / f"{name}.{rank}")
+        assert found.keys() == expected.keys()
+        for part, value in expected.items():
+            if (
+                config.network.batch_norm
+                and part.endswith(".bias")
+                and part.startswith(("convolutions.", "embedding."))
+            ):
+                continue  # normalisation takes the bias away again: its gradient is 0, and what is there is rounding
+            scale = value.abs().max().item()
+            torch.testing.assert_close(found[part], value, rtol=0, atol=1e-3 * scale, msg=lambda m, p=part: f"{p}: {m}")
+    assert expected["embedding.weight"].abs().max() > 0
+
+
+def test_both_processes_hold_the_same_weights_after_a_step_and_the_first_alone_writes(folder):
+    after = [load_file(folder / "run" / f"after.{rank}")["weight"] for rank in range(2)]
+    assert torch.equal(*after)
+    network = SiameseNetwork(generator=torch.Generator().manual_seed(2))
+    assert not torch.equal(after[0], network.convolutions[0].weight)
+    assert (folder / "run" / STATE).is_file()
+    assert len((folder / "run" / METRICS).read_text(encoding="utf-8").splitlines()) == 1
+
+
+def test_a_batch_that_cannot_be_shared_is_refused(folder):
+    for rank in range(2):
+        text = (folder / "run" / f"refusal.{rank}").read_text(encoding="utf-8")
+        assert text.startswith("A batch of 3 images cannot be shared evenly among 2 processes")
+
+
+def test_without_a_launcher_nothing_is_different(monkeypatch):
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    images, network = torch.rand(3, 1, 105, 105), SiameseNetwork(NetworkConfig(batch_norm=True))
+    with distributed.processes(CPU) as device:
+        assert device == CPU
+        assert distributed.count() == 1
+        assert distributed.is_first()
+        assert distributed.own_part(images) is not None
+        assert torch.equal(distributed.own_part(images), images)
+        assert not distributed.any_says(False, CPU)
+        assert distributed.of_first(0.1, CPU) == 0.1
+        distributed.share_statistics(network)
+    assert type(network.embedding_norm) is torch.nn.BatchNorm1d
+
+
+if __name__ == "__main__":
+    work(Path(sys.argv[1]))

@@ -1,0 +1,451 @@
+"""The training loop: schedules by hand, exact resume, and that it stops before harm is done."""
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors import safe_open
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from siamese.characters.drawings import Drawings
+from siamese.network import NetworkConfig, SiameseNetwork, signed_distances
+from train import loop as module
+from train.augment import Distortions
+from train.config import TrainConfig
+from train.loop import (
+    TrainingError,
+    batch_loss,
+    fit,
+    learning_rate,
+    make_optimizer,
+    momentum,
+    out_of_patience,
+    split,
+    step_loss,
+    take_step,
+)
+from train.losses import balanced_cross_entropy, contrastive, hardest, n_way_cross_entropy, sameness, triplet
+from train.state import METRICS, STATE, has_state
+
+TINY = TrainConfig(
+    network=NetworkConfig(batch_norm=True),
+    distortions=Distortions(rotation_deg=10.0, shift_px=2.0, elastic_px=1.0, pen_share=0.5),
+    hold_out=(),
+    characters=2,
+    drawers=2,
+    views=8,
+    steps=4,
+    warmup_steps=2,
+    seed=5,
+)
+CPU = torch.device("cpu")
+
+
+def scribbles(alphabets: int, characters: int, drawers: int) -> Drawings:
+    """Random dots: enough where nothing is to be learned."""
+    shape = alphabets, characters, drawers
+    rows = torch.arange(math.prod(shape))
+    ink = torch.rand(len(rows), 105, 105, generator=torch.Generator().manual_seed(1)) < 0.05
+    names = tuple(f"alphabet {index}" for index in range(alphabets))
+    return Drawings(ink, rows // (characters * drawers), rows // drawers, rows % drawers + 1, names)
+
+
+def beginning(config: TrainConfig) -> SiameseNetwork:
+    return SiameseNetwork(config.network, config.initialisation, torch.Generator().manual_seed(config.seed))
+
+
+def metrics(folder: Path) -> list[dict]:
+    lines = [json.loads(line) for line in (folder / METRICS).read_text(encoding="utf-8").splitlines()]
+    return [{key: value for key, value in line.items() if key != "seconds"} for line in lines]
+
+
+def state(folder: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    with safe_open(folder / STATE, "pt") as file:
+        return {name: file.get_tensor(name) for name in file.keys()}, file.metadata()  # noqa: SIM118
+
+
+@pytest.fixture(scope="module")
+def scrawl():
+    return scribbles(2, 3, 2)
+
+
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory, scrawl):
+    """A run of four steps that nothing interrupted."""
+    folder = tmp_path_factory.mktemp("straight")
+    outcome = fit(beginning(TINY), scrawl, TINY, folder, CPU)
+    assert (outcome.steps, outcome.finished, outcome.images) == (4, True, 16)
+    assert outcome.validation_accuracy is None
+    return folder
+
+
+def run_until_killed(folder: Path) -> None:
+    """Save after two steps, and be killed after the third, which stands in the metrics but not in the state."""
+
+    def report(line: dict) -> None:
+        module.SAVE_EVERY_S = -1 if line["step"] == 2 else math.inf
+        if line["step"] == 3:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    fit(beginning(TINY), scribbles(2, 3, 2), TINY, folder, CPU, report=report)
+
+
+def test_a_killed_run_goes_on_bit_for_bit(straight, scrawl, tmp_path):
+    root = Path(__file__).resolve().parents[2]
+    environment = os.environ | {"PYTHONPATH": str(root), "OMP_NUM_THREADS": str(torch.get_num_threads())}
+    killed = subprocess.run([sys.executable, __file__, str(tmp_path)], env=environment, capture_output=True)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
+    assert [line["step"] for line in metrics(tmp_path)] == [1, 2, 3]
+    assert state(tmp_path)[1]["step"] == "2"
+
+    other_weights = SiameseNetwork(TINY.network, generator=torch.Generator().manual_seed(99))
+    outcome = fit(other_weights, scrawl, TINY, tmp_path, CPU, resume=True)
+
+    assert (outcome.steps, outcome.finished) == (4, True)
+    assert metrics(tmp_path) == metrics(straight)
+    (tensors, metadata), (expected, expected_metadata) = state(tmp_path), state(straight)
+    assert metadata == expected_metadata
+    assert tensors.keys() == expected.keys()
+    assert [name for name, value in tensors.items() if not torch.equal(value, expected[name])] == []
+    assert {name.split(".")[0] for name in tensors} == {"network", "optimizer"}
+
+
+def test_drop_out_follows_the_seed_and_the_step_too(scrawl, tmp_path):
+    config = replace(TINY, network=NetworkConfig(batch_norm=True, dropout=0.5), steps=2)
+    for run in ("a", "b"):
+        torch.manual_seed(ord(run))  # what another process, or another day, would have
+        (tmp_path / run).mkdir()
+        fit(beginning(config), scrawl, config, tmp_path / run, CPU)
+    assert metrics(tmp_path / "a") == metrics(tmp_path / "b")
+
+
+LAGGING = partial(module.Unread, every=3)  # as on a GPU, only that three steps are many
+
+
+def test_losses_that_are_read_late_change_nothing(straight, scrawl, monkeypatch, tmp_path):
+    monkeypatch.setattr(module, "Unread", LAGGING)
+    seen = []
+    fit(beginning(TINY), scrawl, TINY, tmp_path, CPU, report=lambda line: seen.append(line["step"]))
+    assert seen == [1, 2, 3, 4]
+    assert metrics(tmp_path) == metrics(straight)
+    (tensors, metadata), (expected, expected_metadata) = state(tmp_path), state(straight)
+    assert metadata == expected_metadata
+    assert [name for name, value in tensors.items() if not torch.equal(value, expected[name])] == []
+
+
+@pytest.mark.parametrize("where", ["loss", "gradient"])
+def test_what_is_noticed_late_has_changed_no_weight(scrawl, monkeypatch, tmp_path, where):
+    monkeypatch.setattr(module, "Unread", LAGGING)
+    network, before = beginning(TINY), []
+    prepared = scrawl.prepared(TINY.preparation)
+    sampler = module.make_sampler(scrawl, TINY)
+
+    def breaking(network: SiameseNetwork, step: int) -> torch.Tensor:
+        if step == 1:
+            before.extend(p.detach().clone() for p in network.parameters())
+        loss = step_loss(network, prepared, sampler, TINY, step)
+        if step != 1:
+            return loss
+        return loss * math.nan if where == "loss" else loss + (network.head.weight.sum() * 0).sqrt()  # slope: infinite
+
+    with pytest.raises(TrainingError, match=f"{where} of step 1 is"):
+        fit(network, module.Material(breaking, None, ""), TINY, tmp_path, CPU)
+    assert all(torch.equal(p, saved) for p, saved in zip(network.parameters(), before, strict=True))
+    assert not has_state(tmp_path)
+
+
+class Waits(TorchDispatchMode):
+    """Notes what would have a GPU answer the CPU, and so be done with everything before it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def __torch_dispatch__(self, operation, types, arguments=(), named=None):  # names of PyTorch's own
+        name = operation.overloadpacket.__name__
+        indices = arguments[1] if name.startswith("index") and len(arguments) > 1 else ()
+        by_mask = isinstance(indices, list) and any(i is not None and i.dtype == torch.bool for i in indices)
+        if by_mask or name in {"_local_scalar_dense", "nonzero", "masked_select", "_unique2", "equal", "is_nonzero"}:
+            self.found.append(name)
+        return operation(*arguments, **(named or {}))
+
+
+def test_a_step_on_a_gpu_would_wait_for_nothing(scrawl, monkeypatch):
+    """From the drawings on: what is drawn from the generator is known on the CPU. The device's answers are noted."""
+    config = replace(TINY, contrastive_loss=1.0, triplet_loss=1.0)
+    network = beginning(config).train()
+    monkeypatch.setattr(  # as on a GPU
+        network,
+        "compare_all",
+        lambda a, b: network.head.bias[0] + signed_distances(a, b, network.head.weight[0]),
+    )
+    optimizer, unread = make_optimizer(network, config), module.Unread(CPU, every=3)
+    generator = torch.Generator().manual_seed(0)
+    batch = module.make_sampler(scrawl, config).sample(config.characters, config.drawers, 1, generator)
+    prepared = scrawl.prepared(config.preparation)
+    with Waits() as waits:
+        assert torch.ones(3)[torch.tensor([True, False, True])].sum().item() == 2.0  # a mask, and a question
+    assert waits.found == ["index", "_local_scalar_dense"]
+    with Waits() as waits:
+        images = module.distort(module.pictures(prepared, batch.rows), config.distortions, generator)
+        loss = batch_loss(network, images, batch, config)
+        unread.add({"step": 1}, loss, take_step(network, optimizer, loss, config, 0, unread.broken))
+    assert waits.found == []
+    assert math.isfinite(unread.read()[0]["loss"])
+
+
+def test_metrics_say_what_was_done(straight):
+    lines = metrics(straight)
+    assert [line["step"] for line in lines] == [1, 2, 3, 4]
+    assert [line["images"] for line in lines] == [4, 8, 12, 16]
+    assert [line["learning_rate"] for line in lines] == [learning_rate(TINY, step) for step in range(4)]
+    assert all(math.isfinite(line["loss"]) and line["loss"] > 0 for line in lines)
+
+
+def test_a_signal_ends_the_run_between_two_steps_with_its_state_saved(scrawl, tmp_path):
+    def report(line: dict) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    before = signal.getsignal(signal.SIGTERM)
+    outcome = fit(beginning(TINY), scrawl, TINY, tmp_path, CPU, report=report)
+    assert (outcome.steps, outcome.finished, outcome.images) == (1, False, 4)
+    assert state(tmp_path)[1]["step"] == "1"
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_no_time_is_no_step(scrawl, tmp_path):
+    config = replace(TINY, optimiser="sgd")
+    outcome = fit(beginning(config), scrawl, config, tmp_path, CPU, max_minutes=0.0)
+    assert (outcome.steps, outcome.finished) == (0, False)
+    assert has_state(tmp_path)
+    assert not (tmp_path / METRICS).exists()
+
+
+@pytest.mark.parametrize("culprit", ["loss", "gradient"])
+def test_what_is_no_number_stops_before_the_optimiser(culprit, straight, scrawl, tmp_path, monkeypatch):
+    """The weights stay as they were and nothing is saved over the last state."""
+    network = beginning(TINY)
+    saved = (straight / STATE).stat()
+
+    def broken(*_arguments: object) -> torch.Tensor:
+        weight = network.head.weight
+        if culprit == "loss":
+            return weight.sum() * math.nan
+        return (weight - weight.detach()).sum().sqrt()  # 0, and its slope is infinite
+
+    monkeypatch.setattr(module, "step_loss", broken)
+    weights = {name: value.clone() for name, value in network.state_dict().items()}
+    os.link(straight / STATE, tmp_path / STATE)
+    with pytest.raises(TrainingError, match=r"step 0 is .*try a lower learning_rate"):
+        fit(network, scrawl, TINY, tmp_path, CPU)
+    assert all(torch.equal(value, weights[name]) for name, value in network.state_dict().items())
+    assert (tmp_path / STATE).stat().st_ino == saved.st_ino
+    assert not (tmp_path / METRICS).exists()
+
+
+class FewSteps:
+    """Stands in for the network's accuracy: one value for each validation."""
+
+    def __init__(self, *values: float) -> None:
+        self.values = iter(values)
+
+    def accuracy(self, _network: SiameseNetwork, _device: torch.device) -> float:
+        return next(self.values)
+
+
+def test_patience_returns_the_best_weights(scrawl, tmp_path, monkeypatch):
+    """Best after step 1, then two validations without a new best."""
+    config = replace(TINY, hold_out=("alphabet 1",), patience=2, validate_every=1, steps=9, optimiser="sgd")
+    monkeypatch.setattr(module, "split", lambda *_arguments: (scrawl, FewSteps(0.5, 0.4, 0.5)))
+    monkeypatch.setattr(module, "step_loss", lambda network, *_rest: network.head.bias.sum())
+    network = beginning(config)
+    outcome = fit(network, scrawl, config, tmp_path, CPU)
+    assert (outcome.steps, outcome.finished, outcome.validation_accuracy) == (3, True, 0.5)
+    # the slope of the bias is 1: one step from 4 at half the height, the warm-up's first
+    assert network.head.bias.item() == pytest.approx(4 - learning_rate(config, 0), abs=1e-6)
+    assert [line["validation_accuracy"] for line in metrics(tmp_path)] == [0.5, 0.4, 0.5]
+
+
+def test_patience_is_counted_from_the_best():
+    config = replace(TINY, hold_out=("a",), patience=3, validate_every=10)
+    assert not out_of_patience(config, 49, (0.5, 20))
+    assert out_of_patience(config, 50, (0.5, 20))
+    assert not out_of_patience(replace(config, patience=0), 5000, (0.5, 20))
+
+
+def test_the_cosine_schedule_by_hand():
+    config = replace(TINY, steps=110, warmup_steps=10, learning_rate=2.0)
+    assert [learning_rate(config, step) for step in (0, 4, 9)] == pytest.approx([0.2, 1.0, 2.0])
+    assert [learning_rate(config, step) for step in (10, 60, 85)] == pytest.approx([2.0, 1.0, 1 - math.sqrt(0.5)])
+    assert learning_rate(config, 110) == pytest.approx(0)
+
+
+def test_the_other_schedules_by_hand():
+    config = replace(TINY, schedule="decay", decay=0.5, decay_every=10, warmup_steps=0, learning_rate=8.0)
+    assert [learning_rate(config, step) for step in (0, 9, 10, 29, 30)] == [8, 8, 4, 2, 1]
+    config = replace(config, schedule="constant", warmup_steps=4)
+    assert [learning_rate(config, step) for step in (0, 1, 3, 4, 999)] == [2, 4, 8, 8, 8]
+
+
+def test_momentum_rises_in_a_line():
+    config = replace(TINY, momentum=(0.5, 0.9, 4), decay_every=10)
+    assert [momentum(config, step) for step in (0, 10, 20, 40, 400)] == pytest.approx([0.5, 0.6, 0.7, 0.9, 0.9])
+
+
+def test_each_layer_steps_at_its_own_rate_and_decay_spares_biases():
+    """SGD without momentum and with gradients of 1: w - rate * lr * (1 + decay * w), biases without decay."""
+    config = replace(
+        TINY,
+        network=NetworkConfig(),
+        optimiser="sgd",
+        learning_rate=0.1,
+        schedule="constant",
+        warmup_steps=0,
+        momentum=(0.0, 0.0, 1),
+        weight_decay=0.5,
+        layer_rates=(0.0, 1.0, 2.0, 3.0, 4.0, 5.0),
+        distance_head=False,
+    )
+    network = beginning(config)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    loss = sum(parameter.sum() for parameter in network.parameters())
+    take_step(network, make_optimizer(network, config), loss, config, 0)
+    layers = [*(f"convolutions.{index}" for index in range(4)), "embedding", "head"]
+    for rate, layer in zip(config.layer_rates, layers, strict=True):
+        for part, decay in (("weight", 0.5), ("bias", 0.0)):
+            value = before[f"{layer}.{part}"]
+            expected = value - rate * 0.1 * (1 + decay * value)
+            torch.testing.assert_close(network.state_dict()[f"{layer}.{part}"], expected)
+
+
+def test_norms_go_with_their_layer_and_are_not_decayed():
+    config = replace(TINY, layer_rates=(1.0, 2.0, 3.0, 4.0, 5.0, 6.0))
+    network = beginning(config)
+    groups = {id(p): group for group in make_optimizer(network, config).param_groups for p in group["params"]}
+    assert len(groups) == len(list(network.parameters()))
+    assert groups[id(network.convolution_norms[2].weight)]["rate"] == 3
+    assert groups[id(network.embedding_norm.bias)]["rate"] == 5
+    assert groups[id(network.embedding_norm.weight)]["weight_decay"] == 0
+    assert groups[id(network.embedding.weight)]["weight_decay"] == config.weight_decay
+
+
+def test_the_head_stays_a_distance_where_asked_for():
+    network = beginning(TINY)
+    config = replace(TINY, warmup_steps=0, learning_rate=1.0)
+    take_step(network, make_optimizer(network, config), -network.head.weight.sum(), config, 0)
+    assert network.head.weight.max() == 0
+
+
+def test_the_loss_is_the_weighted_sum_of_its_parts(scrawl, monkeypatch):
+    config = replace(TINY, pair_loss=0.5, n_way_loss=2.0, contrastive_loss=3.0, triplet_loss=4.0, label_smoothing=0.1)
+    network = beginning(config)
+    batch = module.alphabet_sampler(scrawl).sample(3, 2, 1, torch.Generator().manual_seed(1))
+    embeddings = torch.rand(6, 4096, generator=torch.Generator().manual_seed(2))
+    monkeypatch.setattr(module, "embed", lambda *_arguments: embeddings)
+    logits = network.compare_all(embeddings, embeddings)
+    masks, distance = sameness(batch.character), network.head.bias - logits
+    expected = 0.5 * balanced_cross_entropy(logits, *masks, 0.1) + 2 * n_way_cross_entropy(logits, *masks)
+    expected = expected + 3 * contrastive(distance, *masks, 4.0) + 4 * triplet(distance, *masks, 4.0)
+    torch.testing.assert_close(batch_loss(network, torch.zeros(6, 1, 105, 105), batch, config), expected)
+
+
+def test_only_the_hardest_different_pairs_may_count(scrawl, monkeypatch):
+    config = replace(TINY, n_way_loss=0.0, hard_share=0.3)
+    network = beginning(config)
+    batch = module.alphabet_sampler(scrawl).sample(3, 2, 1, torch.Generator().manual_seed(1))
+    embeddings = torch.rand(6, 4096, generator=torch.Generator().manual_seed(2))
+    monkeypatch.setattr(module, "embed", lambda *_arguments: embeddings)
+    logits = network.compare_all(embeddings, embeddings)
+    same, different = sameness(batch.character)
+    expected = balanced_cross_entropy(logits, same, hardest(logits, different, 0.3))
+    assert expected > balanced_cross_entropy(logits, same, different)
+    torch.testing.assert_close(batch_loss(network, torch.zeros(6, 1, 105, 105), batch, config), expected)
+
+
+def test_averaged_weights_are_those_of_a_loop_and_survive_a_stop(straight, scrawl, tmp_path):
+    """Of the four steps of `straight`, stopped after two of them."""
+    config, seen = replace(TINY, weight_average=0.75), []
+
+    def noting(network: SiameseNetwork) -> Callable[[dict], None]:
+        return lambda _line: seen.append({name: value.clone() for name, value in network.state_dict().items()})
+
+    for _ in range(2):  # two steps, then the clock
+        network = beginning(config)
+        stopping = iter([False, False, True])
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(module.distributed, "any_says", lambda *_arguments: next(stopping))  # noqa: B023
+            outcome = fit(network, scrawl, config, tmp_path, CPU, resume=True, report=noting(network))
+    assert (outcome.steps, outcome.finished) == (4, True)
+    assert metrics(tmp_path) == metrics(straight)
+    expected = seen[0]
+    for weights in seen[1:]:
+        expected = {name: 0.75 * value + 0.25 * weights[name] for name, value in expected.items()}
+    for name, value in network.state_dict().items():
+        if value.is_floating_point():
+            torch.testing.assert_close(value, expected[name])
+    assert not torch.allclose(network.head.weight, seen[-1]["head.weight"], atol=1e-5)
+
+
+def test_a_batch_of_pairs_gives_the_mean_cross_entropy_of_its_pairs(scrawl, monkeypatch):
+    config = replace(TINY, sampling="pairs", pairs=6, characters=4, n_way_loss=0.0, copies=1, initialisation="paper")
+    network = beginning(config)
+    prepared = scrawl.prepared(config.preparation)
+    sampler = module.make_sampler(scrawl, config)
+    seen = []
+
+    def embed(_network: SiameseNetwork, images: torch.Tensor) -> torch.Tensor:
+        seen.append(images)
+        return torch.rand(len(images), 4096, generator=torch.Generator().manual_seed(3))
+
+    monkeypatch.setattr(module, "embed", embed)
+    loss = step_loss(network, prepared, sampler, config, 0)
+    batch = sampler.sample(4, 0)
+    a, b = embed(network, seen[0]).chunk(2)
+    probability = network.compare(a, b).sigmoid()
+    expected = -torch.where(batch.same, probability, 1 - probability).log().mean()
+    torch.testing.assert_close(loss, expected)
+    undistorted = prepared[torch.cat([batch.first, batch.second])].float() / 255
+    same_picture = (seen[0] == undistorted).flatten(1).all(1)
+    assert torch.equal(same_picture, torch.cat([batch.copy, batch.copy]) == 0)
+
+
+def test_split_keeps_held_out_alphabets_and_drawers_apart():
+    drawings = scribbles(3, 20, 20)
+    config = replace(TINY, hold_out=("alphabet 2",), train_drawers=12, validation_drawers=4, validation_trials=30)
+    training, validation = split(drawings, config)
+    assert set(training.alphabet.tolist()) == {0, 1}
+    assert set(training.drawer.tolist()) == set(range(1, 13))
+    assert set(validation.drawings.alphabet.tolist()) == {2}
+    assert set(validation.drawings.drawer.tolist()) == {13, 14, 15, 16}
+    assert len(validation.trials) == 30
+    assert torch.equal(split(drawings, config)[1].trials.support, validation.trials.support)
+
+
+def test_only_the_alphabets_named_and_invented_ones_beside_are_trained_on():
+    drawings = scribbles(3, 4, 3)
+    training, _ = split(drawings, replace(TINY, hold_out=(), alphabets=("alphabet 1",), invented_alphabets=2))
+    names = [training.alphabet_names[i] for i in training.alphabet.unique().tolist()]
+    assert names[0] == "alphabet 1"
+    assert len(names) == 3
+    assert not set(names[1:]) & set(drawings.alphabet_names)
+    assert len(training) == 4 * 3 + 2 * 20 * 20
+    assert len(training.character.unique()) == 4 + 2 * 20
+
+
+def test_split_without_held_out_alphabets_has_no_validation(scrawl):
+    training, validation = split(scrawl, TINY)
+    assert len(training) == len(scrawl)
+    assert validation is None
+
+
+if __name__ == "__main__":
+    run_until_killed(Path(sys.argv[1]))

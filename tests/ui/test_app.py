@@ -1,0 +1,343 @@
+"""The running app, over HTTP: every public endpoint with good and bad input, and what nobody may reach."""
+
+import json
+import re
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
+from PIL import Image, ImageDraw
+
+from siamese.ui.app import launch_settings
+from tests.hostile import drawing, encoded
+
+ROOT = Path(__file__).parents[2]
+META = {"_type": "gradio.FileData"}
+PUBLIC = {"/compare", "/verify", "/classify", "/new_challenge", "/answer_challenge"}
+
+
+@pytest.fixture(scope="module")
+def client(app_address):
+    client = Client(app_address, verbose=False)
+    yield client
+    client.close()
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """Two drawings, a blank one and something that is no picture."""
+    folder = tmp_path_factory.mktemp("files")
+    for name, points in (
+        ("a", [(40, 40), (160, 160), (40, 160)]),
+        ("b", [(100, 30), (30, 170), (170, 170), (100, 30)]),
+    ):
+        image = Image.new("L", (200, 200), 255)
+        ImageDraw.Draw(image).line(points, fill=0, width=8)
+        image.save(folder / f"{name}.png")
+    Image.new("L", (200, 200), 255).save(folder / "blank.png")
+    (folder / "page.png").write_text("<html>not a picture</html>")
+    return {path.stem: handle_file(str(path)) for path in folder.iterdir()}
+
+
+def test_only_the_documented_endpoints_are_public(app_address):
+    described = httpx.get(f"{app_address}/gradio_api/info").json()
+    assert set(described["named_endpoints"]) == PUBLIC
+    assert not described["unnamed_endpoints"]
+    for endpoint in described["named_endpoints"].values():
+        assert all(one["label"] and one["type"] for one in endpoint["parameters"])
+
+
+def test_compare(client, files):
+    same = client.predict(files["a"], files["a"], api_name="/compare")
+    other = client.predict(files["a"], files["b"], api_name="/compare")
+    assert set(same) == {"similarity", "threshold", "verdict", "reliability"}
+    assert same["similarity"] > other["similarity"]
+    assert same["verdict"] in {"same", "different", "unsure"}
+    assert 0 < same["threshold"] < 1
+
+
+def test_verify(client, files):
+    result = client.predict([files["a"], files["b"]], files["a"], api_name="/verify")
+    assert len(result["similarities"]) == 2
+    assert result["similarities"][0] > result["similarities"][1]
+    assert result["verdict"] in {"genuine", "forgery", "unsure"}
+
+
+def test_classify(client, files):
+    result = client.predict([files["b"], files["a"]], files["a"], api_name="/classify")
+    assert result["best"] == 1
+    assert result["similarities"][1] == max(result["similarities"])
+    assert result["none_of_these"] == (result["similarities"][1] < result["threshold"])
+
+
+def test_a_challenge_is_dealt_answered_once_and_replayed(client):
+    dealt = client.predict(5, "invented", "", api_name="/new_challenge")
+    assert len(dealt["candidates"]) == dealt["n_way"] == 5
+    result = client.predict(dealt["challenge_id"], 2, api_name="/answer_challenge")
+    assert result["right"] == (result["truth"] == 2)
+    assert result["network_choice"] == max(range(5), key=result["similarities"].__getitem__)
+    with pytest.raises(AppError, match="answered already"):
+        client.predict(dealt["challenge_id"], 2, api_name="/answer_challenge")
+    again = client.predict(20, "invented", dealt["link"], api_name="/new_challenge")
+    assert (again["query"], again["candidates"]) == (dealt["query"], dealt["candidates"])
+    assert again["challenge_id"] != dealt["challenge_id"]
+    assert client.predict(again["challenge_id"], 0, api_name="/answer_challenge")["truth"] == result["truth"]
+
+
+def test_bad_input_gets_a_sentence(client, files):
+    a = files["a"]
+    for endpoint, given, words in (
+        ("/compare", (a, files["page"]), "not a PNG, JPEG, WebP, BMP or GIF"),
+        ("/compare", (a, files["blank"]), "blank"),
+        ("/compare", (a, None), "second image is missing"),
+        ("/verify", ([], a), "1 to 10 images"),
+        ("/verify", ([a] * 11, a), "1 to 10 images of references; 11 came"),
+        ("/classify", ([a], a), "2 to 50 images"),
+        ("/new_challenge", (7, "invented", ""), "n_way must be one of 5, 10, 20"),
+        ("/new_challenge", (1e300, "invented", ""), "n_way must be one of"),
+        ("/new_challenge", (5, "imagenet", ""), "data must be one of invented, omniglot"),
+        ("/new_challenge", (5, "invented", "5i-cut"), "no challenge"),
+        ("/answer_challenge", ("guess", 0), "too old"),
+    ):
+        with pytest.raises(AppError, match=words):
+            client.predict(*given, api_name=endpoint)
+
+
+def called(address: str, endpoint: str, data: list) -> str:
+    """What an endpoint streams back to a plain HTTP call."""
+    started = httpx.post(f"{address}/gradio_api/call/{endpoint}", json={"data": data})
+    event = started.json()["event_id"]
+    return httpx.get(f"{address}/gradio_api/call/{endpoint}/{event}", timeout=60).text
+
+
+def test_files_of_the_server_cannot_be_named(app_address):
+    for path in ("/etc/passwd", str(ROOT / "app.py"), "../../etc/passwd"):
+        for payload in ({"path": path}, {"path": path, "meta": META}):
+            answer = called(app_address, "compare", [payload, payload])
+            assert answer.startswith("event: error")
+            assert "root:" not in answer
+            assert "import" not in answer
+    for path in ("/etc/passwd", str(ROOT / "app.py"), str(ROOT / "siamese/ui/pages/challenge.py")):
+        assert httpx.get(f"{app_address}/gradio_api/file={path}").status_code in {403, 404}
+
+
+@pytest.mark.parametrize("key", ["path", "url"])
+@pytest.mark.parametrize("place", ["file", "redirect", "value"])
+def test_no_address_is_fetched_on_a_visitors_word(app_address, place, key):
+    """Neither one that lies inside nor one that redirects there: nobody ever knocks at this listener."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        listener.settimeout(0.2)
+        here = f"http://127.0.0.1:{listener.getsockname()[1]}/a.png"
+        for address in (here, here.replace("127.0.0.1", "localhost"), here.replace("127.0.0.1", "127.0.0.1.nip.io")):
+            if place == "redirect":
+                for form in ("file", "proxy"):
+                    assert httpx.get(f"{app_address}/gradio_api/{form}={address}").status_code == 404
+                continue
+            payload = {"path": "", "meta": META} | {key: address}
+            data = [payload, payload] if place == "file" else [payload, payload, payload]
+            answer = called(app_address, "compare" if place == "file" else "new_challenge", data)
+            assert answer.startswith("event: error")
+        with pytest.raises(TimeoutError):
+            listener.accept()
+
+
+def test_a_request_is_bounded(app_address):
+    big = b"x" * (37 << 20)
+    assert httpx.post(f"{app_address}/gradio_api/upload", files={"files": ("a.png", big)}).status_code == 413
+    many = called(app_address, "verify", [[{"path": "/nothing.png"}] * 500, {"path": "/nothing.png"}, ""])
+    assert "500 came" in many
+
+
+def test_a_body_is_cut_off_while_it_streams_in(app_address):
+    """Without a length that could be refused at once, and before there is a file that nobody would delete."""
+    folder = upload_folder(app_address)
+    before = {path for path in folder.rglob("*") if path.is_file()}
+
+    def endless():
+        yield b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.png"\r\n\r\n'
+        for _ in range(40):
+            yield bytes(1 << 20)
+
+    headers = {"content-type": "multipart/form-data; boundary=x"}
+    try:
+        status = httpx.post(f"{app_address}/gradio_api/upload", content=endless(), headers=headers).status_code
+    except httpx.TransportError:  # the server hung up while more was being sent
+        status = 413
+    assert status == 413
+    assert {path for path in folder.rglob("*") if path.is_file()} == before
+
+
+def upload_folder(address: str) -> Path:
+    (path,) = httpx.post(f"{address}/gradio_api/upload", files={"files": ("a.png", b"anything")}).json()
+    return Path(path).parent.parent
+
+
+def test_a_call_brings_less_than_an_upload(app_address):
+    picture = "data:image/png;base64," + "A" * (13 << 20)
+    for place, body in (
+        ("call/compare", {"data": [{"url": picture}, {"url": picture}]}),
+        ("queue/join", {"fn_index": 0, "session_hash": "a", "data": [{"url": picture}, None]}),
+    ):
+        assert httpx.post(f"{app_address}/gradio_api/{place}", json=body, timeout=60).status_code == 413
+
+
+@pytest.mark.parametrize(
+    ("method", "place"),
+    [
+        ("POST", "run/compare"),  # past the queue
+        ("POST", "api/compare"),
+        ("GET", "deep_link?session_hash=test"),  # what a visitor sent, kept for a link
+        ("POST", "process_recording"),
+        ("GET", "upload_progress?upload_id=1"),
+        ("GET", "proxy=https://example.org/"),
+        ("GET", "file=https://example.org/"),
+        ("GET", "file=/etc/passwd"),
+        ("GET", "stream/test/0/1/playlist.m3u8"),
+        ("POST", "vibe-edit"),
+        ("GET", "custom_component/1/client/component/index.js"),
+        ("GET", "run-history/records"),
+        ("GET", "dev/reload"),
+    ],
+)
+def test_what_the_app_does_not_use_is_closed(app_address, method, place):
+    response = httpx.request(
+        method, f"{app_address}/gradio_api/{place}", json={"data": []} if method == "POST" else None
+    )
+    assert (response.status_code, response.json()) == (404, {"detail": "This app has nothing here."})
+
+
+@pytest.mark.parametrize("kind", ["TIFF", "EPS", "PPM", "ICO", "JPEG2000", "TGA"])
+def test_other_plug_ins_decode_nothing(app_address, kind):
+    """Gradio's own image input would have opened it, by name or by content, before the endpoint is called."""
+    data = encoded(drawing("RGB", (128, 128)), kind)
+    for name in (f"a.{kind.lower()}", "a.png"):
+        uploaded = httpx.post(f"{app_address}/gradio_api/upload", files={"files": (name, data)}).json()
+        answer = called(app_address, "compare", [{"path": uploaded[0]}] * 2)
+        assert "not a PNG, JPEG, WebP, BMP or GIF image" in answer
+
+
+def test_a_phone_photograph_of_48_megapixels_comes_in_as_a_file(app_address):
+    photograph = encoded(drawing("L", (8064, 6048)), "JPEG")
+    uploaded = httpx.post(f"{app_address}/gradio_api/upload", files={"files": ("a.jpg", photograph)}).json()
+    answer = called(app_address, "compare", [{"path": uploaded[0]}] * 2)
+    assert answer.startswith("event: complete")
+    assert '"verdict": "same"' in answer
+
+
+def test_the_app_is_launched_closed():
+    settings = launch_settings()
+    for name in ("share", "show_error", "enable_monitoring", "run_history", "pwa"):
+        assert settings[name] is False
+    assert "allowed_paths" not in settings
+    assert settings["max_file_size"] == 32 << 20
+    code = """
+import sys, app
+demo = app.build_demo(app.load_recognizer(), lambda: None)
+print(demo._queue.max_size, demo.api_open, demo.delete_cache)
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=240)
+    assert done.stdout.strip().splitlines()[-1] == "64 False (600, 1800)", done.stdout + done.stderr
+
+
+def test_releases_with_known_holes_are_not_installed():
+    floors = dict(line.split(",")[0].split(">=") for line in (ROOT / "requirements.txt").read_text().split())
+    as_numbers = {name: tuple(map(int, floor.split("."))) for name, floor in floors.items()}
+    assert as_numbers["gradio"] >= (6, 25)
+    assert as_numbers["pillow"] >= (12, 3)
+    assert as_numbers["python-multipart"] >= (0, 0, 31)
+
+
+def test_another_visitors_picture_cannot_be_had(app_address):
+    """Not even by somebody who knows its path."""
+    (path,) = httpx.post(f"{app_address}/gradio_api/upload", files={"files": ("mine.png", b"a signature")}).json()
+    assert Path(path).read_bytes() == b"a signature"
+    for place in (f"file={path}", f"file/{path}", f"proxy={app_address}/gradio_api/file={path}", path):
+        assert httpx.get(f"{app_address}/gradio_api/{place}").status_code == 404
+
+
+def test_files_are_taken_at_one_place_only(app_address):
+    for place in ("component_server", "component_server/", "queue/join", "call/compare"):
+        files = {"file": ("a.png", b"anything")}
+        assert httpx.post(f"{app_address}/gradio_api/{place}", files=files).status_code == 415
+
+
+def test_functions_that_are_on_no_list_cannot_be_called(app_address):
+    components = {one["id"]: one["props"] for one in httpx.get(f"{app_address}/config").json()["components"]}
+    with_functions = {number: props["server_fns"] for number, props in components.items() if props.get("server_fns")}
+    first = next(iter(with_functions))
+    for number, name in (
+        (first, "preprocess"),
+        (first, "get_config"),
+        (first, "__class__"),
+        (first, "no_such"),
+        (next(number for number in components if number not in with_functions), "challenge_deal"),
+    ):
+        body = {"session_hash": "test", "component_id": number, "fn_name": name, "data": {}}
+        assert httpx.post(f"{app_address}/gradio_api/component_server", json=body).status_code == 404
+
+
+def test_numbers_and_choices_are_checked_past_the_components(app_address):
+    """Gradio lets values beyond a component's range, and of another kind, through to the function."""
+    for data, words in (
+        ([10**6, "invented", ""], "n_way must be one of"),
+        (["10", "invented", ""], "n_way must be one of"),
+        ([[5], "invented", ""], "n_way must be one of"),
+        ([5, {"a": 1}, ""], "data must be one of"),
+        ([5, "invented", 7], "no challenge"),
+        ([5, "invented", "5i-" + "a" * 1_000_000], "no challenge"),
+    ):
+        answer = called(app_address, "new_challenge", data)
+        assert answer.startswith("event: error")
+        assert words in answer
+
+
+def test_a_data_url_of_a_program_is_bounded_like_a_file(app_address):
+    answer = called(app_address, "compare", [{"url": "data:image/png;base64," + "A" * (11 << 20)}, None])
+    assert "larger than 8 MB" in answer
+
+
+def test_the_page_gives_no_answer_away_and_asks_no_other_host(app_address):
+    page = httpx.get(app_address).text
+    assert "challenge_answer" not in json.dumps(httpx.get(f"{app_address}/config").json()["dependencies"])
+    assert not re.findall(r"(?:src|href)=[\"']https?://", page)
+    assert "fonts.googleapis" not in page
+    assert "fonts.googleapis" not in httpx.get(f"{app_address}/theme.css").text
+
+
+def test_what_pages_may_call_answers_every_nonsense_with_a_sentence(app_address):
+    components = httpx.get(f"{app_address}/config").json()["components"]
+    tried = 0
+    for component in components:
+        for name in component["props"].get("server_fns") or []:
+            for data in (None, [], "x", 3, {"n_way": 10**400}, {"round": {"a": 1}, "choice": 1e308}, {"link": ["x"]}):
+                body = {"session_hash": "test", "component_id": component["id"], "fn_name": name, "data": data}
+                response = httpx.post(f"{app_address}/gradio_api/component_server", json=body, timeout=60)
+                assert response.status_code == 200
+                answer = response.json()
+                if "error" in answer:
+                    assert "Traceback" not in answer["error"]
+                    assert "went wrong" not in answer["error"], (name, data)
+                    tried += 1
+    assert tried > 60
+
+
+def test_nothing_of_a_signature_stays_on_the_disk(client, files, app_address):
+    uploaded = httpx.post(f"{app_address}/gradio_api/upload", files={"files": ("mine.png", b"not a picture at all")})
+    (path,) = uploaded.json()
+    assert Path(path).exists()
+    answer = called(app_address, "verify", [[{"path": path}], {"path": path}, ""])
+    assert "not a PNG" in answer
+    assert not Path(path).exists()
+
+
+def test_an_import_of_the_app_loads_no_data_sets_and_no_plots():
+    code = "import sys, app; print([m for m in ('datasets', 'matplotlib', 'pyarrow.dataset') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=240)
+    assert done.stdout.strip().splitlines()[-1] == "[]", done.stdout + done.stderr

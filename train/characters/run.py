@@ -1,0 +1,309 @@
+"""A training run from the command line: `python -m train fit`."""
+
+import argparse
+import math
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from siamese.characters.drawings import Drawings
+from siamese.characters.episodes import EpisodeError
+from siamese.characters.omniglot import OmniglotError, load_drawings
+from siamese.characters.recognizer import usable_device
+from siamese.hub.checkpoint import CheckpointError, read_config, save_checkpoint
+from siamese.hub.resolve import HubError, load_model, repository_name, resolve_model
+from siamese.network import SiameseNetwork
+from siamese.preprocessing import Preparation
+from train import distributed
+from train.characters import drift
+from train.characters.sampling import step_generator
+from train.config import RecipeError, TrainConfig, load_recipe, recipe_names
+from train.distributed import DistributedError
+from train.evaluation import HeldOut, calibrate, embed_drawings
+from train.loop import Outcome, TrainingError, fit, split
+from train.run_folder import BEST_MODEL, MODEL, STOPPED, draw_curve, held_out_run, prepare_output, push
+from train.signatures.run import train_on_signatures
+from train.state import StateError, claim
+from train.tracking import TRACKERS, TrackingError, tracker
+
+CALIBRATION_SEED = 20152
+UNFOLD_IMAGES = 256
+REFUSALS = (
+    CheckpointError,
+    DistributedError,
+    EpisodeError,
+    HubError,
+    OmniglotError,
+    RecipeError,
+    StateError,
+    TrackingError,
+    TrainingError,
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Fit the network; a run's folder holds its state, metrics.jsonl, training.png and, in model/, its checkpoint. "
+        "Under torchrun or accelerate launch processes train together."
+    )
+    add = parser.add_argument
+    add("--recipe", default="modern", help=f"one of {', '.join(recipe_names())}, or a TOML file (default: modern)")
+    add("--data", metavar="SOURCE", help="folder, Hub id or 'invented' (default: $OMNIGLOT_DATA, else the archives)")
+    add("--output", metavar="DIR", type=Path, required=True, help="the run's folder")
+    add("--init", metavar="CHECKPOINT", help="begin with these weights: a folder or user/name@revision")
+    add("--resume", action="store_true", help="go on with the run in --output, exactly where it was saved")
+    add("--steps", type=int, help="another length than the recipe's")
+    add("--learning-rate", type=float, help="another height than the recipe's")
+    add("--max-minutes", type=float, default=math.inf, help="stop after so long; --resume goes on")
+    add("--seed", type=int, help="another seed than the recipe's")
+    add("--hold-out", metavar="ALPHABET", nargs="+", help="other alphabets than the recipe's to validate on")
+    add("--all-alphabets", action="store_true", help="hold none out: the final run, when all is chosen")
+    add("--validation-part", type=int, metavar="K", help="signatures: other writers validate than in part 0")
+    add("--all-writers", action="store_true", help="signatures: the same; those for the test stay unseen")
+    add(
+        "--calibration-from",
+        metavar="CHECKPOINT",
+        nargs="+",
+        help="with either: the held-out run whose thresholds and calibration the checkpoint carries; of several that "
+        "held out different alphabets or writers, those of all of them together",
+    )
+    add("--folds", type=int, metavar="N", help="signatures: train N times, each writer being tested once, and pool")
+    add("--device", help="cpu or cuda (default: cuda where present)")
+    add("--report-to", choices=list(TRACKERS), help="show the metrics there as well (default: nowhere)")
+    add("--push-to-hub", metavar="USER/NAME", help="publish the checkpoint at the end")
+    add("--push-improvements", action="store_true", help="with --push-to-hub: whenever validation improves, too")
+    add("--private", action="store_true", help="with --push-to-hub: a repository that only you can see")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Train, write the checkpoint; 0, or 1 after one sentence on standard error, 130 when stopped before the end."""
+    try:
+        config = config_of(arguments)
+        with distributed.processes(usable_device(arguments.device)) as device:
+            if config.sampling == "signatures":
+                return train_on_signatures(arguments, config, device)
+            if arguments.folds or arguments.all_writers or arguments.validation_part is not None:
+                raise RecipeError("--folds, --all-writers and --validation-part are for signatures.")
+            return train(arguments, config, device)
+    except (*REFUSALS, ValueError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"{error.filename or 'The run'} cannot be written: {error.strerror or error}.", file=sys.stderr)
+        return 1
+
+
+def train(arguments: argparse.Namespace, config: TrainConfig, device: torch.device) -> int:
+    """All of a run that may be refused; the exit status."""
+    drawings = load_drawings("background", arguments.data)
+    unknown = sorted(set(arguments.hold_out or ()) - set(drawings.alphabet_names))
+    if unknown:
+        raise RecipeError(
+            f"The data has no alphabet {', '.join(unknown)} to hold out; it has {', '.join(drawings.alphabet_names)}."
+        )
+    config = with_held_out(config, drawings.alphabet_names)
+    carried, before = None, []
+    if distributed.is_first():
+        if arguments.calibration_from:  # looked at now, not after hours
+            carried = carried_verification(arguments.calibration_from, drawings, device) | {"from_held_out_run": True}
+            before = drift.levels([loaded(source, device) for source in arguments.calibration_from], device)
+        prepare_output(arguments)
+    distributed.wait()
+    output = arguments.output
+    claim(output, {"--init": digest_of(arguments.init), "--data": drawings.digest()})
+    network = begin(config, drawings, arguments.init)
+    with tracker(arguments.report_to if distributed.is_first() else None, output, config) as report:
+
+        def export(measured: SiameseNetwork, outcome: Outcome, folder: Path) -> None:
+            if carried:
+                (now,) = drift.levels([(measured, config.preparation)], device)
+                verification = drift.moved(carried, before, now)
+            else:
+                verification = verification_of(config, measured, drawings, device)
+            training = provenance(arguments, config, outcome, drawings)
+            save_checkpoint(folder, measured, config.preparation, verification=verification, training=training)
+
+        def improved(measured: SiameseNetwork, outcome: Outcome) -> None:
+            export(measured, outcome, output / BEST_MODEL)
+            push(arguments, output / BEST_MODEL)
+
+        outcome = fit(
+            network,
+            drawings,
+            config,
+            output,
+            device,
+            arguments.resume,
+            arguments.max_minutes,
+            report,
+            improved if arguments.push_improvements else None,
+        )
+    if not distributed.is_first():
+        return 0 if outcome.finished else STOPPED
+    draw_curve(output)
+    export(network, outcome, output / MODEL)
+    if not outcome.finished:
+        print(f"Stopped after step {outcome.steps} of {config.steps}; go on with the same command and --resume.")
+        return STOPPED
+    print(f"The checkpoint is in {output / MODEL}.")
+    return push(arguments, output / MODEL)
+
+
+def config_of(arguments: argparse.Namespace) -> TrainConfig:
+    config = load_recipe(arguments.recipe)
+    names = ("steps", "seed", "learning_rate", "validation_part")
+    given = {name: getattr(arguments, name) for name in names}
+    changes = {name: value for name, value in given.items() if value is not None}
+    if arguments.hold_out:
+        if arguments.all_alphabets:
+            raise RecipeError("--hold-out and --all-alphabets exclude each other.")
+        changes |= {"hold_out": tuple(sorted(set(arguments.hold_out)))}
+    if arguments.all_alphabets:
+        changes |= {"hold_out": (), "patience": 0}
+    if arguments.all_writers:
+        if arguments.validation_part is not None:
+            raise RecipeError("--validation-part and --all-writers exclude each other.")
+        changes |= {"validation_writers": 0, "patience": 0}
+    if not arguments.max_minutes >= 0:  # NaN would never end a run
+        raise RecipeError(f"--max-minutes is {arguments.max_minutes}, must not be negative.")
+    if arguments.push_to_hub is not None:
+        repository_name(arguments.push_to_hub)  # refused now, not after hours
+    if arguments.push_improvements and arguments.push_to_hub is None:
+        raise RecipeError("--push-improvements needs --push-to-hub USER/NAME.")
+    if arguments.push_improvements and arguments.all_alphabets:
+        raise RecipeError("--push-improvements needs held-out alphabets; leave out --all-alphabets.")
+    if arguments.calibration_from and not (arguments.all_alphabets or arguments.all_writers):
+        raise RecipeError(
+            "--calibration-from goes with --all-alphabets or --all-writers; a held-out run calibrates itself."
+        )
+    return replace(config, **changes)
+
+
+def with_held_out(config: TrainConfig, names: tuple[str, ...]) -> TrainConfig:
+    """The config for data with these alphabets: those of the recipe that are there, else the last ones, are held out.
+
+    Raises RecipeError where none is left to train on.
+    """
+    held = tuple(name for name in config.hold_out if name in names)
+    if held != config.hold_out:
+        held = held or names[-min(len(config.hold_out), len(names) - 1) :]
+    if held and len(held) == len(names):
+        raise RecipeError(f"The data has the alphabets {', '.join(names)} only; with --all-alphabets none is held out.")
+    if held == config.hold_out:
+        return config
+    if distributed.is_first():
+        print(f"The data has not all alphabets that the recipe holds out; held out: {', '.join(held)}.")
+    return replace(config, hold_out=held)
+
+
+def begin(config: TrainConfig, drawings: Drawings, init: str | None) -> SiameseNetwork:
+    """The network to start from: drawn, or an earlier one with batch normalisation put back."""
+    if init is None:
+        if config.frozen_convolutions:
+            raise RecipeError("frozen_convolutions keeps layers as they were at the start: give the start by --init.")
+        return SiameseNetwork(config.network, config.initialisation, torch.Generator().manual_seed(config.seed))
+    checkpoint = load_model(init, strict=True)[1]
+    if checkpoint.preparation != config.preparation and distributed.is_first():
+        print(f"The weights of {init} were trained on {checkpoint.preparation}, this run has {config.preparation}.")
+    seen = sorted(set(config.hold_out) & seen_alphabets(checkpoint.config.get("training") or {}))
+    if seen and distributed.is_first():
+        print(f"The weights of {init} have seen {', '.join(seen)}: figures on them will be too good.")
+    rows = torch.randperm(len(drawings), generator=step_generator(config.seed, -1))[:UNFOLD_IMAGES]
+    images = drawings.take(rows).prepared(config.preparation).float() / 255
+    network = checkpoint.network.unfolded(config.network, images)
+    network.freeze_convolutions(config.frozen_convolutions)
+    return network
+
+
+def verification_of(
+    config: TrainConfig, network: SiameseNetwork, drawings: Drawings, device: torch.device
+) -> dict | None:
+    """Threshold and calibration, from alphabets that these weights never saw; None where none was held out."""
+    validation = split(drawings, config)[1]
+    if validation is None:
+        return None
+    held_out = HeldOut(network, embed_drawings(network, validation.prepared, device), validation.drawings)
+    return calibrate([held_out], torch.Generator().manual_seed(CALIBRATION_SEED))
+
+
+def carried_verification(sources: list[str], drawings: Drawings, device: torch.device) -> dict:
+    """Of one held-out run what it measured; of several, what all of them say of the alphabets each held out.
+
+    Five alphabets are few: the most accurate threshold differs more between alphabets than between networks.
+    Raises CheckpointError, HubError.
+    """
+    if len(sources) == 1:
+        found = held_out_run(sources[0])["verification"]
+        if "operating_points" in found:
+            raise CheckpointError(f"{sources[0]} was calibrated on signatures; give a run that held out alphabets.")
+        return found
+    held_out, seen = [], set()
+    for source in sources:
+        checkpoint = load_model(source, strict=True)[1]
+        names = never_seen(checkpoint.config.get("training") or {})
+        if not names or not names <= set(drawings.alphabet_names):
+            raise CheckpointError(f"{source} names no alphabets of this data that it held out; give a held-out run.")
+        if names & seen:
+            raise CheckpointError(
+                f"{source} held out {', '.join(sorted(names & seen))}, as another of the runs did; give each set once."
+            )
+        seen |= names
+        held = drawings.of_alphabets(names)
+        network = checkpoint.network.to(device)
+        embeddings = embed_drawings(network, held.prepared(checkpoint.preparation), device)
+        held_out.append(HeldOut(network, embeddings, held))
+    return calibrate(held_out, torch.Generator().manual_seed(CALIBRATION_SEED))
+
+
+def loaded(source: str, device: torch.device) -> tuple[SiameseNetwork, Preparation]:
+    checkpoint = load_model(source, strict=True)[1]
+    return checkpoint.network.to(device), checkpoint.preparation
+
+
+def never_seen(training: dict) -> set[str]:
+    """The alphabets that every stage of a training held out, by what its config.json says."""
+    names = set(training.get("held_out_alphabets") or ())
+    while training := training.get("began_with"):
+        names &= set(training.get("held_out_alphabets") or ())
+    return names
+
+
+def seen_alphabets(training: dict) -> set[str]:
+    """The alphabets that some stage of a training was shown: those of the last one, and what an earlier one did not
+    hold out although a later one did."""
+    last = set(training.get("alphabets") or ())
+    return (last | set(training.get("held_out_alphabets") or ())) - never_seen(training)
+
+
+def digest_of(init: str | None) -> str | None:
+    """SHA-256 of the weights that --init names; raises CheckpointError, HubError."""
+    return None if init is None else read_config(resolve_model(init, strict=True).folder)["weights_sha256"]
+
+
+def provenance(arguments: argparse.Namespace, config: TrainConfig, outcome: Outcome, drawings: Drawings) -> dict:
+    """What config.json says of the training."""
+    return {
+        "recipe": Path(arguments.recipe).stem,
+        "config": config.as_dict(),
+        "steps": outcome.steps,
+        "images": outcome.images,
+        "invented_alphabets": config.invented_alphabets,
+        "validation_accuracy": outcome.validation_accuracy,
+    } | shown(config, drawings, arguments.init)
+
+
+def shown(config: TrainConfig, drawings: Drawings, init: str | None) -> dict:
+    """What a run is shown and what it is not, and the same of the weights that it begins with."""
+    return {
+        "alphabets": sorted(set(config.alphabets or drawings.alphabet_names) - set(config.hold_out)),
+        "held_out_alphabets": list(config.hold_out),
+        "began_with": None if init is None else origin(init),
+    }
+
+
+def origin(source: str) -> dict:
+    """What an earlier checkpoint says of itself, so that the images of all stages can be added up."""
+    training = read_config(resolve_model(source, strict=True).folder).get("training") or {}
+    return {key: training.get(key) for key in ("recipe", "steps", "images", "held_out_alphabets", "began_with")}

@@ -1,0 +1,220 @@
+"""What a network makes of drawings: embeddings once, then trials, pairs, thresholds and intervals from them."""
+
+import math
+import zlib
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Float32, Int64, UInt8
+from torch import Tensor
+from tqdm import tqdm
+
+from siamese.characters.drawings import Drawings
+from siamese.characters.episodes import Trials, correct, trial_logits
+from siamese.characters.recognizer import fastest_precision
+from siamese.metrics import calibration, most_accurate_threshold, receiver_operating_characteristic
+from siamese.network import EMBEDDING_UNITS, SiameseNetwork
+
+PAIRS = 10_000
+PROTOCOLS = (("within_alphabet", True), ("across_alphabets", False))  # where different pairs come from
+PAIRS_AT_ONCE = 2_048  # a gathered block of 2 x 32 MiB stays small beside the embeddings
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Pairs of drawings by different drawers; `first` and `second` are rows into a `Drawings`."""
+
+    first: Int64[Tensor, " pairs"]
+    second: Int64[Tensor, " pairs"]
+    same: Bool[Tensor, " pairs"]
+
+
+@torch.inference_mode()
+def embed_drawings(
+    network: SiameseNetwork,
+    prepared: UInt8[Tensor, "drawings 1 105 105"],
+    device: torch.device | str = "cpu",
+    batch_size: int = 256,
+    precision: torch.dtype | None = None,
+    progress: bool = False,
+) -> Float32[Tensor, "drawings 4096"]:
+    """Embeddings of prepared drawings (ink 255 on paper 0), on `device`.
+
+    The network, which must be there already, is used in evaluation mode and left in the mode it was in. By default
+    in the precision that is fastest there; what leaves the 9216 x 4096 layer is float32 again, as the recogniser
+    has it.
+    """
+    device = torch.device(device)
+    precision = precision or fastest_precision(device)
+    autocast = nullcontext() if precision == torch.float32 else torch.autocast(device.type, precision)
+    embeddings = torch.empty(len(prepared), EMBEDDING_UNITS, device=device)
+    training = network.training
+    network.eval()
+    hook = network.embedding.register_forward_hook(lambda _layer, _inputs, units: units.float())
+    try:
+        with autocast, tqdm(total=len(prepared), desc="embedding", unit="image", disable=not progress) as bar:
+            for start in range(0, len(prepared), batch_size):
+                images = prepared[start : start + batch_size].to(device).float().div_(255)
+                images = images.contiguous(memory_format=torch.channels_last)
+                embeddings[start : start + batch_size] = network.embed(images)
+                bar.update(len(images))
+    finally:
+        hook.remove()
+        network.train(training)
+    return embeddings
+
+
+@torch.inference_mode()
+def one_shot_logits(
+    network: SiameseNetwork, embeddings: Float[Tensor, "*views drawings 4096"], trials: Trials
+) -> Float[Tensor, "trials n_way"]:
+    """Logits of each query with each of its candidates; of several views of every drawing, the mean over all pairs."""
+    if embeddings.ndim == 2:
+        return trial_logits(network, embeddings, trials)
+    views, drawings = embeddings.shape[:2]
+    flat = embeddings.flatten(0, 1)
+    total = torch.zeros(trials.support.shape, device=embeddings.device)
+    for of_query in range(views):
+        for of_support in range(views):
+            moved = Trials(trials.support + of_support * drawings, trials.query + of_query * drawings, trials.label)
+            total += trial_logits(network, flat, moved)
+    return total / views**2
+
+
+def one_shot_accuracy(
+    network: SiameseNetwork, embeddings: Float[Tensor, "*views drawings 4096"], trials: Trials
+) -> tuple[float, tuple[float, float], Bool[Tensor, " trials"]]:
+    """Share of trials won, its 95 % interval, and which were won (on the CPU); a tie is not won."""
+    won = correct(one_shot_logits(network, embeddings, trials).cpu(), trials.label.cpu())
+    return won.double().mean().item(), wilson_interval(int(won.sum()), len(won)), won
+
+
+def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
+    """The 95 % score interval of a share (Wilson, 1927): holds up near 0 and 1, where +-1.96 errors does not."""
+    if not 0 <= successes <= trials or trials == 0:
+        raise ValueError(f"There is no interval of {successes} successes in {trials} trials.")
+    z = 1.959963984540054
+    share, spread = successes / trials, z * z / trials
+    centre = (share + spread / 2) / (1 + spread)
+    half = z * math.sqrt(share * (1 - share) / trials + spread / (4 * trials)) / (1 + spread)
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def paired_test(correct_a: Bool[Tensor, " trials"], correct_b: Bool[Tensor, " trials"]) -> float:
+    """Two-sided p of McNemar's exact test that two networks, tried on the same trials, are equally good."""
+    only_a, only_b = int((correct_a & ~correct_b).sum()), int((correct_b & ~correct_a).sum())
+    differing = only_a + only_b
+    term = total = 1  # binomial coefficients, exact however many trials there are
+    for k in range(min(only_a, only_b)):
+        term = term * (differing - k) // (k + 1)
+        total += term
+    return min(1.0, 2 * total / 2**differing)
+
+
+def verification_pairs(drawings: Drawings, pairs: int, generator: torch.Generator, within_alphabet: bool) -> Pairs:
+    """Pairs by different drawers, the first half the same character, the second half different ones.
+
+    The different ones come from one alphabet with `within_alphabet`, else from anywhere. Raises ValueError where
+    the drawings hold no such pair.
+    """
+    same_count = pairs // 2
+    first, second = [], []
+    anywhere = torch.zeros_like(drawings.alphabet)
+    groups_of_different = drawings.alphabet if within_alphabet else anywhere
+    for count, same in ((same_count, True), (pairs - same_count, False)):
+        group = drawings.character if same else groups_of_different
+        a, b = _pairs_in_groups(drawings, group, count, same, generator)
+        first.append(a)
+        second.append(b)
+    return Pairs(torch.cat(first), torch.cat(second), torch.arange(pairs) < same_count)
+
+
+def _pairs_in_groups(
+    drawings: Drawings, group: Int64[Tensor, " drawings"], count: int, same: bool, generator: torch.Generator
+) -> tuple[Int64[Tensor, " pairs"], Int64[Tensor, " pairs"]]:
+    """Pairs whose first is any drawing and whose second is any of the same group that fits."""
+    order = group.argsort(stable=True)
+    _, place, size = group.unique(return_inverse=True, return_counts=True)
+    begin = size.cumsum(0) - size
+    first, second = torch.empty(0, dtype=torch.int64), torch.empty(0, dtype=torch.int64)
+    for _ in range(1_000):
+        if len(first) >= count:
+            return first[:count], second[:count]
+        if len(drawings) == 0:
+            break
+        a = torch.randint(len(drawings), (2 * count,), generator=generator)
+        within = (torch.rand(2 * count, generator=generator, dtype=torch.float64) * size[place[a]]).long()
+        b = order[begin[place[a]] + within]
+        fits = (drawings.drawer[a] != drawings.drawer[b]) & ((drawings.character[a] == drawings.character[b]) == same)
+        first, second = torch.cat([first, a[fits]]), torch.cat([second, b[fits]])
+    raise ValueError(
+        f"These drawings hold no pairs of {'one character' if same else 'different characters'} by different drawers."
+    )
+
+
+@torch.inference_mode()
+def pair_logits(
+    network: SiameseNetwork, embeddings: Float[Tensor, "*views drawings 4096"], pairs: Pairs
+) -> Float[Tensor, " pairs"]:
+    """Logits of "the same character" for each pair, on the CPU in float64; the mean over all pairs of views."""
+    views = embeddings if embeddings.ndim == 3 else embeddings[None]
+    total = torch.zeros(len(pairs.first), dtype=torch.float64)
+    for of_first in views:
+        for of_second in views:
+            blocks = zip(pairs.first.split(PAIRS_AT_ONCE), pairs.second.split(PAIRS_AT_ONCE), strict=True)
+            logits = [network.compare(of_first[a.to(views.device)], of_second[b.to(views.device)]) for a, b in blocks]
+            total += torch.cat(logits).double().cpu()
+    return total / len(views) ** 2
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Drawings of alphabets that a network has not been trained on, and what it makes of them."""
+
+    network: SiameseNetwork
+    embeddings: Float[Tensor, "*views drawings 4096"]
+    drawings: Drawings
+
+    @property
+    def alphabets(self) -> list[str]:
+        return [self.drawings.alphabet_names[index] for index in self.drawings.alphabet.unique().tolist()]
+
+
+def calibrate(held_out: Sequence[HeldOut], generator: torch.Generator, pairs: int = PAIRS) -> dict:
+    """What config.json holds under "verification", measured on drawings that were neither trained nor are reported on.
+
+    "thresholds" holds the most accurate similarity for each of the two ways of drawing different pairs; "threshold"
+    and "calibration" are those of the harder one, where different pairs come from one alphabet. Of several networks,
+    each on drawings of its own, the pairs are put together: `pairs` of each.
+    """
+    thresholds = {}
+    for protocol, within_alphabet in PROTOCOLS:
+        drawn = [verification_pairs(held.drawings, pairs, generator, within_alphabet) for held in held_out]
+        scored = zip(held_out, drawn, strict=True)
+        similarity = torch.cat([pair_logits(held.network, held.embeddings, some).sigmoid() for held, some in scored])
+        same = torch.cat([some.same for some in drawn])
+        roc = receiver_operating_characteristic(similarity[same], similarity[~same])
+        thresholds[protocol] = clear_of_ends(most_accurate_threshold(roc).threshold)
+        if within_alphabet:
+            bins = calibration(similarity, same)
+    each = " of each of these sets" if len(held_out) > 1 else ""
+    names = "; ".join(", ".join(held.alphabets) for held in held_out)
+    return {
+        "threshold": thresholds["within_alphabet"],
+        "thresholds": thresholds,
+        "calibration": bins.as_dict(),
+        "measured_on": f"{pairs} pairs by different drawers{each}, half of them the same character, the others two "
+        f"characters of one alphabet, from {names}",
+    }
+
+
+def clear_of_ends(similarity: float, margin: float = 1e-6) -> float:
+    """A threshold that config.json may hold: neither 0 nor 1, where every score, or none, would pass."""
+    return min(max(similarity, margin), 1 - margin)
+
+
+def generator_for(seed: int, *parts: str | int) -> torch.Generator:
+    """A generator of its own for each part of an evaluation, so that leaving one out changes no other."""
+    return torch.Generator().manual_seed(zlib.crc32(" ".join(map(str, (seed, *parts))).encode()))

@@ -1,0 +1,85 @@
+"""How much the network, the turns and the course of the lines count, found on writers whom the network had not seen."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Float64, Int64
+from torch import Tensor
+from torch.nn import functional as F
+
+from siamese.network import SiameseNetwork
+from siamese.signatures.dataset import Signatures
+from siamese.signatures.features import Weighing, course_distances, turn_distances
+from train.evaluation import embed_drawings
+from train.signatures.evaluate import logits_between
+
+RIDGE = 0.01  # on the squared weights of standardised values: few writers must not lead to wild ones
+ITERATIONS = 100
+START = -3.0  # before the softplus
+
+
+class Pairs(NamedTuple):
+    """The network's logit, and the distances of turns and of courses, of pairs of one kind."""
+
+    genuine: Float64[Tensor, "same 3"]
+    skilled: Float64[Tensor, "forged 3"]
+
+
+def weighing_of(found: Sequence[Pairs]) -> Weighing | None:
+    """The weighing that tells genuine pairs from skilled forgeries best, by logistic regression.
+
+    None where there are no pairs of one kind.
+    """
+    genuine, skilled = (torch.cat(kind) for kind in zip(*found, strict=True))
+    return fitted(genuine, skilled) if len(genuine) and len(skilled) else None
+
+
+@torch.inference_mode()
+def pairs_of(network: SiameseNetwork, signatures: Signatures, device: torch.device) -> Pairs:
+    """Each two genuine signatures of a writer, and each genuine one with each forgery of it.
+
+    The network speaks of writers that it was not shown.
+    """
+    embeddings = embed_drawings(network, signatures.images, device)
+
+    def between(rows: Int64[Tensor, " n"], others: Int64[Tensor, " m"]) -> Float64[Tensor, "n m 3"]:
+        ours, theirs = signatures.handwriting.take(rows), signatures.handwriting.take(others)
+        logits = logits_between(network, embeddings, signatures, rows, others)
+        return torch.stack([logits, turn_distances(ours, theirs), course_distances(ours, theirs)], -1)
+
+    same, forged = [torch.empty(0, 3, dtype=torch.float64)], [torch.empty(0, 3, dtype=torch.float64)]
+    for index in signatures.writer.unique().tolist():
+        own, theirs = (
+            ((signatures.writer == index) & kind).nonzero().flatten()
+            for kind in (signatures.genuine, ~signatures.genuine)
+        )
+        if len(own) > 1 and len(theirs):
+            same.append(between(own, own)[torch.ones(len(own), len(own)).triu(1).bool()])
+            forged.append(between(own, theirs).flatten(0, 1))
+    return Pairs(torch.cat(same), torch.cat(forged))
+
+
+def fitted(genuine: Float64[Tensor, "same 3"], skilled: Float64[Tensor, "forged 3"]) -> Weighing:
+    """Both kinds weigh alike; a likeness never counts against, a distance never for."""
+    everything = torch.cat([genuine, skilled])
+    middle, spread = everything.mean(0), everything.std(0, correction=0).clamp(min=1e-6)
+    signs = torch.tensor([1.0, -1.0, -1.0], dtype=torch.float64)
+    same, forged = ((part - middle) / spread * signs for part in (genuine, skilled))
+    bias = torch.zeros((), dtype=torch.float64, requires_grad=True)
+    raw = torch.full((3,), START, dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.LBFGS([bias, raw], max_iter=ITERATIONS, line_search_fn="strong_wolfe")
+
+    def loss() -> Float[Tensor, ""]:
+        optimizer.zero_grad()
+        weights = F.softplus(raw)
+        value = F.softplus(-same @ weights - bias).mean() + F.softplus(forged @ weights + bias).mean()
+        value = value + RIDGE * weights.square().sum()
+        value.backward()
+        return value
+
+    with torch.enable_grad():
+        optimizer.step(loss)
+    weights = F.softplus(raw.detach()) * signs / spread
+    neither = (genuine.mean(0) + skilled.mean(0)) / 2
+    return Weighing(float(bias.detach()) - float(weights @ middle), *weights.tolist(), *neither.tolist())
