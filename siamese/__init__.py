@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from siamese.hub.resolve import HubError
     from siamese.imaging.decode import ImageError, load_ink, open_image
     from siamese.network import SiameseNetwork
-    from siamese.preprocessing import Preparation
+    from siamese.preprocessing import Preprocessing
     from siamese.signatures.verifier import Verifier, load_verifier
 
 __all__ = [
     "CheckpointError",
     "HubError",
     "ImageError",
-    "Preparation",
+    "Preprocessing",
     "Recognizer",
     "SiameseNetwork",
     "Verification",
@@ -38,7 +38,7 @@ _HOMES = {
     "CheckpointError": "hub.checkpoint",
     "HubError": "hub.resolve",
     "ImageError": "imaging.decode",
-    "Preparation": "preprocessing",
+    "Preprocessing": "preprocessing",
     "Recognizer": "characters.recognizer",
     "SiameseNetwork": "network",
     "Verification": "characters.recognizer",

@@ -132,7 +132,7 @@ def verify(asked: argparse.Namespace, paths: list[Path]) -> tuple[dict, list[str
     remark(verifier.note)
     point = verifier.point_named(asked.operating_point)
     found = verifier.verify(paths[:-1], paths[-1], point)
-    measured = verifier.measured_with(len(paths) - 1)
+    measured = verifier.error_rates(len(paths) - 1)
     reliability = found.reliability if measured else None  # that of pairs of characters says nothing of signatures
     answer = {
         "model": name_of(verifier.recognizer),
@@ -165,7 +165,7 @@ def classify(asked: argparse.Namespace, paths: list[Path]) -> tuple[dict, list[s
 
 
 def errors(verifier: "Verifier", references: int, point: str | None) -> list[str]:
-    measured = verifier.measured_with(references)
+    measured = verifier.error_rates(references)
     if measured is None or point is None:
         return ["How often this network is fooled by signatures was not measured."]
     rates = measured.points[point]

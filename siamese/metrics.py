@@ -121,7 +121,7 @@ class Calibration:
         if list(edges) != sorted(set(edges)) or edges[0] != 0 or edges[-1] != 1:
             raise ValueError("The similarity_edges of a calibration must rise from 0 to 1.")
 
-    def share_same_at(self, similarity: float) -> float:
+    def posterior(self, similarity: float) -> float:
         """Share of same pairs among those about as similar; a bin holds its lower edge."""
         inner = torch.tensor(self.similarity_edges[1:-1], dtype=torch.float64)
         place = torch.searchsorted(inner, torch.tensor(similarity, dtype=torch.float64), right=True)

@@ -214,21 +214,21 @@ class SiameseNetwork(nn.Module):
         return load_network(pretrained_model_name_or_path, revision=revision, token=token, **options)
 
     def save_pretrained(
-        self, save_directory: str | os.PathLike, preparation: "siamese.preprocessing.Preparation | None" = None
+        self, save_directory: str | os.PathLike, preprocessing: "siamese.preprocessing.Preprocessing | None" = None
     ) -> None:
         """Write model.safetensors, config.json and a card; see `siamese.hub.checkpoint.save_checkpoint`.
 
-        `preparation` is how the network was trained to see ink, by default `Preparation()`.
+        `preprocessing` is how the network was trained to see ink, by default `Preprocessing()`.
         """
         from siamese.hub.resolve import save_network
 
-        save_network(self, save_directory, preparation)
+        save_network(self, save_directory, preprocessing)
 
     def push_to_hub(
         self,
         repo_id: str,
         *,
-        preparation: "siamese.preprocessing.Preparation | None" = None,
+        preprocessing: "siamese.preprocessing.Preprocessing | None" = None,
         commit_message: str = "Push the network",
         private: bool | None = None,
         token: str | bool | None = None,
@@ -238,7 +238,7 @@ class SiameseNetwork(nn.Module):
         from siamese.hub.resolve import push_network
 
         options = {"commit_message": commit_message, "private": private, "token": token, "branch": branch}
-        return push_network(self, repo_id, preparation, **options)
+        return push_network(self, repo_id, preprocessing, **options)
 
 
 @torch.no_grad()

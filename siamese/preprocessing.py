@@ -7,16 +7,16 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from siamese.imaging.skeleton import drawn, thinned
+from siamese.imaging.skeleton import drawn, skeletonize
 from siamese.network import IMAGE_SIZE_PX
 
 INK_LEVEL = 0.25  # what counts as ink when the box is measured; below it is the blur of a scaled edge
-LINE_LEVEL = 0.5  # what counts as ink when lines are thinned: the middle of an edge, whatever its blur
+LINE_LEVEL = 0.5  # what counts as ink when lines are skeletonize: the middle of an edge, whatever its blur
 KINDS = ("character", "signature")
 
 
 @dataclass(frozen=True)
-class Preparation:
+class Preprocessing:
     """Written into a checkpoint's config.json and read from there."""
 
     extent_px: int = 80
@@ -60,7 +60,7 @@ class Preparation:
         return asdict(self)
 
 
-SIGNATURE = Preparation(extent_px=99, kind="signature", aspect_power=0.5, pen_px=2.0, spread=3.6)
+SIGNATURE = Preprocessing(extent_px=99, kind="signature", aspect_power=0.5, pen_px=2.0, spread=3.6)
 """How signatures are shown to a network: what told genuine ones from forged best, see the README."""
 
 
@@ -73,25 +73,25 @@ def ink_box(ink: Float[Tensor, "height width"]) -> tuple[int, int, int, int] | N
     return int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1
 
 
-def prepare_ink(ink: Float[Tensor, "height width"], preparation: Preparation) -> Float[Tensor, "1 105 105"]:
+def prepare_ink(ink: Float[Tensor, "height width"], preprocessing: Preprocessing) -> Float[Tensor, "1 105 105"]:
     """Ink in [0, 1] of any size, cropped to its box, scaled and put in the middle of 105 x 105.
 
     Raises ValueError where there is no ink.
     """
-    if preparation.pen_px:
-        return _redrawn(ink, preparation)
+    if preprocessing.pen_px:
+        return _redrawn(ink, preprocessing)
     box = ink_box(ink)
     if box is None:
         raise ValueError("The picture holds no ink.")
-    top, left, bottom, right = box if preparation.extent_px else (0, 0, *ink.shape)
+    top, left, bottom, right = box if preprocessing.extent_px else (0, 0, *ink.shape)
     height, width = bottom - top, right - left
-    extent, longer = preparation.extent_px or IMAGE_SIZE_PX, max(height, width)
-    if not preparation.keep_aspect:
+    extent, longer = preprocessing.extent_px or IMAGE_SIZE_PX, max(height, width)
+    if not preprocessing.keep_aspect:
         new_height = new_width = extent
-    elif preparation.aspect_power == 1:
+    elif preprocessing.aspect_power == 1:
         new_height, new_width = (max(1, round(side * extent / longer)) for side in (height, width))
     else:
-        power = preparation.aspect_power
+        power = preprocessing.aspect_power
         new_height, new_width = (max(1, round((side / longer) ** power * extent)) for side in (height, width))
     scaled = resized(ink[top:bottom, left:right], new_height, new_width)
     picture = torch.zeros(1, IMAGE_SIZE_PX, IMAGE_SIZE_PX)
@@ -108,21 +108,21 @@ def resized(ink: Float[Tensor, "_ _"], height: int, width: int) -> Float[Tensor,
     return F.interpolate(ink[None, None], size, mode="bilinear", align_corners=False, antialias=True)[0]
 
 
-def _redrawn(ink: Float[Tensor, "height width"], preparation: Preparation) -> Float[Tensor, "1 105 105"]:
+def _redrawn(ink: Float[Tensor, "height width"], preprocessing: Preprocessing) -> Float[Tensor, "1 105 105"]:
     """The lines drawn again; centre and extent are those of their middle, which no pen's width changes."""
     darkest = float(ink.max())
     if darkest < INK_LEVEL:
         raise ValueError("The picture holds no ink.")
-    lines = thinned(ink >= min(LINE_LEVEL, darkest))
+    lines = skeletonize(ink >= min(LINE_LEVEL, darkest))
     places = lines.nonzero().double()
-    if preparation.spread:
-        centre, extents = places.mean(0), places.std(0, correction=0) * preparation.spread
-        room = float(preparation.extent_px)
+    if preprocessing.spread:
+        centre, extents = places.mean(0), places.std(0, correction=0) * preprocessing.spread
+        room = float(preprocessing.extent_px)
     else:
         low, high = places.amin(0), places.amax(0)
-        centre, extents, room = (low + high) / 2, high - low, preparation.extent_px - preparation.pen_px
+        centre, extents, room = (low + high) / 2, high - low, preprocessing.extent_px - preprocessing.pen_px
     extents = extents.clamp(min=1.0)  # a line without height or width keeps the scale of the other direction
-    power = preparation.aspect_power if preparation.keep_aspect else 0.0
+    power = preprocessing.aspect_power if preprocessing.keep_aspect else 0.0
     scale = room * (extents / extents.max()) ** power / extents
     row, column, down, right = (float(value) for value in (*centre, *scale))
-    return drawn(lines, (row, column), (down, right), IMAGE_SIZE_PX, preparation.pen_px)[None]
+    return drawn(lines, (row, column), (down, right), IMAGE_SIZE_PX, preprocessing.pen_px)[None]

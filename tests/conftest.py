@@ -18,9 +18,9 @@ def pytest_unconfigure() -> None:
 @pytest.fixture(scope="session")
 def drawings():
     """Three invented alphabets of six characters, four drawers: 72 rows by alphabet, character, drawer."""
-    from siamese.characters.synthetic import invented_drawings
+    from siamese.characters.synthetic import synthetic_drawings
 
-    return invented_drawings(alphabets=3, characters=6, drawers=4, seed=7)
+    return synthetic_drawings(alphabets=3, characters=6, drawers=4, seed=7)
 
 
 @pytest.fixture(scope="session")

@@ -315,10 +315,10 @@ if __name__ == "__main__":  # in a process of its own, whose memory nothing else
 
     if "archives" in sys.argv:
         from siamese.ui.pages.own_classes import unpack
-        from siamese.ui.validation import Refusal
+        from siamese.ui.validation import UserError
 
         good = zipped({"a.png": encoded(drawing(), "PNG")})
-        print(json.dumps(strain(unpack, hostile_archives(), Refusal, [good])))
+        print(json.dumps(strain(unpack, hostile_archives(), UserError, [good])))
     else:
         sent = chain(hostile_files() if "hostile" in sys.argv else (), mutations(0, int(sys.argv[1])))
         print(json.dumps(strain(load_ink, sent, ImageError, valid_files().values())))

@@ -42,10 +42,10 @@ def untrained_weights(folder: Path) -> Path:
 
     from siamese.hub.checkpoint import save_checkpoint
     from siamese.network import SiameseNetwork
-    from siamese.preprocessing import Preparation
+    from siamese.preprocessing import Preprocessing
 
     network = SiameseNetwork(generator=torch.Generator().manual_seed(0))
-    save_checkpoint(folder, network, Preparation(), storage="int8")
+    save_checkpoint(folder, network, Preprocessing(), storage="int8")
     return folder
 
 

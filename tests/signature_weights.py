@@ -31,7 +31,7 @@ def signature_weights(folder: Path) -> Path:
     else:
         untrained_weights(folder)
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    config["preparation"] = SIGNATURE
+    config["preprocessing"] = SIGNATURE
     config["verification"] = {
         "threshold": POINTS["balanced"]["threshold"],
         "calibration": CALIBRATION,

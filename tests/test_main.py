@@ -13,7 +13,7 @@ from siamese.__main__ import main, odds
 from siamese.hub.checkpoint import amend_config, save_checkpoint
 from siamese.metrics import NAMED_POINTS
 from siamese.network import SiameseNetwork
-from siamese.preprocessing import Preparation
+from siamese.preprocessing import Preprocessing
 from tests.hostile import drawing
 
 ROOT = Path(__file__).parents[1]
@@ -25,7 +25,7 @@ def model(tmp_path_factory) -> str:
     folder = tmp_path_factory.mktemp("model")
     network = SiameseNetwork(generator=torch.Generator().manual_seed(0))
     verification = {"threshold": 0.5, "calibration": CALIBRATION, "measured_on": "nothing"}
-    save_checkpoint(folder, network, Preparation(), storage="int8", verification=verification)
+    save_checkpoint(folder, network, Preprocessing(), storage="int8", verification=verification)
     return str(folder)
 
 

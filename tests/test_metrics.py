@@ -149,12 +149,12 @@ def test_a_calibration_counts_each_pair_once_and_never_falls(pairs, bins):
     measured = calibration(similarity, same, bins)
     assert list(measured.share_same) == sorted(measured.share_same)
     # The expected number of same pairs over all pairs is the true one: nobody was left out or counted twice.
-    assert sum(measured.share_same_at(value) for value, _ in pairs) == pytest.approx(int(same.sum()))
+    assert sum(measured.posterior(value) for value, _ in pairs) == pytest.approx(int(same.sum()))
 
 
 def test_a_bin_holds_its_lower_edge():
     measured = Calibration((0.0, 0.25, 0.5, 1.0), (0.1, 0.2, 0.9))
-    assert [measured.share_same_at(x) for x in (0.0, 0.24, 0.25, 0.5, 1.0)] == [0.1, 0.1, 0.2, 0.9, 0.9]
+    assert [measured.posterior(x) for x in (0.0, 0.24, 0.25, 0.5, 1.0)] == [0.1, 0.1, 0.2, 0.9, 0.9]
     assert measured.as_dict() == {"similarity_edges": [0.0, 0.25, 0.5, 1.0], "share_same": [0.1, 0.2, 0.9]}
 
 

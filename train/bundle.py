@@ -48,7 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
         save_checkpoint(
             output,
             checkpoint.network,
-            checkpoint.preparation,
+            checkpoint.preprocessing,
             storage="shared" if is_shared else "int8",
             base=config["base"]["name"] if is_shared else None,
             verification=config.get("verification"),

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal, get_args, get_type_hints
 
 from siamese.network import Initialisation, NetworkConfig
-from siamese.preprocessing import Preparation
+from siamese.preprocessing import Preprocessing
 from train.augment import Distortions
 
 Sampling = Literal["alphabets", "pairs", "signatures"]
@@ -38,7 +38,7 @@ class TrainConfig:
     """Activation, batch normalisation and drop-out."""
     initialisation: Initialisation = "modern"
     """How the weights are drawn where no earlier checkpoint is given."""
-    preparation: Preparation = Preparation()
+    preprocessing: Preprocessing = Preprocessing()
     """How ink is brought to one centre and extent; travels with the checkpoint."""
     distortions: Distortions = Distortions()
     """Ranges of the random distortions of each drawing."""
@@ -49,7 +49,7 @@ class TrainConfig:
     """Alphabets kept from training, for validation; empty trains on all of the background set."""
     alphabets: tuple[str, ...] = ()
     """Alphabets to train on; empty takes all that are not held out."""
-    invented_alphabets: int = 0
+    synthetic_alphabets: int = 0
     """So many invented alphabets of 20 characters by 20 drawers are trained on beside the others."""
     train_drawers: int = 20
     """Only drawers up to this number are trained on; below 20, the others are those of validation."""
@@ -59,7 +59,7 @@ class TrainConfig:
     """Steps from one validation to the next."""
     validation_trials: int = 2000
     """20-way trials within the held-out alphabets at each validation."""
-    patience: int = 0
+    timeouts: int = 0
     """Validations without a new best after which the run ends and returns the best; 0 returns the last."""
 
     sampling: Sampling = "alphabets"
@@ -85,7 +85,7 @@ class TrainConfig:
     """Writers of signatures from which thresholds come, and by which recipes are chosen."""
     validation_part: int = 0
     """Which so many of those who do not test these are, counted from 0: others validate in each part."""
-    invented_writers: int = 0
+    synthetic_writers: int = 0
     """So many invented writers (`siamese.signatures.synthetic`) are trained on beside those of the data."""
     writers: int = 4
     """Writers in a batch of signatures."""
@@ -148,9 +148,9 @@ class TrainConfig:
             if getattr(self, name) < 1:
                 raise RecipeError(f"{name} is {getattr(self, name)}, must be at least 1.")
         for name in (
-            "invented_alphabets",
+            "synthetic_alphabets",
             "copies",
-            "patience",
+            "timeouts",
             "warmup_steps",
             "weight_decay",
             "margin",
@@ -164,8 +164,8 @@ class TrainConfig:
             raise RecipeError(f"hard_share is {self.hard_share}, must lie above 0, to 1.")
         if not 0 <= self.weight_average < 1:
             raise RecipeError(f"weight_average is {self.weight_average}, must lie in 0 to below 1.")
-        if self.invented_writers < 0:
-            raise RecipeError(f"invented_writers is {self.invented_writers}, must not be negative.")
+        if self.synthetic_writers < 0:
+            raise RecipeError(f"synthetic_writers is {self.synthetic_writers}, must not be negative.")
         for name in ("writers", "genuine"):
             if getattr(self, name) < 2:
                 raise RecipeError(f"{name} is {getattr(self, name)}, must be at least 2.")
@@ -216,8 +216,8 @@ class TrainConfig:
             raise RecipeError("hard_share chooses among the pairs of a batch of alphabets; set it to 1.")
         if max(batch_losses[1:]) > 0 and not self.distance_head:
             raise RecipeError("The contrastive and the triplet loss need a distance; set distance_head to true.")
-        if self.patience and not self.hold_out:
-            raise RecipeError("patience needs alphabets in hold_out to validate on.")
+        if self.timeouts and not self.hold_out:
+            raise RecipeError("timeouts needs alphabets in hold_out to validate on.")
 
     @property
     def images_a_step(self) -> int:
@@ -232,7 +232,7 @@ class TrainConfig:
 
 PARTS = {
     "network": NetworkConfig,
-    "preparation": Preparation,
+    "preprocessing": Preprocessing,
     "distortions": Distortions,
     "writer_distortions": Distortions,
 }

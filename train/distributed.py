@@ -77,7 +77,7 @@ def average_gradients(network: nn.Module) -> None:
                 parameter.grad /= count()
 
 
-def any_says(yes: bool, device: torch.device) -> bool:
+def any_rank(yes: bool, device: torch.device) -> bool:
     """Whether one process says yes: all must leave the loop at the same step."""
     if not dist.is_initialized():
         return yes
@@ -86,7 +86,7 @@ def any_says(yes: bool, device: torch.device) -> bool:
     return bool(vote)
 
 
-def of_first(value: float, device: torch.device) -> float:
+def broadcast(value: float, device: torch.device) -> float:
     """The first process's value: what is decided by it must be the same everywhere."""
     if not dist.is_initialized():
         return value

@@ -161,10 +161,10 @@ def pair_logits(
     """Logits of "the same character" for each pair, on the CPU in float64; the mean over all pairs of views."""
     views = embeddings if embeddings.ndim == 3 else embeddings[None]
     total = torch.zeros(len(pairs.first), dtype=torch.float64)
-    for of_first in views:
+    for broadcast in views:
         for of_second in views:
             blocks = zip(pairs.first.split(PAIRS_AT_ONCE), pairs.second.split(PAIRS_AT_ONCE), strict=True)
-            logits = [network.compare(of_first[a.to(views.device)], of_second[b.to(views.device)]) for a, b in blocks]
+            logits = [network.compare(broadcast[a.to(views.device)], of_second[b.to(views.device)]) for a, b in blocks]
             total += torch.cat(logits).double().cpu()
     return total / len(views) ** 2
 

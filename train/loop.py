@@ -20,7 +20,7 @@ from tqdm import tqdm
 from siamese.characters.drawings import Drawings, joined
 from siamese.characters.episodes import Trials, sample_trials
 from siamese.characters.recognizer import fastest_precision
-from siamese.characters.synthetic import invented_drawings
+from siamese.characters.synthetic import synthetic_drawings
 from siamese.network import SiameseNetwork
 from train import distributed
 from train.augment import distort, distort_copies, sent, turn
@@ -70,7 +70,7 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Material:
+class Task:
     """What a run learns from and is tried on, whatever its images show."""
 
     step_loss: Callable[[SiameseNetwork, int], Tensor]
@@ -83,7 +83,7 @@ class Material:
 
 def fit(
     network: SiameseNetwork,
-    drawings: Drawings | Material,
+    drawings: Drawings | Task,
     config: TrainConfig,
     output: Path,
     device: torch.device,
@@ -96,7 +96,7 @@ def fit(
 
     It ends with the weights that are to be exported: with `config.weight_average` the averaged ones.
 
-    Drawings of characters are split by the config's alphabets; other things are given as `Material`. `report` is
+    Drawings of characters are split by the config's alphabets; other things are given as `Task`. `report` is
     given each line of metrics.jsonl as well, `improved` is called with what validated whenever that is better than ever
     before, the end left out. Where several processes train, all call this and the first one writes. Raises
     TrainingError where the loss or a gradient is no number: before a weight has changed, so the state saved last is
@@ -104,7 +104,7 @@ def fit(
     """
     first = distributed.is_first()
     reuse_large_buffers()
-    material = drawings if isinstance(drawings, Material) else of_characters(drawings, config, device)
+    task = drawings if isinstance(drawings, Task) else of_characters(drawings, config, device)
     network.to(device, memory_format=torch.channels_last).train()
     distributed.share_statistics(network)
     optimizer = make_optimizer(network, config)
@@ -116,7 +116,7 @@ def fit(
     if first:
         keep_metrics_until(output, step)
     accuracy, began = best[0] if best[1] == step > 0 else None, time.monotonic()
-    saved, unread = began, Unread(device)
+    saved, deferred = began, DeferredMetrics(device)
 
     def write(lines: list[dict]) -> None:
         for line in lines if first else []:
@@ -125,15 +125,15 @@ def fit(
                 report(line)
 
     def must_stop() -> bool:
-        return distributed.any_says(bool(stop) or time.monotonic() - began >= 60 * max_minutes, device)
+        return distributed.any_rank(bool(stop) or time.monotonic() - began >= 60 * max_minutes, device)
 
     progress = tqdm(total=config.steps, initial=step, unit="step", desc="training", disable=not first)
     with progress as bar, stop_request() as stop:
         while step < config.steps and not out_of_patience(config, step, best) and not must_stop():
             if config.network.dropout:  # whose randomness PyTorch takes from its own generator
                 torch.manual_seed(step_generator(config.seed, step).initial_seed() ^ distributed.rank())
-            loss = material.step_loss(network, step)
-            norm = take_step(network, optimizer, loss, config, step, unread.broken)
+            loss = task.step_loss(network, step)
+            norm = take_step(network, optimizer, loss, config, step, deferred.broken)
             if average is not None:
                 average.update_parameters(network)
             step += 1
@@ -144,25 +144,25 @@ def fit(
                 "learning_rate": learning_rate(config, step - 1),
             }
             line["seconds"] = round(time.monotonic() - began, 2)
-            unread.add(line, loss, norm)
+            deferred.add(line, loss, norm)
             accuracy = None
-            validates = material.accuracy and (step % config.validate_every == 0 or step == config.steps)
-            if not (validates or unread.is_long or time.monotonic() - saved > SAVE_EVERY_S):
+            validates = task.accuracy and (step % config.validate_every == 0 or step == config.steps)
+            if not (validates or deferred.is_long or time.monotonic() - saved > SAVE_EVERY_S):
                 continue
-            lines = unread.read()
+            lines = deferred.read()
             bar.set_postfix(
                 loss=f"{line['loss']:.3f}",
                 images_s=f"{config.images_a_step * (bar.format_dict['rate'] or 0):.0f}",
                 refresh=False,
             )
             if validates:
-                accuracy = distributed.of_first(material.accuracy(measured), device)
+                accuracy = distributed.broadcast(task.accuracy(measured), device)
                 line |= {"validation_accuracy": accuracy, "seconds": round(time.monotonic() - began, 2)}
                 if first:
-                    bar.write(f"step {step}: {accuracy:.2%} of {material.measure}, before {best[0]:.2%}")
+                    bar.write(f"step {step}: {accuracy:.2%} of {task.measure}, before {best[0]:.2%}")
                 if accuracy > best[0]:
                     best = (accuracy, step)
-                    if config.patience and first:
+                    if config.timeouts and first:
                         save_best(output, measured)
                     if improved and first and step < config.steps:
                         improved(measured, Outcome(step, False, step * config.images_a_step, accuracy))
@@ -170,12 +170,12 @@ def fit(
             if first and time.monotonic() - saved > SAVE_EVERY_S:
                 save_state(output, network, optimizer, config, step, best, average)
                 saved = time.monotonic()
-    write(unread.read())
+    write(deferred.read())
     if first:
         save_state(output, network, optimizer, config, step, best, average)
     distributed.wait()  # the others read the best weights, which the first one writes
     finished = step == config.steps or out_of_patience(config, step, best)
-    if config.patience and finished and best[1]:
+    if config.timeouts and finished and best[1]:
         network.load_state_dict(best_weights(output))
         accuracy = best[0]
     elif average is not None:
@@ -189,12 +189,12 @@ def averaged(network: SiameseNetwork, decay: float) -> AveragedModel:
     return AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
 
 
-def of_characters(drawings: Drawings, config: TrainConfig, device: torch.device) -> Material:
+def of_characters(drawings: Drawings, config: TrainConfig, device: torch.device) -> Task:
     """Training drawings all against all, or in pairs, and one-shot trials in the held-out alphabets."""
     training, validation = split(drawings, config)
-    prepared = training.prepared(config.preparation).to(device)
+    prepared = training.prepared(config.preprocessing).to(device)
     sampler = make_sampler(training, config)
-    return Material(
+    return Task(
         lambda network, step: step_loss(network, prepared, sampler, config, step),
         (lambda network: validation.accuracy(network, device)) if validation else None,
         "20-way trials in held-out alphabets",
@@ -202,10 +202,10 @@ def of_characters(drawings: Drawings, config: TrainConfig, device: torch.device)
 
 
 def out_of_patience(config: TrainConfig, step: int, best: tuple[float, int]) -> bool:
-    return bool(config.patience) and step - best[1] >= config.patience * config.validate_every
+    return bool(config.timeouts) and step - best[1] >= config.timeouts * config.validate_every
 
 
-class Unread:
+class DeferredMetrics:
     """Lines of metrics whose losses are still on the device, where reading each would leave it without work.
 
     What is no number is then noticed some steps later; until then no step changes a weight.
@@ -406,8 +406,8 @@ def split(drawings: Drawings, config: TrainConfig) -> tuple[Drawings, Validation
     """
     kept = drawings.of_alphabets(set(config.alphabets or drawings.alphabet_names) - set(config.hold_out))
     training = kept.take(kept.drawer <= config.train_drawers)
-    if config.invented_alphabets:
-        invented = invented_drawings(config.invented_alphabets, INVENTED_CHARACTERS, INVENTED_DRAWERS, config.seed)
+    if config.synthetic_alphabets:
+        invented = synthetic_drawings(config.synthetic_alphabets, INVENTED_CHARACTERS, INVENTED_DRAWERS, config.seed)
         training = joined(training, invented)
     if not config.hold_out:
         return training, None
@@ -417,7 +417,7 @@ def split(drawings: Drawings, config: TrainConfig) -> tuple[Drawings, Validation
         held = held.take((held.drawer > config.train_drawers) & (held.drawer <= last))
     generator = torch.Generator().manual_seed(VALIDATION_SEED)
     trials = sample_trials(held, 20, config.validation_trials, generator, within_alphabet=True)
-    return training, Validation(held, held.prepared(config.preparation), trials)
+    return training, Validation(held, held.prepared(config.preprocessing), trials)
 
 
 @contextmanager

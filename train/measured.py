@@ -17,10 +17,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from siamese.characters.drawings import Drawings
-from siamese.characters.synthetic import invented_drawings
+from siamese.characters.synthetic import synthetic_drawings
 from siamese.inference import int8 as int8_tower
 from siamese.network import EMBEDDING_UNITS, FLAT_UNITS, SiameseNetwork, as_gallery
-from siamese.preprocessing import Preparation
+from siamese.preprocessing import Preprocessing
 
 MULTIPLY_ADDS = {  # of one embedding: output pixels x output channels x weights of each
     "10x10": 96 * 96 * 64 * 100,
@@ -44,12 +44,12 @@ Actions = dict[str, Callable[[], object]]
 
 def drawings_for(side: str) -> Drawings:
     """Invented ones: what is measured does not depend on what they show."""
-    return invented_drawings(*((2, 24, 3) if side == "serving" else (3, 16, 4)), seed=SEED)
+    return synthetic_drawings(*((2, 24, 3) if side == "serving" else (3, 16, 4)), seed=SEED)
 
 
 def distinct_pictures(number: int) -> Float[Tensor, "number 1 105 105"]:
     """Prepared pictures, no two of them equal: the recogniser would embed them once."""
-    prepared = drawings_for("serving").prepared(Preparation()).float().div_(255)
+    prepared = drawings_for("serving").prepared(Preprocessing()).float().div_(255)
     pictures = prepared.repeat(-(-number // len(prepared)), 1, 1, 1)[:number].clone()
     pictures[:, 0, 0, 0] = torch.arange(number) / (8 * number)
     return pictures
@@ -128,7 +128,7 @@ def training(device: torch.device) -> Actions:
     fit.reuse_large_buffers()
     config = load_recipe("modern")
     drawings = drawings_for("training")
-    prepared = drawings.prepared(config.preparation).to(device)
+    prepared = drawings.prepared(config.preprocessing).to(device)
     sampler = fit.make_sampler(drawings, config)
     network = SiameseNetwork(config.network, config.initialisation, torch.Generator().manual_seed(SEED))
     network.to(device, memory_format=torch.channels_last).train()

@@ -188,7 +188,7 @@ def stage_model(
     save_checkpoint(
         folder,
         checkpoint.network,
-        checkpoint.preparation,
+        checkpoint.preprocessing,
         verification=config.get("verification"),
         training=config.get("training"),
         figures=results,

@@ -196,10 +196,10 @@ def make_run(change: Change, folder: Path, trial: Trial) -> None:
         raise SearchError(f"{change.name} was stopped at step {outcome.steps}; the same command goes on from there.")
     training = {"recipe": change.name, "config": change.config.as_dict(), "images": outcome.images}
     training |= shown(change.config, trial.drawings, trial.init)
-    save_checkpoint(folder / MODEL, network, change.config.preparation, training=training)
+    save_checkpoint(folder / MODEL, network, change.config.preprocessing, training=training)
     summary = {"says": change.says, "config": change.config.as_dict(), "images": outcome.images} | trial.made_with
     held = trial.drawings.of_alphabets(set(change.config.hold_out))
-    embeddings = embed_drawings(network, held.prepared(change.config.preparation), trial.device)
+    embeddings = embed_drawings(network, held.prepared(change.config.preprocessing), trial.device)
     summary["validation"], won = one_shot(network, embeddings, drawn_trials(held, trial))
     summary["across"], _ = one_shot(network, embeddings, drawn_trials(held, trial, within_alphabet=False))
     save_file({"won": won}, folder / WON)
@@ -213,7 +213,7 @@ def reported(folder: Path, row: dict, config: TrainConfig, trial: Trial) -> dict
     assert trial.evaluation is not None
     drawings, runs = trial.evaluation
     network = load_checkpoint(folder / MODEL).network.to(trial.device)
-    embeddings = embed_drawings(network, drawings.prepared(config.preparation), trial.device)
+    embeddings = embed_drawings(network, drawings.prepared(config.preprocessing), trial.device)
     entries = {
         "evaluation": one_shot(network, embeddings, drawn_trials(drawings, trial))[0],
         "lake_runs": one_shot(network, embeddings, runs)[0],

@@ -153,7 +153,7 @@ def restore_state(
         index, key = name.split(".", 1)
         state.setdefault(int(index), {})[key] = value
     optimizer.load_state_dict(optimizer.state_dict() | {"state": state})
-    lay_out_like_parameters(optimizer)
+    check_manifest(optimizer)
     return step, tuple(best)
 
 
@@ -165,7 +165,7 @@ def is_of(table: dict, config: TrainConfig) -> bool:
         return False
 
 
-def lay_out_like_parameters(optimizer: torch.optim.Optimizer) -> None:
+def check_manifest(optimizer: torch.optim.Optimizer) -> None:
     """Bring the moments into the memory order of their parameters: files hold them row by row, channels-last kernels
     are not, and a fused optimiser goes through both as they lie."""
     for parameter, entry in optimizer.state.items():

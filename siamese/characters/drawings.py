@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Int64, UInt8
 from torch import Tensor
 
-from siamese.preprocessing import Preparation, prepare_ink
+from siamese.preprocessing import Preprocessing, prepare_ink
 
 
 @dataclass(frozen=True)
@@ -50,11 +50,11 @@ class Drawings:
         wanted = torch.tensor([i for i, name in enumerate(self.alphabet_names) if name in names], dtype=torch.int64)
         return self.take(torch.isin(self.alphabet, wanted))
 
-    def prepared(self, preparation: Preparation) -> UInt8[Tensor, "drawings 1 105 105"]:
+    def prepared(self, preprocessing: Preprocessing) -> UInt8[Tensor, "drawings 1 105 105"]:
         """Every drawing brought to one centre and extent; ink 255 on paper 0."""
         pictures = torch.empty(len(self), 1, *self.ink.shape[1:], dtype=torch.uint8)
         for row, ink in enumerate(self.ink):
-            pictures[row] = (prepare_ink(ink.float(), preparation) * 255).round().to(torch.uint8)
+            pictures[row] = (prepare_ink(ink.float(), preprocessing) * 255).round().to(torch.uint8)
         return pictures
 
 

@@ -179,7 +179,7 @@ def load_drawings(split: Split, source: str | None = None, fetch: bool = True) -
     if place.is_remote and not fetch:
         raise OmniglotError(f"{_spoken(place)} is not in the cache, and nothing may be fetched now.")
     if place.kind == "invented":
-        drawings = invented.invented_drawings(*INVENTED[split])
+        drawings = invented.synthetic_drawings(*INVENTED[split])
     else:
         drawings = _decode(_entries(place, split), _spoken(place))
     with contextlib.suppress(OSError):  # a full or read-only disk costs the next start some seconds, no more

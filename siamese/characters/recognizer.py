@@ -17,10 +17,10 @@ from torch import Tensor, nn
 
 from siamese.imaging.decode import Source, load_ink
 from siamese.inference.int8 import Int8Tower, int8_tower, is_fast
-from siamese.inference.zero_gpu import WORTH_IT, Lender, LentGpu, on_zero_gpu
+from siamese.inference.zero_gpu import MIN_GPU_BATCH, GpuDecorator, ZeroGpuEncoder, on_zero_gpu
 from siamese.metrics import Calibration, calibration_in
 from siamese.network import EMBEDDING_UNITS, SiameseNetwork
-from siamese.preprocessing import Preparation
+from siamese.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
     from siamese.hub.checkpoint import Checkpoint
@@ -58,14 +58,14 @@ class Recognizer:
     def __init__(
         self,
         network: SiameseNetwork,
-        preparation: Preparation = Preparation(),
+        preprocessing: Preprocessing = Preprocessing(),
         threshold: float = DEFAULT_THRESHOLD,
         calibration: Calibration | None = None,
         origin: "ResolvedModel | None" = None,
         device: torch.device | str = "cpu",
         precision: torch.dtype | None = None,
         base: "Recognizer | None" = None,
-        lend: Lender | None = None,
+        lend: GpuDecorator | None = None,
     ) -> None:
         """`precision` of the convolutions and the 9216 x 4096 layer; by default what answers fastest on the device.
 
@@ -75,7 +75,7 @@ class Recognizer:
         """
         self.device = torch.device(device)
         self.network = network.to(self.device).eval()
-        self.preparation = preparation
+        self.preprocessing = preprocessing
         self.threshold = threshold
         self.calibration = calibration
         self.origin = origin
@@ -87,14 +87,14 @@ class Recognizer:
         if self.precision == torch.int8:
             held = base._tower if shares and isinstance(base._tower, Int8Tower) else None
             next_best = fastest_precision(self.device)
-            tower = int8_tower(self.network, preparation, held, next_best)
+            tower = int8_tower(self.network, preprocessing, held, next_best)
             self.precision = torch.int8 if tower else next_best
         heavy = base._tower.embedding.weight if shares and base.precision == self.precision else None
         self._tower = tower or _tower(self.network, self.precision, heavy)
         self._lent = None
         if lend is not None:
             lent_precision = fastest_precision(self.device) if tower else self.precision
-            self._lent = LentGpu(_tower(self.network, lent_precision, None), lend, lent_precision)
+            self._lent = ZeroGpuEncoder(_tower(self.network, lent_precision, None), lend, lent_precision)
         self._cache: OrderedDict[bytes, Float32[Tensor, "4096"]] = OrderedDict()
         self._waiting: deque[tuple[Float[Tensor, "1 105 105"], Future]] = deque()
         self._state = threading.Lock()  # held for moments, over the cache and what waits
@@ -102,7 +102,7 @@ class Recognizer:
 
     def load_ink(self, source: Source) -> Float[Tensor, "1 105 105"]:
         """What the network is shown of an image; raises ImageError."""
-        return load_ink(source, self.preparation)
+        return load_ink(source, self.preprocessing)
 
     def embed(self, sources: Sequence[Source]) -> Float32[Tensor, "images 4096"]:
         """Embeddings of images, on the recogniser's device; raises ImageError.
@@ -151,7 +151,7 @@ class Recognizer:
 
     def compare_embeddings(self, a: Float[Tensor, "n 4096"], b: Float[Tensor, "m 4096"]) -> Float[Tensor, "n m"]:
         """Similarity in [0, 1] of each of `a` with each of `b`."""
-        return _at_the_worker(lambda: self.network.compare_all(a, b).sigmoid())
+        return _run_on_worker(lambda: self.network.compare_all(a, b).sigmoid())
 
     def forget(self) -> None:
         """Let go of every embedding that was remembered."""
@@ -211,7 +211,7 @@ class Recognizer:
         if calibration is None:
             return None
         threshold = self.threshold if threshold is None else threshold
-        share_same = calibration.share_same_at(similarity)
+        share_same = calibration.posterior(similarity)
         return share_same if similarity >= threshold else 1 - share_same
 
     def explain(self, a: Source, b: Source) -> tuple[Float[Tensor, "105 105"], Float[Tensor, "105 105"]]:
@@ -243,11 +243,11 @@ class Recognizer:
 
     def _logits(self, support: Sequence[Source], query: Source) -> Float[Tensor, " images"]:
         query_first = self.embed([query, *support])
-        return _at_the_worker(lambda: self.network.compare_gallery(query_first[1:], query_first[0]).cpu())
+        return _run_on_worker(lambda: self.network.compare_gallery(query_first[1:], query_first[0]).cpu())
 
     def _embed_lent(self, new: dict[bytes, Float[Tensor, "1 105 105"]]) -> dict[bytes, Float32[Tensor, "4096"]] | None:
         """All of them in one pass on a lent GPU; None where they are too few for one or none was lent."""
-        if self._lent is None or len(new) < WORTH_IT:
+        if self._lent is None or len(new) < MIN_GPU_BATCH:
             return None
         embeddings = self._lent.embed(torch.stack(list(new.values())))
         if embeddings is None:
@@ -261,7 +261,7 @@ class Recognizer:
             self._waiting.extend((picture, futures[key]) for key, picture in new.items())
         while not all(future.done() for future in futures.values()):
             with self._at_work:
-                _at_the_worker(self._embed_waiting)
+                _run_on_worker(self._embed_waiting)
         return {key: future.result() for key, future in futures.items()}
 
     def _embed_waiting(self) -> None:
@@ -293,7 +293,7 @@ def _worker() -> ThreadPoolExecutor:
 os.register_at_fork(after_in_child=_worker.cache_clear)  # threads do not survive a fork
 
 
-def _at_the_worker(task: Callable[[], Answer]) -> Answer:
+def _run_on_worker(task: Callable[[], Answer]) -> Answer:
     def answer() -> Answer:
         with torch.inference_mode():
             return task()
@@ -309,7 +309,7 @@ def _file_key(source: Source) -> bytes | None:
 
 
 def load_recognizer(
-    source: str | None = None, device: torch.device | str | None = None, lend: Lender | None = None
+    source: str | None = None, device: torch.device | str | None = None, lend: GpuDecorator | None = None
 ) -> Recognizer:
     """A recogniser with the weights of `source`: a folder, "user/name@revision", or None for the bundled ones.
 
@@ -326,14 +326,14 @@ def recognizer_of(
     origin: "ResolvedModel",
     checkpoint: "Checkpoint",
     device: torch.device | str = "cpu",
-    lend: Lender | None = None,
+    lend: GpuDecorator | None = None,
     base: Recognizer | None = None,
 ) -> Recognizer:
     """A recogniser with weights that were read already; `lend` and `base` as in `Recognizer`."""
     verification = checkpoint.config.get("verification") or {}
     return Recognizer(
         checkpoint.network,
-        checkpoint.preparation,
+        checkpoint.preprocessing,
         threshold=verification.get("threshold", DEFAULT_THRESHOLD),
         calibration=calibration_in(verification),
         origin=origin,

@@ -105,7 +105,7 @@ class Hand:
     """Width of the line."""
 
 
-def invented_drawings(alphabets: int, characters: int, drawers: int, seed: int) -> Drawings:
+def synthetic_drawings(alphabets: int, characters: int, drawers: int, seed: int) -> Drawings:
     """Every character of `alphabets` invented alphabets, each drawn once by each of its alphabet's `drawers`.
 
     Rows go by alphabet, character, drawer. An alphabet does not depend on how many there are. Raises ValueError
@@ -117,10 +117,10 @@ def invented_drawings(alphabets: int, characters: int, drawers: int, seed: int) 
     names: list[str] = []
     for a in range(alphabets):
         generator = np.random.default_rng([seed, a])
-        alphabet = invent_alphabet(characters, generator)
+        alphabet = synthetic_alphabet(characters, generator)
         names.append(alphabet.name if alphabet.name not in names else f"{alphabet.name} {a + 1}")
         for d in range(drawers):
-            hand = invent_hand(generator)
+            hand = synthetic_hand(generator)
             for c, character in enumerate(alphabet.characters):
                 ink[a, c, d] = _raster(write(character, hand, generator), hand.pen_px)
     index = np.indices((alphabets, characters, drawers)).reshape(3, -1)
@@ -133,7 +133,7 @@ def invented_drawings(alphabets: int, characters: int, drawers: int, seed: int) 
     )
 
 
-def invent_alphabet(characters: int, generator: np.random.Generator) -> Alphabet:
+def synthetic_alphabet(characters: int, generator: np.random.Generator) -> Alphabet:
     """An alphabet with a style of its own, no two of its characters alike."""
     style = _invent_style(generator)
     name = "".join(str(generator.choice(part)) for part in (FIRST_SYLLABLES, MIDDLE_SYLLABLES, LAST_SYLLABLES))
@@ -157,7 +157,7 @@ def invent_alphabet(characters: int, generator: np.random.Generator) -> Alphabet
     return Alphabet(name, tuple(chosen))
 
 
-def invent_hand(generator: np.random.Generator) -> Hand:
+def synthetic_hand(generator: np.random.Generator) -> Hand:
     """A drawer."""
     haste = generator.uniform()
     return Hand(

@@ -201,9 +201,9 @@ def training_section(config: dict) -> str:
             + (f", held out: {held_out}" if held_out else "")
         )
         earlier, opening = earlier.get("began_with"), "and that with those of one before it"
-    preparation = ", ".join(f"{name} {value}" for name, value in config.get("preparation", {}).items())
-    if preparation:
-        lines.append(f"- preparation of every image: {preparation}")
+    preprocessing = ", ".join(f"{name} {value}" for name, value in config.get("preprocessing", {}).items())
+    if preprocessing:
+        lines.append(f"- preprocessing of every image: {preprocessing}")
     if training.get("alphabets"):
         lines.insert(0, f"- alphabets: {len(training['alphabets'])} of the background set, none of the evaluation set")
     return "## Training\n\n" + "\n".join(lines) if lines else ""

@@ -19,8 +19,8 @@ from torch import Tensor
 
 from siamese.metrics import NAMED_POINTS, ErrorCurve, calibration_in
 from siamese.network import Activation, NetworkConfig, SiameseNetwork
-from siamese.preprocessing import Preparation
-from siamese.signatures.features import Weighing, weighing_in
+from siamese.preprocessing import Preprocessing
+from siamese.signatures.features import ScoreFusion, weighing_in
 
 BASES = Path(__file__).parents[1] / "pretrained"  # where a checkpoint that shares a layer finds the one that has it
 WEIGHTS_FILE = "model.safetensors"
@@ -47,7 +47,7 @@ class Checkpoint:
 
     network: SiameseNetwork
     """In evaluation mode, float32, without batch normalisation: the paper's layers."""
-    preparation: Preparation
+    preprocessing: Preprocessing
     """How ink must be prepared before this network sees it."""
     config: dict
     """The whole of config.json."""
@@ -56,7 +56,7 @@ class Checkpoint:
 def save_checkpoint(
     folder: Path | str,
     network: SiameseNetwork,
-    preparation: Preparation,
+    preprocessing: Preprocessing,
     storage: Storage = "float32",
     verification: dict | None = None,
     training: dict | None = None,
@@ -93,7 +93,7 @@ def save_checkpoint(
     config = {
         "format": FORMAT,
         "network": {"activation": network.config.activation},
-        "preparation": preparation.as_dict(),
+        "preprocessing": preprocessing.as_dict(),
         "storage": storage,
         "weights_sha256": hashlib.sha256(weights).hexdigest(),
     }
@@ -118,7 +118,7 @@ def load_checkpoint(
     if not folder.is_dir():
         raise CheckpointError(f"There is no checkpoint at {folder}: no such folder.")
     config = read_config(folder)
-    preparation = preparation_of(config, folder)
+    preprocessing = preprocessing_of(config, folder)
     with torch.device("meta"):  # the weights come from the file, so none are drawn
         network = SiameseNetwork(NetworkConfig(activation=config["network"]["activation"]))
     shapes = {name: tensor.shape for name, tensor in network.state_dict().items()}
@@ -127,7 +127,7 @@ def load_checkpoint(
         known = (known_layers or {}).get(config["base"]["weights_sha256"])
         tensors[COMPACT_TENSOR] = base_layer(config["base"], folder) if known is None else known
     network.load_state_dict(tensors, strict=True, assign=True)
-    return Checkpoint(network.to(device).eval(), preparation, config)
+    return Checkpoint(network.to(device).eval(), preprocessing, config)
 
 
 def read_tensors(folder: Path, config: dict, shapes: dict[str, torch.Size]) -> dict[str, Tensor]:
@@ -190,7 +190,9 @@ def read_config(folder: Path) -> dict:
         raise CheckpointError(f"{path} holds no JSON object.")
     if config.get("format") != FORMAT:
         raise CheckpointError(f"{path} has the format {config.get('format')!r}, this version reads {FORMAT!r}.")
-    for key in ("network", "preparation"):
+    if "preparation" in config:  # the name of this entry in checkpoints written before it was called preprocessing
+        config.setdefault("preprocessing", config.pop("preparation"))
+    for key in ("network", "preprocessing"):
         if not isinstance(config.get(key), dict):
             raise CheckpointError(f"{path} lacks the entry {key!r}.")
     if set(config["network"]) != {"activation"} or config["network"]["activation"] not in get_args(Activation):
@@ -240,7 +242,7 @@ def check_verification(config: dict, folder: Path) -> None:
             raise CheckpointError(f"{path} has a 'consistency' that is not a weight in 0 to 1 and a level.")
     weighing = verification.get("weighing")
     if weighing is not None:
-        names = {field.name for field in fields(Weighing)}
+        names = {field.name for field in fields(ScoreFusion)}
         if not isinstance(weighing, dict) or set(weighing) != names or not all(map(is_number, weighing.values())):
             raise CheckpointError(f"{path} has a 'weighing' that is not of the numbers {', '.join(sorted(names))}.")
         try:
@@ -303,14 +305,14 @@ def refuse_constant(name: str) -> None:
     raise ValueError(f"{name} stands where a number must")
 
 
-def preparation_of(config: dict, folder: Path) -> Preparation:
-    """The entry "preparation"; a missing field means the dataclass's default.
+def preprocessing_of(config: dict, folder: Path) -> Preprocessing:
+    """The entry "preprocessing"; a missing field means the dataclass's default.
 
-    A field that is added to `Preparation` later must therefore have as default what was done before it.
+    A field that is added to `Preprocessing` later must therefore have as default what was done before it.
     Raises CheckpointError for an unknown name and a value of the wrong type or range.
     """
-    path, entries = folder / CONFIG_FILE, config["preparation"]
-    defaults = Preparation().as_dict()
+    path, entries = folder / CONFIG_FILE, config["preprocessing"]
+    defaults = Preprocessing().as_dict()
     unknown = set(entries) - set(defaults)
     if unknown:
         raise CheckpointError(f"{path} has {', '.join(sorted(unknown))}, which this version does not know: update it.")
@@ -319,7 +321,7 @@ def preparation_of(config: dict, folder: Path) -> Preparation:
         if type(value) is not wanted and not (wanted is float and is_number(value)):
             raise CheckpointError(f"{path} has {name} = {value!r}, must be of type {wanted.__name__}.")
     try:
-        return Preparation(**{name: type(defaults[name])(value) for name, value in entries.items()})
+        return Preprocessing(**{name: type(defaults[name])(value) for name, value in entries.items()})
     except ValueError as error:
         raise CheckpointError(f"{path}: {error}") from error
 

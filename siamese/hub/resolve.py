@@ -29,7 +29,7 @@ from siamese.hub.checkpoint import (
     save_checkpoint,
 )
 from siamese.network import SiameseNetwork
-from siamese.preprocessing import Preparation
+from siamese.preprocessing import Preprocessing
 
 PRETRAINED = Path(__file__).parents[1] / "pretrained"
 BUNDLED = "omniglot"
@@ -64,7 +64,7 @@ Option = str | os.PathLike | bool | None
 
 
 @dataclass(frozen=True)
-class Patience:
+class Timeouts:
     """How long to wait for the Hub, in seconds."""
 
     answer_s: float
@@ -75,8 +75,8 @@ class Patience:
     """For a whole download, however well it goes on."""
 
 
-SOME = Patience(answer_s=3.0, silence_s=10.0, download_s=60.0)  # other weights could answer
-MUCH = Patience(answer_s=10.0, silence_s=60.0, download_s=3600.0)  # nothing else could
+SOME = Timeouts(answer_s=3.0, silence_s=10.0, download_s=60.0)  # other weights could answer
+MUCH = Timeouts(answer_s=10.0, silence_s=60.0, download_s=3600.0)  # nothing else could
 
 
 def resolve_model(source: str | os.PathLike | None = None, **options: Option) -> ResolvedModel:
@@ -211,8 +211,8 @@ def hub_model(request: Request, local_files_only: bool, force_download: bool, st
             raise HubError(f"{request.name} was to be taken from the cache alone.")
         if is_offline():
             raise HubError(f"{request.name} was not asked for on the Hub, as HF_HUB_OFFLINE is set.")
-        patience = SOME if has_other or exact or (others and not strict) else MUCH
-        return fetch(request, patience, force_download)
+        timeouts = SOME if has_other or exact or (others and not strict) else MUCH
+        return fetch(request, timeouts, force_download)
     except (HubError, CheckpointError) as error:
         candidates = [folder for folder in [exact, *([] if strict else others)] if folder is not None]
         note = None if local_files_only and exact else str(error)
@@ -261,15 +261,15 @@ def endpoint() -> str | None:
     return os.environ.get("HF_ENDPOINT", "").rstrip("/") or None
 
 
-def fetch(request: Request, patience: Patience, force_download: bool) -> Found:
+def fetch(request: Request, timeouts: Timeouts, force_download: bool) -> Found:
     """A snapshot in the cache, fetched where it is not there yet; raises HubError or CheckpointError."""
     remark = None
     try:
-        commit = ask(request, patience)
+        commit = ask(request, timeouts)
     except RefusedToken:
         request = replace(request, token=False)  # a public model needs none
         try:
-            commit = ask(request, patience)
+            commit = ask(request, timeouts)
         except HubError as error:
             raise HubError(f"{request.name} could not be loaded: the Hub refused the token (HF_TOKEN).") from error
         remark = f"The Hub refused the token (HF_TOKEN), so {request.name} was read without one."
@@ -279,7 +279,7 @@ def fetch(request: Request, patience: Patience, force_download: bool) -> Found:
             return ResolvedModel(folder, request.repo_id, folder.name, remark), load_checkpoint(folder)
         except CheckpointError:
             force_download = True  # what lies in the cache is damaged
-    folder = download(request, patience, force_download)
+    folder = download(request, timeouts, force_download)
     return ResolvedModel(folder, request.repo_id, folder.name, remark), load_checkpoint(folder)
 
 
@@ -287,7 +287,7 @@ class RefusedToken(HubError):
     """The Hub answers 401 to a token, whatever it was shown for."""
 
 
-def ask(request: Request, patience: Patience) -> str:
+def ask(request: Request, timeouts: Timeouts) -> str:
     """The commit that the Hub has for the revision, after a look at the sizes of both files; raises HubError."""
     from huggingface_hub import get_hf_file_metadata, hf_hub_url
     from huggingface_hub.utils import get_token
@@ -295,16 +295,16 @@ def ask(request: Request, patience: Patience) -> str:
     def question() -> tuple[str | None, int | None]:
         for name in (CONFIG_FILE, WEIGHTS_FILE):
             url = hf_hub_url(request.repo_id, name, revision=request.revision, endpoint=endpoint())
-            metadata = get_hf_file_metadata(url, token=request.token, timeout=patience.answer_s, endpoint=endpoint())
+            metadata = get_hf_file_metadata(url, token=request.token, timeout=timeouts.answer_s, endpoint=endpoint())
         return metadata.commit_hash, metadata.size
 
     try:
-        commit, size_bytes = in_thread(question, Progress(), patience.answer_s + 0.5, patience.answer_s + 0.5)
+        commit, size_bytes = in_thread(question, Progress(), timeouts.answer_s + 0.5, timeouts.answer_s + 0.5)
     except Exception as error:
         status = getattr(getattr(error, "response", None), "status_code", None)
         has_token = isinstance(request.token, str) or (request.token is not False and bool(get_token()))
         kind = RefusedToken if status == 401 and has_token else HubError
-        raise kind(f"{request.name} could not be loaded: {reason(error, request, patience)}.") from error
+        raise kind(f"{request.name} could not be loaded: {reason(error, request, timeouts)}.") from error
     if commit is None or not COMMIT.fullmatch(commit):
         raise HubError(f"{request.name} could not be loaded: what answers at {endpoint() or 'the Hub'} is no Hub.")
     if size_bytes is not None and size_bytes > WEIGHTS_LIMIT_BYTES:
@@ -312,7 +312,7 @@ def ask(request: Request, patience: Patience) -> str:
     return commit
 
 
-def download(request: Request, patience: Patience, force_download: bool) -> Path:
+def download(request: Request, timeouts: Timeouts, force_download: bool) -> Path:
     """Both files of one commit into the cache; raises HubError.
 
     A download that is merely slow goes on in the background when its time is up, and serves the next start.
@@ -327,7 +327,7 @@ def download(request: Request, patience: Patience, force_download: bool) -> Path
             "token": request.token,
             "cache_dir": request.cache_dir,
             "endpoint": endpoint(),
-            "etag_timeout": patience.answer_s,
+            "etag_timeout": timeouts.answer_s,
             "force_download": force_download,
             "tqdm_class": progress_bar(progress),
         }
@@ -336,14 +336,14 @@ def download(request: Request, patience: Patience, force_download: bool) -> Path
         return config.parent
 
     try:
-        return in_thread(work, progress, patience.silence_s, patience.download_s)
-    except StillGoingOn as error:
+        return in_thread(work, progress, timeouts.silence_s, timeouts.download_s)
+    except DownloadTimeout as error:
         raise HubError(
-            f"{request.name} is still being downloaded after {patience.download_s:.0f} s; a later start will find it."
+            f"{request.name} is still being downloaded after {timeouts.download_s:.0f} s; a later start will find it."
         ) from error
     except Exception as error:
         progress.abandoned = True
-        raise HubError(f"{request.name} could not be downloaded: {reason(error, request, patience)}.") from error
+        raise HubError(f"{request.name} could not be downloaded: {reason(error, request, timeouts)}.") from error
 
 
 def remove_leftovers(blobs: Path) -> None:
@@ -383,7 +383,7 @@ def progress_bar(progress: Progress) -> type:
     return Bar
 
 
-class Silence(TimeoutError):
+class StalledDownload(TimeoutError):
     """Nothing came for as long as one was ready to wait."""
 
     def __init__(self, seconds: float) -> None:
@@ -391,7 +391,7 @@ class Silence(TimeoutError):
         self.seconds = seconds
 
 
-class StillGoingOn(TimeoutError):
+class DownloadTimeout(TimeoutError):
     """Time is up, but it moves."""
 
 
@@ -417,22 +417,22 @@ def in_thread(work: Callable[[], Result], progress: Progress, silence_s: float, 
         except queue.Empty:
             now = time.monotonic()
             if now - progress.moved_at > silence_s:
-                raise Silence(silence_s) from None
+                raise StalledDownload(silence_s) from None
             if now - started_at > limit_s:
-                raise StillGoingOn from None
+                raise DownloadTimeout from None
             continue
         if error is not None:
             raise error
         return result
 
 
-def reason(error: BaseException, request: Request, patience: Patience) -> str:
+def reason(error: BaseException, request: Request, timeouts: Timeouts) -> str:
     """Why the Hub did not serve, for people."""
     from huggingface_hub import errors
 
     causes = chain(error)
     for cause in causes:
-        if isinstance(cause, Silence):
+        if isinstance(cause, StalledDownload):
             return f"the Hub sent nothing for {cause.seconds:.0f} s"
         if isinstance(cause, errors.OfflineModeIsEnabled):
             return "HF_HUB_OFFLINE is set"
@@ -456,7 +456,7 @@ def reason(error: BaseException, request: Request, patience: Patience) -> str:
             return "the file arrived incomplete"
     names = " ".join(kind.__name__ for cause in causes for kind in type(cause).__mro__)  # httpx's or httpx2's classes
     if "Timeout" in names:
-        return f"the Hub did not answer within {patience.answer_s:.0f} s"
+        return f"the Hub did not answer within {timeouts.answer_s:.0f} s"
     if "Protocol" in names or "ReadError" in names:
         return "the connection broke off"
     if "ConnectError" in names or "Network" in names or "ProxyError" in names:
@@ -537,18 +537,18 @@ def load_network(source: str | os.PathLike, **options: Option) -> SiameseNetwork
 
 
 def save_network(
-    network: SiameseNetwork, folder: str | os.PathLike, preparation: Preparation | None, name: str | None = None
+    network: SiameseNetwork, folder: str | os.PathLike, preprocessing: Preprocessing | None, name: str | None = None
 ) -> None:
     """`SiameseNetwork.save_pretrained`; the card speaks of the repository `name`, by default of the folder's name."""
     folder = Path(folder)
-    save_checkpoint(folder, network, preparation or Preparation())
+    save_checkpoint(folder, network, preprocessing or Preprocessing())
     (folder / CARD_FILE).write_text(model_card(name or folder.name, read_config(folder)), encoding="utf-8")
 
 
 def push_network(
     network: SiameseNetwork,
     repo_id: str,
-    preparation: Preparation | None,
+    preprocessing: Preprocessing | None,
     commit_message: str,
     private: bool | None,
     token: str | bool | None,
@@ -556,6 +556,6 @@ def push_network(
 ) -> str:
     """`SiameseNetwork.push_to_hub`."""
     with tempfile.TemporaryDirectory(prefix="one-look-") as folder:
-        save_network(network, folder, preparation, repo_id)
+        save_network(network, folder, preprocessing, repo_id)
         files = {name: Path(folder) / name for name in (WEIGHTS_FILE, CONFIG_FILE, CARD_FILE)}
         return push_files(repo_id, files, message=commit_message, private=private, token=token, revision=branch)

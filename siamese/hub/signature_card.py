@@ -34,7 +34,7 @@ those of the whole."""
 
 
 def is_for_signatures(config: dict) -> bool:
-    return (config.get("preparation") or {}).get("kind") == "signature"
+    return (config.get("preprocessing") or {}).get("kind") == "signature"
 
 
 def signature_card(repo_id: str, config: dict, pictures: Collection[str] = ()) -> str:

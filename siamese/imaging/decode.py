@@ -12,7 +12,7 @@ from PIL import Image, ImageFile, ImageOps, WebPImagePlugin
 from torch import Tensor
 
 from siamese.imaging.ink import find_ink, is_light_on_dark
-from siamese.preprocessing import Preparation, prepare_ink
+from siamese.preprocessing import Preprocessing, prepare_ink
 
 MAX_BYTES = 32 << 20  # a photograph of 48 megapixels has 12 to 25 MB
 MAX_PIXELS = 16_000_000
@@ -75,18 +75,18 @@ def open_image(source: Source | object) -> Image.Image:
         raise ImageError("The image is damaged and cannot be read; please save it again as PNG or JPEG.") from error
 
 
-def load_ink(source: Source | object, preparation: Preparation = Preparation()) -> Float[Tensor, "1 105 105"]:
-    """What the network is shown of an image: ink 1 on paper 0, found, centred and scaled as `preparation` says.
+def load_ink(source: Source | object, preprocessing: Preprocessing = Preprocessing()) -> Float[Tensor, "1 105 105"]:
+    """What the network is shown of an image: ink 1 on paper 0, found, centred and scaled as `preprocessing` says.
 
     Raises ImageError for what `open_image` refuses and where no ink is found.
     """
-    if preparation.kind == "signature":
+    if preprocessing.kind == "signature":
         from siamese.signatures.isolation import load_signature_ink  # which needs this module
 
-        return load_signature_ink(source, preparation)
+        return load_signature_ink(source, preprocessing)
     ink = find_ink(open_image(source))
     try:
-        return prepare_ink(ink, preparation)
+        return prepare_ink(ink, preprocessing)
     except ValueError as error:
         raise ImageError("No ink was found in the image; please bring a drawing that stands out more.") from error
 

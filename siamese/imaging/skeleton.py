@@ -13,7 +13,7 @@ AROUND = ((-1, 0), (-1, 1), (0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1)) 
 _ONWARDS = ((0, 1), (1, -1), (1, 0), (1, 1))  # one of each two opposite neighbours
 
 
-def thinned(mask: Bool[Tensor, "height width"]) -> Bool[Tensor, "height width"]:
+def skeletonize(mask: Bool[Tensor, "height width"]) -> Bool[Tensor, "height width"]:
     """Lines one pixel wide along the middle of those in the mask; what hung together still does.
 
     Guo and Hall (1989), "Parallel thinning with two-subiteration algorithms", their algorithm A1.

@@ -13,9 +13,9 @@ from jaxtyping import Float, Float32, Int8, UInt8
 from torch import Tensor
 from torch.nn import functional as F
 
-from siamese.characters.synthetic import invented_drawings
+from siamese.characters.synthetic import synthetic_drawings
 from siamese.network import IMAGE_SIZE_PX, SiameseNetwork
-from siamese.preprocessing import Preparation
+from siamese.preprocessing import Preprocessing
 
 CALIBRATION_SEED = 20_180  # of the invented drawings that the ranges are measured on
 LEVELS = 255
@@ -77,7 +77,7 @@ def is_fast() -> bool:
 @torch.inference_mode()
 def int8_tower(
     network: SiameseNetwork,
-    preparation: Preparation = Preparation(),
+    preprocessing: Preprocessing = Preprocessing(),
     base: Int8Tower | None = None,
     precision: torch.dtype = torch.float32,
 ) -> Int8Tower | None:
@@ -88,7 +88,7 @@ def int8_tower(
     """
     if network.config.activation != "relu" or network.config.batch_norm:
         return None
-    drawings = invented_drawings(alphabets=2, characters=4, drawers=4, seed=CALIBRATION_SEED).prepared(preparation)
+    drawings = synthetic_drawings(alphabets=2, characters=4, drawers=4, seed=CALIBRATION_SEED).prepared(preprocessing)
     pictures = drawings.float().div_(LEVELS)
     features, scales = pictures, [1 / LEVELS]
     exact_convolutions = copy.deepcopy(network.convolutions).to(precision, memory_format=torch.channels_last)

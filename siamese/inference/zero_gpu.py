@@ -20,10 +20,10 @@ from torch import Tensor
 from siamese.network import SiameseNetwork
 
 DEVICE = "cuda"  # what the lent GPU is called in the process that has it
-WORTH_IT = 32  # pictures; the CPU is done with fewer before a GPU is allotted, and no visitor's quota is spent
+MIN_GPU_BATCH = 32  # pictures; the CPU is done with fewer before a GPU is allotted, and no visitor's quota is spent
 PATIENCE_S = 5.0  # for a free GPU, a fresh process and CUDA's start in it; `spaces` itself would queue for a minute
 
-Lender = Callable[[Callable], Callable]
+GpuDecorator = Callable[[Callable], Callable]
 
 log = logging.getLogger("one_look")
 
@@ -33,10 +33,12 @@ def on_zero_gpu() -> bool:
     return os.environ.get("SPACES_ZERO_GPU", "").lower() in {"1", "t", "true"}
 
 
-class LentGpu:
+class ZeroGpuEncoder:
     """Embeds pictures where a GPU is lent for it. May be used by several threads, one call at a time."""
 
-    def __init__(self, tower: SiameseNetwork, lend: Lender, precision: torch.dtype, patience_s: float = PATIENCE_S):
+    def __init__(
+        self, tower: SiameseNetwork, lend: GpuDecorator, precision: torch.dtype, patience_s: float = PATIENCE_S
+    ):
         """`lend` makes of a function one that runs in a process forked for the call, with pickled numpy arrays."""
 
         def embed_there(pictures: Float32[np.ndarray, "images 1 105 105"]) -> Float32[np.ndarray, "images 4096"]:

@@ -25,8 +25,8 @@ from siamese.imaging.decode import MAX_BYTES, ImageError, open_image
 from siamese.inference.tensor_cache import read_tensors, write_tensors
 from siamese.metrics import area_under_curve, receiver_operating_characteristic
 from siamese.network import IMAGE_SIZE_PX
-from siamese.preprocessing import SIGNATURE, Preparation
-from siamese.signatures.features import Handwriting, handwriting_of, together
+from siamese.preprocessing import SIGNATURE, Preprocessing
+from siamese.signatures.features import StrokeFeatures, stroke_features, together
 from siamese.signatures.isolation import isolate_signature, prepare_isolated
 from siamese.signatures.isolation import load_signature_ink as load_signature_ink
 
@@ -89,7 +89,7 @@ class Signatures:
     """Of the size and the grey pixels of each picture, hexadecimal: a copy stored in another way has the same."""
     raw_statistics: Float32[Tensor, "signatures 5"]
     """STATISTICS of the grey images before anything was taken away from them."""
-    handwriting: Handwriting
+    handwriting: StrokeFeatures
     """How the lines run."""
     remarks: tuple[str, ...] = ()
     """Sentences on what the source held besides: files that were left out."""
@@ -145,7 +145,7 @@ class _Entry:
     read: Callable[[], bytes]
 
 
-def load_signatures(source: str, preparation: Preparation = SIGNATURE, progress: bool = True) -> Signatures:
+def load_signatures(source: str, preprocessing: Preprocessing = SIGNATURE, progress: bool = True) -> Signatures:
     """Every signature of a source, prepared once and from then on read from the cache folder.
 
     `source` is a folder or a ZIP archive with `<writer>/genuine_*` and `<writer>/forgery_*`, in the layout of CEDAR
@@ -160,22 +160,22 @@ def load_signatures(source: str, preparation: Preparation = SIGNATURE, progress:
     Raises SignatureError where the source cannot be read or holds no genuine signature.
     """
     place = _resolve(source)
-    identity = f"{CACHE_FORMAT} {_identity(place)} {json.dumps(preparation.as_dict(), sort_keys=True)} {_code_hash()}"
-    cache = cache_folder() / f"signatures-{_hash(f'{place} {preparation}'.encode())}.safetensors"
+    identity = f"{CACHE_FORMAT} {_identity(place)} {json.dumps(preprocessing.as_dict(), sort_keys=True)} {_code_hash()}"
+    cache = cache_folder() / f"signatures-{_hash(f'{place} {preprocessing}'.encode())}.safetensors"
     cached = _read_cache(cache, identity)
     if cached is not None:
         return cached
     with _opened(place) as (entries, shown):
-        signatures = _prepare_all(entries, preparation, shown, progress)
+        signatures = _prepare_all(entries, preprocessing, shown, progress)
     with contextlib.suppress(OSError):  # a full or read-only disk costs the next start a minute, no more
         _write_cache(cache, identity, signatures)
     return signatures
 
 
-def prepare_files(files: Mapping[str, bytes], preparation: Preparation = SIGNATURE) -> Signatures:
+def prepare_files(files: Mapping[str, bytes], preprocessing: Preprocessing = SIGNATURE) -> Signatures:
     """Signatures out of files by their paths, which follow one of the layouts; raises SignatureError."""
     entries = _path_entries({path: partial(bytes, content) for path, content in files.items()}, "The data set")
-    return _prepare_all(entries, preparation, "The data set", progress=False)
+    return _prepare_all(entries, preprocessing, "The data set", progress=False)
 
 
 def load_signature_dataset(source: str) -> "datasets.Dataset":
@@ -332,10 +332,10 @@ def _opened(place: _Place) -> Iterator[tuple[list[_Entry], str]]:
         shown = f"The data set {place.name}{f'@{place.revision}' if place.revision else ''}"
         yield _table_entries(_fetch_from_hub(place, shown), shown), shown
     elif place.kind == "invented":
-        from siamese.signatures.synthetic import invented_files  # which needs this module
+        from siamese.signatures.synthetic import synthetic_files  # which needs this module
 
         shown = "The invented data set"
-        files = dict(invented_files(*INVENTED))
+        files = dict(synthetic_files(*INVENTED))
         yield _path_entries({path: partial(bytes, content) for path, content in files.items()}, shown), shown
     elif place.kind == "folder":
         shown = f"The folder {place.name!r}"
@@ -564,13 +564,13 @@ def _natural(text: str) -> list[str | int]:
 # Preparing once.
 
 
-def _prepare_all(entries: list[_Entry], preparation: Preparation, shown: str, progress: bool) -> Signatures:
+def _prepare_all(entries: list[_Entry], preprocessing: Preprocessing, shown: str, progress: bool) -> Signatures:
     from tqdm import tqdm
 
     kept, digests, remarks = _without_duplicates(entries, shown, progress)
     pictures = torch.empty(len(kept), 1, IMAGE_SIZE_PX, IMAGE_SIZE_PX, dtype=torch.uint8)
     statistics = torch.empty(len(kept), len(STATISTICS))
-    handwriting: dict[int, Handwriting] = {}
+    handwriting: dict[int, StrokeFeatures] = {}
     unusable: dict[int, str] = {}
 
     def prepare(row: int, data: bytes) -> None:
@@ -578,8 +578,8 @@ def _prepare_all(entries: list[_Entry], preparation: Preparation, shown: str, pr
             grey = open_image(data)
             statistics[row] = torch.from_numpy(image_statistics(255 - np.asarray(grey)))
             ink = isolate_signature(grey)
-            pictures[row] = (prepare_isolated(ink, preparation) * 255).round().to(torch.uint8)
-            handwriting[row] = handwriting_of(ink)
+            pictures[row] = (prepare_isolated(ink, preprocessing) * 255).round().to(torch.uint8)
+            handwriting[row] = stroke_features(ink)
         except ImageError as error:
             unusable[row] = f"{kept[row].path}: {error}"
 
@@ -640,5 +640,5 @@ def _read_cache(cache: Path, identity: str) -> Signatures | None:
     if found is None:
         return None
     tensors, words = found
-    tensors["handwriting"] = Handwriting(tensors.pop("turns"), tensors.pop("course"))
+    tensors["handwriting"] = StrokeFeatures(tensors.pop("turns"), tensors.pop("course"))
     return Signatures(**tensors, **{name: tuple(json.loads(words[name])) for name in CACHED_WORDS})

@@ -20,7 +20,7 @@ from jaxtyping import Bool, Float, Float32, Float64, Int64
 from torch import Tensor
 from torch.nn import functional as F
 
-from siamese.imaging.skeleton import AROUND, thinned
+from siamese.imaging.skeleton import AROUND, skeletonize
 from siamese.preprocessing import INK_LEVEL, LINE_LEVEL
 
 LEG_STEPS = 8  # of a turn, from point to point along the line; isolated ink is 400 px long
@@ -29,8 +29,8 @@ TURN_BLUR = 1.0  # standard deviation, in directions
 COLUMNS, HEIGHTS, LINE_DIRECTIONS = 48, 3, 6
 REACH = 2.4, 2.0  # of the columns and of the heights to either side of the middle, in standard deviations of the lines
 WINDOW_PX = 9  # in which the direction of a line is measured
-MOST_SHIFT = 6  # columns by which a course may be ahead of the other
-DETOUR = 0.21  # what each step costs by which one of the courses waits for the other
+DTW_BAND = 6  # columns by which a course may be ahead of the other
+DTW_PENALTY = 0.21  # what each step costs by which one of the courses waits for the other
 PAIRS_AT_ONCE = 4_096
 
 STEPS = np.array(AROUND)
@@ -42,7 +42,7 @@ STRAIGHTNESS = np.where(
 
 
 @dataclass(frozen=True)
-class Handwriting:
+class StrokeFeatures:
     """Of signatures, one in each row."""
 
     turns: Float32[Tensor, "signatures 576"]
@@ -53,13 +53,13 @@ class Handwriting:
     def __len__(self) -> int:
         return len(self.turns)
 
-    def take(self, rows: Int64[Tensor, " rows"] | Bool[Tensor, " signatures"]) -> "Handwriting":
+    def take(self, rows: Int64[Tensor, " rows"] | Bool[Tensor, " signatures"]) -> "StrokeFeatures":
         """That of these signatures."""
-        return Handwriting(self.turns[rows], self.course[rows])
+        return StrokeFeatures(self.turns[rows], self.course[rows])
 
 
 @dataclass(frozen=True)
-class Weighing:
+class ScoreFusion:
     """What the network says and how the lines run, in one logit: fitted on writers whom the network had not seen."""
 
     bias: float
@@ -83,7 +83,9 @@ class Weighing:
                 "and course: the first must not be negative, the others not positive."
             )
 
-    def logits(self, network: Float[Tensor, "n m"], first: Handwriting, second: Handwriting) -> Float64[Tensor, "n m"]:
+    def logits(
+        self, network: Float[Tensor, "n m"], first: StrokeFeatures, second: StrokeFeatures
+    ) -> Float64[Tensor, "n m"]:
         """Of all pairs, from the network's logits of the same pairs."""
         logits = self.bias + self.network * network.double().cpu()
         if self.turns:
@@ -93,7 +95,7 @@ class Weighing:
         return logits
 
     def parts(
-        self, network: Float[Tensor, "n m"], first: Handwriting, second: Handwriting
+        self, network: Float[Tensor, "n m"], first: StrokeFeatures, second: StrokeFeatures
     ) -> dict[str, Float64[Tensor, "n m"]]:
         """What each of the three adds to the logits: above 0 it speaks for the same hand, below against it."""
         return {
@@ -103,13 +105,13 @@ class Weighing:
         }
 
 
-def weighing_in(verification: Mapping) -> Weighing | None:
+def weighing_in(verification: Mapping) -> ScoreFusion | None:
     """Of that entry of a config.json that `read_config` has checked; None where it has none."""
     entry = verification.get("weighing")
-    return Weighing(**{name: float(value) for name, value in entry.items()}) if entry else None
+    return ScoreFusion(**{name: float(value) for name, value in entry.items()}) if entry else None
 
 
-def handwriting_of(ink: Float[Tensor, "height width"]) -> Handwriting:
+def stroke_features(ink: Float[Tensor, "height width"]) -> StrokeFeatures:
     """Of one isolated signature, as `siamese.signatures.isolation.isolate_signature` gives it: one row.
 
     Raises ValueError where there is no ink.
@@ -117,23 +119,23 @@ def handwriting_of(ink: Float[Tensor, "height width"]) -> Handwriting:
     darkest = float(ink.max())
     if darkest < INK_LEVEL:
         raise ValueError("The picture holds no ink.")
-    lines = thinned(ink >= min(LINE_LEVEL, darkest))
-    return Handwriting(_turns(lines.numpy())[None], _course(lines)[None])
+    lines = skeletonize(ink >= min(LINE_LEVEL, darkest))
+    return StrokeFeatures(_turns(lines.numpy())[None], _course(lines)[None])
 
 
-def together(parts: Sequence[Handwriting]) -> Handwriting:
+def together(parts: Sequence[StrokeFeatures]) -> StrokeFeatures:
     """All rows of all parts; raises ValueError for no part."""
     if not parts:
         raise ValueError("There is no handwriting to put together.")
-    return Handwriting(torch.cat([one.turns for one in parts]), torch.cat([one.course for one in parts]))
+    return StrokeFeatures(torch.cat([one.turns for one in parts]), torch.cat([one.course for one in parts]))
 
 
-def turn_distances(first: Handwriting, second: Handwriting) -> Float64[Tensor, "n m"]:
+def turn_distances(first: StrokeFeatures, second: StrokeFeatures) -> Float64[Tensor, "n m"]:
     """The Hellinger distance of all pairs: 0 for the same turns, 1 for none in common."""
     return torch.cdist(first.turns.double(), second.turns.double()) / 2**0.5
 
 
-def course_distances(first: Handwriting, second: Handwriting) -> Float64[Tensor, "n m"]:
+def course_distances(first: StrokeFeatures, second: StrokeFeatures) -> Float64[Tensor, "n m"]:
     """How far the courses of all pairs differ where they fit best, a mean over the columns; 0 for the same course."""
     found = torch.empty(len(first), len(second), dtype=torch.float64)
     rows_at_once = max(1, PAIRS_AT_ONCE // max(1, len(second)))
@@ -141,33 +143,35 @@ def course_distances(first: Handwriting, second: Handwriting) -> Float64[Tensor,
         some = first.course[begin : begin + rows_at_once]
         ours = some.repeat_interleave(len(second), 0)
         theirs = second.course.repeat(len(some), 1, 1)
-        found[begin : begin + rows_at_once] = _warped(ours, theirs).reshape(len(some), -1)
+        found[begin : begin + rows_at_once] = _banded_dtw(ours, theirs).reshape(len(some), -1)
     return found
 
 
-def _warped(ours: Float32[Tensor, "pairs 48 18"], theirs: Float32[Tensor, "pairs 48 18"]) -> Float32[Tensor, " pairs"]:
-    """The cheapest way through both courses at once, none of them ever more than MOST_SHIFT columns ahead."""
-    padded = F.pad(theirs, (0, 0, MOST_SHIFT, MOST_SHIFT))
-    width = 2 * MOST_SHIFT + 1
+def _banded_dtw(
+    ours: Float32[Tensor, "pairs 48 18"], theirs: Float32[Tensor, "pairs 48 18"]
+) -> Float32[Tensor, " pairs"]:
+    """The cheapest way through both courses at once, none of them ever more than DTW_BAND columns ahead."""
+    padded = F.pad(theirs, (0, 0, DTW_BAND, DTW_BAND))
+    width = 2 * DTW_BAND + 1
     costs = torch.stack([(ours - padded[:, shift : shift + COLUMNS]).abs().sum(2).T for shift in range(width)], 1)
     nowhere = ours.new_full((len(ours),), torch.inf)
     before = [nowhere] * width
     for column in range(COLUMNS):
         here: list[Tensor] = []
-        for shift in range(width):  # the other course stands at column + shift - MOST_SHIFT
-            if not 0 <= column + shift - MOST_SHIFT < COLUMNS:
+        for shift in range(width):  # the other course stands at column + shift - DTW_BAND
+            if not 0 <= column + shift - DTW_BAND < COLUMNS:
                 here.append(nowhere)
                 continue
             least = before[shift]  # both went on
-            if column == 0 and shift == MOST_SHIFT:
+            if column == 0 and shift == DTW_BAND:
                 least = torch.zeros_like(nowhere)
             if shift + 1 < width:
-                least = torch.minimum(least, before[shift + 1] + DETOUR)  # ours alone
+                least = torch.minimum(least, before[shift + 1] + DTW_PENALTY)  # ours alone
             if shift:
-                least = torch.minimum(least, here[-1] + DETOUR)  # theirs alone
+                least = torch.minimum(least, here[-1] + DTW_PENALTY)  # theirs alone
             here.append(least + costs[column, shift])
         before = here
-    return before[MOST_SHIFT] / COLUMNS
+    return before[DTW_BAND] / COLUMNS
 
 
 def _turns(lines: Bool[np.ndarray, "height width"]) -> Float32[Tensor, "576"]:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from siamese.imaging.decode import ImageError, Source, open_image
 from siamese.imaging.ink import connected
-from siamese.preprocessing import SIGNATURE, Preparation, prepare_ink
+from siamese.preprocessing import SIGNATURE, Preprocessing, prepare_ink
 
 WORKING_PX = 800  # longer side at which ink is found: a pen then has 2 to 6 px
 CLOSE_UP = 0.5  # share of that side below which the signature is looked at again, from nearer
@@ -69,27 +69,27 @@ def isolate_signature(grey: Image.Image) -> Float[Tensor, "height width"]:
     return _levelled(cropped, turn_deg)
 
 
-def prepare_signature(grey: Image.Image, preparation: Preparation = SIGNATURE) -> Float[Tensor, "1 105 105"]:
+def prepare_signature(grey: Image.Image, preprocessing: Preprocessing = SIGNATURE) -> Float[Tensor, "1 105 105"]:
     """The isolated signature as a network is shown it: ink 1 on paper 0. Raises ImageError where there is no ink."""
-    return prepare_isolated(isolate_signature(grey), preparation)
+    return prepare_isolated(isolate_signature(grey), preprocessing)
 
 
-def prepare_isolated(ink: Float[Tensor, "height width"], preparation: Preparation) -> Float[Tensor, "1 105 105"]:
+def prepare_isolated(ink: Float[Tensor, "height width"], preprocessing: Preprocessing) -> Float[Tensor, "1 105 105"]:
     """As `prepare_signature`, of ink that is isolated already. Raises ImageError where there is none."""
     try:
-        return prepare_ink(ink, preparation)
+        return prepare_ink(ink, preprocessing)
     except ImageError:
         raise
     except ValueError as error:
         raise ImageError(NO_INK) from error
 
 
-def load_signature_ink(source: Source | object, preparation: Preparation = SIGNATURE) -> Float[Tensor, "1 105 105"]:
+def load_signature_ink(source: Source | object, preprocessing: Preprocessing = SIGNATURE) -> Float[Tensor, "1 105 105"]:
     """What a network for signatures is shown of an image: ink 1 on paper 0.
 
     Raises ImageError for what `open_image` refuses and where there is no ink.
     """
-    return prepare_signature(open_image(source), preparation)
+    return prepare_signature(open_image(source), preprocessing)
 
 
 # Finding.

@@ -17,8 +17,8 @@ import numpy as np
 from jaxtyping import Float
 from PIL import Image, ImageDraw
 
-from siamese.characters.synthetic import Hand, Points, invent_hand
-from siamese.preprocessing import SIGNATURE, Preparation
+from siamese.characters.synthetic import Hand, Points, synthetic_hand
+from siamese.preprocessing import SIGNATURE, Preprocessing
 from siamese.signatures.dataset import Signatures, prepare_files
 
 DETAIL = 2  # lines are drawn on a raster this much finer
@@ -161,7 +161,7 @@ def signature_picture(paths: list[Points], generator: np.random.Generator) -> Im
     return Image.fromarray(grey.clip(0, 255).astype(np.uint8))
 
 
-def invented_files(writers: int, genuine: int, forgeries: int, seed: int) -> Iterator[tuple[str, bytes]]:
+def synthetic_files(writers: int, genuine: int, forgeries: int, seed: int) -> Iterator[tuple[str, bytes]]:
     """A data set as paths `<writer>/genuine_<n>.png` and `<writer>/forgery_<n>.png` with their content.
 
     Each forgery is by another forger. A writer's files do not depend on how many writers there are. Raises ValueError
@@ -173,19 +173,19 @@ def invented_files(writers: int, genuine: int, forgeries: int, seed: int) -> Ite
         )
     for writer in range(writers):
         generator = np.random.default_rng([seed, writer])
-        plan, hand = invent_signature(generator), invent_hand(generator)
+        plan, hand = invent_signature(generator), synthetic_hand(generator)
         for number in range(genuine):
             yield f"{writer + 1:02d}/genuine_{number + 1:02d}.png", _png(sign(plan, hand, generator), generator)
         for number in range(forgeries):
-            forged = forge(plan, hand, invent_hand(generator), generator)
+            forged = forge(plan, hand, synthetic_hand(generator), generator)
             yield f"{writer + 1:02d}/forgery_{number + 1:02d}.png", _png(forged, generator)
 
 
-def invented_signatures(
-    writers: int, genuine: int, forgeries: int, seed: int, preparation: Preparation = SIGNATURE
+def synthetic_signatures(
+    writers: int, genuine: int, forgeries: int, seed: int, preprocessing: Preprocessing = SIGNATURE
 ) -> Signatures:
-    """The data set of `invented_files`, as the network sees it."""
-    return prepare_files(dict(invented_files(writers, genuine, forgeries, seed)), preparation)
+    """The data set of `synthetic_files`, as the network sees it."""
+    return prepare_files(dict(synthetic_files(writers, genuine, forgeries, seed)), preprocessing)
 
 
 def _png(paths: list[Points], generator: np.random.Generator) -> bytes:

@@ -15,7 +15,7 @@ from siamese.characters.recognizer import Recognizer, Verification, load_recogni
 from siamese.hub.checkpoint import load_checkpoint, read_config
 from siamese.imaging.decode import Source, open_image
 from siamese.metrics import NAMED_POINTS, Calibration, Consistency, ErrorCurve, OperatingPoint, calibration_in
-from siamese.signatures.features import Handwriting, Weighing, handwriting_of, together, weighing_in
+from siamese.signatures.features import ScoreFusion, StrokeFeatures, stroke_features, together, weighing_in
 from siamese.signatures.isolation import isolate_signature, prepare_isolated
 
 DEFAULT_POINT = "balanced"
@@ -27,7 +27,7 @@ class UnknownPoint(ValueError):
 
 
 @dataclass(frozen=True)
-class Measured:
+class ErrorRates:
     """How often a network was fooled with a number of references."""
 
     references: int
@@ -45,7 +45,7 @@ class Measured:
 class Scoring:
     """What becomes of the logits of a network before they are judged."""
 
-    weighing: Weighing | None = None
+    weighing: ScoreFusion | None = None
     """How the lines run counts beside the network; None where the network alone does."""
     consistency: Consistency | None = None
     """The room that references give which differ among themselves; None where the weights say nothing of it."""
@@ -66,7 +66,7 @@ class Verifier:
     """A network that compares signatures, and how often it was fooled."""
 
     recognizer: Recognizer
-    measured: dict[int, Measured] = field(default_factory=dict)
+    measured: dict[int, ErrorRates] = field(default_factory=dict)
     """By the number of references, one being the least; empty where the weights carry no such measure."""
     measured_on: str | None = None
     """What it was measured on."""
@@ -74,7 +74,7 @@ class Verifier:
     note: str | None = None
     """Why other weights than those asked for answer, in sentences; None where they are the ones."""
 
-    def measured_with(self, references: int) -> Measured | None:
+    def error_rates(self, references: int) -> ErrorRates | None:
         """What was measured with as many references or, where none was, with the next smaller number."""
         counts = [count for count in self.measured if count <= references]
         return self.measured[max(counts)] if counts else None
@@ -94,7 +94,7 @@ class Verifier:
 
     def threshold(self, point: str | None, references: int) -> float:
         """The score from which on a signature counts as genuine; raises UnknownPoint as `point_named` does."""
-        name, measured = self.point_named(point), self.measured_with(references)
+        name, measured = self.point_named(point), self.error_rates(references)
         return self.recognizer.threshold if name is None or measured is None else measured.points[name].threshold
 
     def logits(
@@ -102,7 +102,7 @@ class Verifier:
     ) -> Float[Tensor, " references"]:
         """Of isolated ink, `isolate_signature`'s, of any sizes; raises ImageError where there is none.
 
-        How the lines run counts beside the network, see `Weighing`, and references that differ among themselves give
+        How the lines run counts beside the network, see `ScoreFusion`, and references that differ among themselves give
         the questioned signature more room, see `Consistency`: as far as the weights say so.
         """
         inks = [*references, questioned]
@@ -115,7 +115,7 @@ class Verifier:
         self, references: Sequence[Float[Tensor, "_ _"]], questioned: Float[Tensor, "_ _"], which: int = 0
     ) -> dict[str, float]:
         """What adds up to the logit of isolated ink with reference `which`, but for a constant: the network, the turns
-        and the course of the lines, see `Weighing.parts`, and, as "references", the room that these give.
+        and the course of the lines, see `ScoreFusion.parts`, and, as "references", the room that these give.
 
         Empty where the network alone decides. Raises ImageError where there is no ink.
         """
@@ -128,7 +128,7 @@ class Verifier:
         return parts | {"references": self._allowance(weighing.logits(logits, *hands)[:, :-1])}
 
     def _allowance(self, among: Float64[Tensor, "references references"]) -> float:
-        return self.scoring.consistency.allowance(among) if self.scoring.consistency else 0.0
+        return self.scoring.consistency.reference_offset(among) if self.scoring.consistency else 0.0
 
     def _network_logits(self, inks: Sequence[Float[Tensor, "_ _"]]) -> Float64[Tensor, "inks inks"]:
         embeddings = self.recognizer.embed_pictures(self.pictures(inks), remember=False)
@@ -137,7 +137,7 @@ class Verifier:
 
     def pictures(self, inks: Sequence[Float[Tensor, "_ _"]]) -> Float[Tensor, "inks 1 105 105"]:
         """What the network is shown of isolated ink; raises ImageError where there is none."""
-        return torch.stack([prepare_isolated(ink, self.recognizer.preparation) for ink in inks])
+        return torch.stack([prepare_isolated(ink, self.recognizer.preprocessing) for ink in inks])
 
     def verify(self, references: Sequence[Source], questioned: Source, point: str | None = None) -> Verification:
         """Whether `questioned` is by the hand of all `references`, at the threshold of an operating point.
@@ -152,13 +152,13 @@ class Verifier:
 
     def calibration(self, references: int) -> Calibration | None:
         """What was counted with as many references or with the next smaller number; None where nothing was."""
-        measured = self.measured_with(references)
+        measured = self.error_rates(references)
         return (measured and measured.calibration) or self.recognizer.calibration
 
     def share_genuine(self, score: float, references: int = 1) -> float | None:
         """The share of genuine signatures among those with such a score, half of all being forged; None if unknown."""
         calibration = self.calibration(references)
-        return None if calibration is None else calibration.share_same_at(score)
+        return None if calibration is None else calibration.posterior(score)
 
 
 def load_verifier(
@@ -211,24 +211,24 @@ def verifier_of(recognizer: Recognizer) -> Verifier:
         entries = {1: verification} | {count: entry for count, entry in others.items() if entry.get("operating_points")}
     return Verifier(
         recognizer,
-        {count: measured_in(entry, count) for count, entry in entries.items()},
+        {count: error_rates_in(entry, count) for count, entry in entries.items()},
         str(verification.get("measured_on") or "") or None,
         scoring_in(config),
         origin.note if origin else None,
     )
 
 
-def _known_and_all(inks: Sequence[Float[Tensor, "_ _"]]) -> tuple[Handwriting, Handwriting]:
+def _known_and_all(inks: Sequence[Float[Tensor, "_ _"]]) -> tuple[StrokeFeatures, StrokeFeatures]:
     """The handwriting of all but the last, which is questioned, and of all."""
-    everything = together([handwriting_of(ink) for ink in inks])
+    everything = together([stroke_features(ink) for ink in inks])
     return everything.take(torch.arange(len(inks) - 1)), everything
 
 
-def measured_in(entry: dict, references: int) -> Measured:
+def error_rates_in(entry: dict, references: int) -> ErrorRates:
     """Points and curve of an entry that `read_config` has checked."""
     points, curve = entry["operating_points"], entry.get("curve")
     keys = ("threshold", "far", "frr")
-    return Measured(
+    return ErrorRates(
         references,
         {name: OperatingPoint(*(float(points[name][key]) for key in keys)) for name in NAMED_POINTS},
         curve and ErrorCurve(*(tuple(map(float, curve[key])) for key in keys)),

@@ -24,7 +24,7 @@ from siamese.ui.pages.challenge import SOURCES, WAYS, Table
 from siamese.ui.pages.compare import comparison
 from siamese.ui.pages.own_classes import LEAST_CLASSES, MOST_CLASSES, ranking
 from siamese.ui.pages.verify import MAX_REFERENCES
-from siamese.ui.validation import Refusal, choice, decoded
+from siamese.ui.validation import UserError, choice, decoded
 
 MAX_FILE_BYTES = 32 << 20
 
@@ -32,30 +32,30 @@ log = logging.getLogger("one_look")
 
 
 def brought_bytes(payload: object, what: str) -> bytes:
-    """The bytes of one file as Gradio passes it; raises Refusal unless it lies in the upload folder, or is a data URL.
+    """The bytes of one file as Gradio passes it; raises UserError unless it is an upload or a data URL.
 
     A path alone proves nothing: anybody can name one, so it is resolved (links included) before it is looked at.
     """
     if not isinstance(payload, dict):
-        raise Refusal(f"{what} is missing; upload a file and pass what the upload returned.")
+        raise UserError(f"{what} is missing; upload a file and pass what the upload returned.")
     path, url = payload.get("path"), payload.get("url")
     if isinstance(url, str) and url.startswith("data:") and not path:
         return decoded(url, what)
     if not isinstance(path, str) or not path:
-        raise Refusal(f"{what} is missing; upload a file and pass what the upload returned.")
-    elsewhere = Refusal(f"{what} was not uploaded here; upload the file first and pass what the upload returned.")
+        raise UserError(f"{what} is missing; upload a file and pass what the upload returned.")
+    elsewhere = UserError(f"{what} was not uploaded here; upload the file first and pass what the upload returned.")
     try:
         file = Path(path).resolve(strict=True)
         if not file.is_file() or not file.is_relative_to(Path(get_upload_folder()).resolve()):
             raise elsewhere
         with file.open("rb") as opened:
             data = opened.read(MAX_FILE_BYTES + 1)
-    except Refusal:
+    except UserError:
         raise
     except (OSError, ValueError) as error:  # ValueError: a path with a null byte
         raise elsewhere from error
     if len(data) > MAX_FILE_BYTES:
-        raise Refusal(f"{what} is larger than {MAX_FILE_BYTES >> 20} MB; please bring a smaller file.")
+        raise UserError(f"{what} is larger than {MAX_FILE_BYTES >> 20} MB; please bring a smaller file.")
     return data
 
 
@@ -84,7 +84,7 @@ def for_programs(answer: Callable[..., dict]) -> Callable[..., dict]:
     def guarded(*given: Any) -> dict:
         try:
             return answer(*given)
-        except (Refusal, ImageError) as refusal:
+        except (UserError, ImageError) as refusal:
             raise gr.Error(str(refusal), print_exception=False) from None
         except Exception:
             log.exception("/%s failed", answer.__name__)
@@ -94,10 +94,10 @@ def for_programs(answer: Callable[..., dict]) -> Callable[..., dict]:
 
 
 def several(payload: object, what: str, least: int, most: int) -> list[bytes]:
-    """The bytes of `least` to `most` files; raises Refusal before any is read where there are too many."""
+    """The bytes of `least` to `most` files; raises UserError before any is read where there are too many."""
     if not isinstance(payload, list) or not least <= len(payload) <= most:
         count = len(payload) if isinstance(payload, list) else 0
-        raise Refusal(f"Please bring {least} to {most} images of {what}; {count} came.")
+        raise UserError(f"Please bring {least} to {most} images of {what}; {count} came.")
     return [brought_bytes(one, f"Image {number} of {what}") for number, one in enumerate(payload, 1)]
 
 
@@ -140,10 +140,10 @@ def build(recognizer: Recognizer, table: Table, verifier: Verifier) -> None:
             point = verifier.point_named(operating_point if operating_point not in (None, "") else None)
             result = verifier.verify(known, brought_bytes(questioned, "The questioned image"), point)
         except UnknownPoint as error:
-            raise Refusal(str(error)) from None
+            raise UserError(str(error)) from None
         finally:
             forget([*(references if isinstance(references, list) else []), questioned])
-        measured = verifier.measured_with(len(known))
+        measured = verifier.error_rates(len(known))
         return {
             "score": result.score,
             "threshold": result.threshold,

@@ -18,7 +18,7 @@ from siamese.signatures.verifier import Verifier
 from siamese.ui import api as programs
 from siamese.ui.assets import script
 from siamese.ui.pages import about, challenge, compare, own_classes, verify
-from siamese.ui.server import UPLOAD_LIFE_S, BodyLimit, OpenPlaces, tidy
+from siamese.ui.server import UPLOAD_LIFE_S, BodyLimit, RouteAllowlist, cleanup
 
 WAITING_CALLS = 64  # of programs; the next one is told that the queue is full
 CALLS_AT_ONCE = 4
@@ -135,8 +135,8 @@ def launch_settings() -> dict[str, Any]:
         "max_file_size": MAX_FILE_BYTES,
         "mcp_server": find_spec("mcp") is not None,
         "app_kwargs": {
-            "middleware": [Middleware(OpenPlaces), Middleware(BodyLimit)],
-            "lifespan": tidy,
+            "middleware": [Middleware(RouteAllowlist), Middleware(BodyLimit)],
+            "lifespan": cleanup,
             "docs_url": None,
             "redoc_url": None,
         },

@@ -38,7 +38,7 @@ UPLOAD_LIFE_S = 1800
 log = logging.getLogger("one_look")
 
 
-class OpenPlaces:
+class RouteAllowlist:
     """ASGI middleware: under /gradio_api/ nothing is reached but what the page and the documented endpoints use.
 
     Closed with the rest are the ways past the queue, to files by path, and to addresses that the server would fetch.
@@ -183,7 +183,7 @@ def keep_uploads_apart() -> None:
 
 
 @asynccontextmanager
-async def tidy(app: Any) -> AsyncIterator[None]:
+async def cleanup(app: Any) -> AsyncIterator[None]:
     """Lifespan of the server: nothing is kept of sessions, and every SWEEP_S what visitors left behind is dropped."""
     app.state_holder = NoSessions(app.get_blocks())
     keep_uploads_apart()

@@ -28,15 +28,15 @@ CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f\u202a-\u202e\u2066-\u2069\ud800
 log = logging.getLogger("one_look")
 
 
-class Refusal(ValueError):
+class UserError(ValueError):
     """Something asked for that cannot be done; its text is one sentence for the visitor."""
 
 
-class LastingRefusal(Refusal):
+class PermanentUserError(UserError):
     """One that asking again does not change; the page forgets what it asked for."""
 
 
-class Turnstile:
+class ConcurrencyLimiter:
     """Lets a bounded number of calls in; the next one is refused at once instead of waiting without end."""
 
     def __init__(self, places: int) -> None:
@@ -44,16 +44,16 @@ class Turnstile:
 
     @contextmanager
     def enter(self) -> Iterator[None]:
-        """Raises Refusal where every place is taken."""
+        """Raises UserError where every place is taken."""
         if not self._places.acquire(blocking=False):
-            raise Refusal(BUSY)
+            raise UserError(BUSY)
         try:
             yield
         finally:
             self._places.release()
 
 
-_turnstile = Turnstile(MAX_WAITING)
+_turnstile = ConcurrencyLimiter(MAX_WAITING)
 _desk = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="page")
 
 
@@ -65,12 +65,12 @@ def for_page(answer: Callable[[dict], dict]) -> Callable[[object], Awaitable[dic
     Anything unforeseen is logged without what the visitor sent and answered with a sentence that tells nothing.
     """
 
-    async def at_the_desk(payload: dict) -> dict:
+    async def run_in_pool(payload: dict) -> dict:
         with _turnstile.enter():
             context = contextvars.copy_context()  # Gradio's: the request, by which ZeroGPU counts a quota
             return await asyncio.get_running_loop().run_in_executor(_desk, context.run, answer, payload)
 
-    return _guarded(answer, at_the_desk)
+    return _guarded(answer, run_in_pool)
 
 
 def for_page_at_once(answer: Callable[[dict], dict]) -> Callable[[object], Awaitable[dict]]:
@@ -87,10 +87,10 @@ def _guarded(answer: Callable, given: Callable[[dict], Awaitable[dict]]) -> Call
     async def guarded(payload: object = None) -> dict:
         try:
             if payload is not None and not isinstance(payload, dict):
-                raise Refusal("The page sent something that this app does not understand.")
+                raise UserError("The page sent something that this app does not understand.")
             return await given(payload or {})
-        except (Refusal, ImageError) as refusal:
-            return {"error": str(refusal)} | ({"lasting": True} if isinstance(refusal, LastingRefusal) else {})
+        except (UserError, ImageError) as refusal:
+            return {"error": str(refusal)} | ({"lasting": True} if isinstance(refusal, PermanentUserError) else {})
         except Exception:
             log.exception("%s failed", answer.__name__)
             return {"error": "Something went wrong on the server; please try again."}
@@ -101,60 +101,60 @@ def _guarded(answer: Callable, given: Callable[[dict], Awaitable[dict]]) -> Call
 
 
 def decoded(url: object, what: str, limit_bytes: int = MAX_PICTURE_BYTES) -> bytes:
-    """The bytes of a data URL; raises Refusal for anything else and for more than `limit_bytes`."""
+    """The bytes of a data URL; raises UserError for anything else and for more than `limit_bytes`."""
     if url is None or url == "":
-        raise Refusal(f"{what} is missing; please draw or upload it first.")
+        raise UserError(f"{what} is missing; please draw or upload it first.")
     if not isinstance(url, str):
-        raise Refusal(f"{what} is not a picture.")
+        raise UserError(f"{what} is not a picture.")
     if len(url) > limit_bytes * 4 // 3 + 200:
         limit = f"{limit_bytes >> 20} MB" if limit_bytes >> 20 else f"{limit_bytes // 1000} kB"
-        raise Refusal(f"{what} is larger than {limit}; please bring a smaller file.")
+        raise UserError(f"{what} is larger than {limit}; please bring a smaller file.")
     head = DATA_URL.match(url)
     if head is None:
-        raise Refusal(f"{what} is not a picture.")
+        raise UserError(f"{what} is not a picture.")
     try:
         return base64.b64decode(url[head.end() :], validate=True)
     except ValueError as error:  # also of what is not ASCII
-        raise Refusal(f"{what} arrived damaged; please try again.") from error
+        raise UserError(f"{what} arrived damaged; please try again.") from error
 
 
 def picture(url: object, what: str) -> Image.Image:
-    """A safe grey image out of a data URL; raises Refusal with a sentence that names which picture is meant."""
+    """A safe grey image out of a data URL; raises UserError with a sentence that names which picture is meant."""
     try:
         return open_image(decoded(url, what))
     except ImageError as error:
-        raise Refusal(f"{what}: {error}") from error
+        raise UserError(f"{what}: {error}") from error
 
 
 def ink_of(grey: Image.Image, what: str) -> Float[Tensor, "height width"]:
-    """The ink of a safe grey image; raises Refusal where there is none."""
+    """The ink of a safe grey image; raises UserError where there is none."""
     ink = find_ink(grey)
     if not bool((ink >= 0.25).any()):
-        raise Refusal(f"{what}: no ink was found; please bring a drawing that stands out more.")
+        raise UserError(f"{what}: no ink was found; please bring a drawing that stands out more.")
     return ink
 
 
 def choice(value: object, choices: Sequence, what: str):
-    """The value where it is one of the choices (1.0 for 1 is fine, True is not); raises Refusal."""
+    """The value where it is one of the choices (1.0 for 1 is fine, True is not); raises UserError."""
     for one in choices:
         if not isinstance(value, bool) and isinstance(value, int | float | str) and value == one:
             return one
-    raise Refusal(f"{what} must be one of {', '.join(map(str, choices))}.")
+    raise UserError(f"{what} must be one of {', '.join(map(str, choices))}.")
 
 
 def whole_number(value: object, least: int, most: int, what: str) -> int:
-    """A whole number in [least, most]; raises Refusal."""
+    """A whole number in [least, most]; raises UserError."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if not is_number or not least <= value <= most or int(value) != value:  # NaN and infinity fail the range
-        raise Refusal(f"{what} must be a whole number from {least} to {most}.")
+        raise UserError(f"{what} must be a whole number from {least} to {most}.")
     return int(value)
 
 
 def name(value: object, what: str, most: int = 60) -> str:
-    """Printable text of 1 to `most` characters, white space and control characters tidied; raises Refusal."""
+    """Printable text of 1 to `most` characters, white space and control characters tidied; raises UserError."""
     if not isinstance(value, str):
-        raise Refusal(f"{what} must be text.")
+        raise UserError(f"{what} must be text.")
     tidy = " ".join(CONTROL_CHARACTERS.sub(" ", value[: most * 4]).split())
     if not tidy:
-        raise Refusal(f"{what} is empty; please give a name.")
+        raise UserError(f"{what} is empty; please give a name.")
     return tidy[:most].strip()

@@ -5,11 +5,11 @@ try:
 except ImportError:
     spaces = None
 
-from siamese.inference.zero_gpu import Lender, on_zero_gpu
+from siamese.inference.zero_gpu import GpuDecorator, on_zero_gpu
 
 DURATION_S = 15  # asked of a visitor's quota for one call, the start of a process and of CUDA in it included
 
 
-def lender() -> Lender | None:
+def lender() -> GpuDecorator | None:
     """`spaces.GPU` on ZeroGPU; None elsewhere, where it would do nothing."""
     return spaces.GPU(duration=DURATION_S) if spaces is not None and on_zero_gpu() else None

@@ -21,7 +21,7 @@ import httpx
 import numpy as np
 from PIL import Image, ImageFilter
 
-from siamese.characters.synthetic import draw, invent_alphabet, invent_hand
+from siamese.characters.synthetic import draw, synthetic_alphabet, synthetic_hand
 from siamese.ui.pages.challenge import Deck
 from siamese.ui.server import BUSY
 
@@ -180,8 +180,8 @@ def pairs(count: int, seed: int) -> Iterator[dict[str, str]]:
     """Two drawings each, half of them of one character: on a sheet as the page sends it, every fifth a photograph."""
     generator = np.random.default_rng(seed)
     for number in range(count):
-        characters = invent_alphabet(2, generator).characters
-        drawn = [draw(characters[i], invent_hand(generator), generator) for i in (0, number % 2)]
+        characters = synthetic_alphabet(2, generator).characters
+        drawn = [draw(characters[i], synthetic_hand(generator), generator) for i in (0, number % 2)]
         images = [
             Image.fromarray(~ink.numpy()).convert("L").resize((420, 420), Image.Resampling.BICUBIC) for ink in drawn
         ]

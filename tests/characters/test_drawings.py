@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from siamese.characters.drawings import joined, pack_bits, unpack_bits
-from siamese.preprocessing import Preparation, ink_box
+from siamese.preprocessing import Preprocessing, ink_box
 
 
 def test_take_keeps_the_rows_asked_for_in_their_order(drawings):
@@ -54,7 +54,7 @@ def test_the_first_pixel_is_the_highest_bit():
 
 
 def test_prepared_drawings_have_one_extent_and_one_middle(drawings):
-    pictures = drawings.take(torch.arange(0, 72, 6)).prepared(Preparation(extent_px=60))
+    pictures = drawings.take(torch.arange(0, 72, 6)).prepared(Preprocessing(extent_px=60))
     assert pictures.shape == (12, 1, 105, 105)
     assert pictures.dtype == torch.uint8
     for picture in pictures:

@@ -14,7 +14,7 @@ from siamese.imaging.decode import ImageError
 from siamese.inference.int8 import is_fast
 from siamese.metrics import Calibration
 from siamese.network import SiameseNetwork
-from siamese.preprocessing import Preparation, prepare_ink
+from siamese.preprocessing import Preprocessing, prepare_ink
 from tests.hostile import drawing
 
 
@@ -200,22 +200,22 @@ def test_explain_of_an_image_with_itself_finds_nothing_against(recognizer):
 
 
 def test_load_recognizer_takes_all_it_needs_from_the_checkpoint(tmp_path, network):
-    preparation = Preparation(extent_px=60, keep_aspect=False)
+    preprocessing = Preprocessing(extent_px=60, keep_aspect=False)
     measured = {"similarity_edges": [0.0, 0.5, 1.0], "share_same": [0.2, 0.8]}
-    save_checkpoint(tmp_path, network, preparation, verification={"threshold": 0.7, "calibration": measured})
+    save_checkpoint(tmp_path, network, preprocessing, verification={"threshold": 0.7, "calibration": measured})
     loaded = load_recognizer(str(tmp_path), device="cpu")
-    assert loaded.preparation == preparation
+    assert loaded.preprocessing == preprocessing
     assert loaded.threshold == 0.7
     assert loaded.calibration == Calibration((0.0, 0.5, 1.0), (0.2, 0.8))
     assert loaded.origin.folder == tmp_path
     assert loaded.device == torch.device("cpu")
     a, b = images(5)[:2]
-    expected = Recognizer(network, preparation, precision=loaded.precision).similarity(a, b)
+    expected = Recognizer(network, preprocessing, precision=loaded.precision).similarity(a, b)
     assert loaded.similarity(a, b) == pytest.approx(expected, abs=1e-6)
 
 
 def test_without_verification_the_threshold_is_even_chance(tmp_path, network):
-    save_checkpoint(tmp_path, network, Preparation())
+    save_checkpoint(tmp_path, network, Preprocessing())
     loaded = load_recognizer(str(tmp_path), device="cpu")
     assert loaded.threshold == 0.5
     assert loaded.reliability(0.9) is None
@@ -231,7 +231,7 @@ def test_pictures_prepared_for_training_give_the_same_as_files(recognizer):
     ink = torch.tensor(
         [[pixel == 0 for pixel in row] for row in torch.tensor(list(image.get_flattened_data())).view(105, 105)]
     )
-    prepared = prepare_ink(ink.float(), recognizer.preparation)
+    prepared = prepare_ink(ink.float(), recognizer.preprocessing)
     assert torch.equal(recognizer.embed_pictures(prepared[None]), recognizer.embed([image]))
 
 

@@ -10,12 +10,12 @@ from siamese.characters.synthetic import (
     Hand,
     Stroke,
     draw,
-    invent_alphabet,
-    invent_hand,
-    invented_drawings,
+    synthetic_alphabet,
+    synthetic_drawings,
+    synthetic_hand,
     write,
 )
-from siamese.preprocessing import Preparation, ink_box
+from siamese.preprocessing import Preprocessing, ink_box
 
 PLAIN_HAND = Hand(
     slant=0.0, turn=0.0, size=1.0, aspect=1.0, step_px=4.0, tremor_px=0.0, looseness=0.0, slips=0.0, pen_px=4.0
@@ -53,8 +53,8 @@ def test_no_two_drawings_are_the_same(drawings):
 
 
 def test_the_seed_decides_and_other_alphabets_do_not():
-    two, again, other = (invented_drawings(2, 3, 2, seed) for seed in (5, 5, 6))
-    one = invented_drawings(1, 3, 2, 5)
+    two, again, other = (synthetic_drawings(2, 3, 2, seed) for seed in (5, 5, 6))
+    one = synthetic_drawings(1, 3, 2, 5)
     assert torch.equal(two.ink, again.ink)
     assert two.alphabet_names == again.alphabet_names
     assert torch.equal(one.ink, two.ink[:6])
@@ -62,8 +62,8 @@ def test_the_seed_decides_and_other_alphabets_do_not():
 
 
 def test_a_seed_means_the_same_on_every_machine():
-    alphabet = invent_alphabet(3, generator(11))
-    hand = invent_hand(generator(12))
+    alphabet = synthetic_alphabet(3, generator(11))
+    hand = synthetic_hand(generator(12))
     paths = write(alphabet.characters[2], hand, generator(13))
     assert alphabet.name == "Halzusian"
     assert paths[0][0] == pytest.approx([71.980, 49.382], abs=0.01)
@@ -73,17 +73,17 @@ def test_a_seed_means_the_same_on_every_machine():
 @pytest.mark.parametrize("counts", [(0, 3, 2), (1, 0, 2), (1, 3, 0)])
 def test_nothing_to_draw_is_refused(counts):
     with pytest.raises(ValueError, match="hold no drawing"):
-        invented_drawings(*counts, seed=0)
+        synthetic_drawings(*counts, seed=0)
 
 
 def test_names_of_alphabets_are_told_apart():
-    names = invented_drawings(30, 1, 1, 3).alphabet_names
+    names = synthetic_drawings(30, 1, 1, 3).alphabet_names
     assert len(set(names)) == 30
 
 
 def test_characters_of_an_alphabet_differ():
     for seed in range(2):
-        alphabet = invent_alphabet(20, generator(seed))
+        alphabet = synthetic_alphabet(20, generator(seed))
         looks = torch.stack([draw(character, PLAIN_HAND, generator(1)) for character in alphabet.characters])
         thick = torch.nn.functional.max_pool2d(looks[:, None].float(), 5, 1, 2).bool().flatten(1)
         for one in range(20):
@@ -150,7 +150,7 @@ def test_a_drawing_too_large_is_shrunk_into_the_picture():
 
 def test_drawers_are_more_like_themselves_than_like_others():
     """Slant is a habit: over the characters of an alphabet it varies less within a drawer than between drawers."""
-    hands = [invent_hand(generator(seed)) for seed in range(30)]
+    hands = [synthetic_hand(generator(seed)) for seed in range(30)]
     assert np.std([hand.slant for hand in hands]) > 0.08
     slants = []
     for hand in hands:
@@ -160,9 +160,9 @@ def test_drawers_are_more_like_themselves_than_like_others():
 
 
 def test_telling_them_apart_is_neither_trivial_nor_hopeless():
-    drawings = invented_drawings(2, 20, 4, seed=1)
+    drawings = synthetic_drawings(2, 20, 4, seed=1)
     trials = sample_trials(drawings, 20, 400, torch.Generator().manual_seed(0), within_alphabet=True)
-    pictures = drawings.prepared(Preparation()).float()
+    pictures = drawings.prepared(Preprocessing()).float()
     small = torch.nn.functional.avg_pool2d(pictures, 7, 3, 3).flatten(1)
     small = torch.nn.functional.normalize(small, dim=1)
     scores = torch.einsum("td,tnd->tn", small[trials.query], small[trials.support])

@@ -24,7 +24,7 @@ from siamese.hub.checkpoint import (
     write_checkpoint,
 )
 from siamese.network import PARAMETERS, NetworkConfig, SiameseNetwork
-from siamese.preprocessing import Preparation
+from siamese.preprocessing import Preprocessing
 
 
 @pytest.fixture(scope="module")
@@ -40,14 +40,14 @@ def images():
 @pytest.fixture(scope="module")
 def saved(network, tmp_path_factory):
     folder = tmp_path_factory.mktemp("float32")
-    save_checkpoint(folder, network, Preparation(extent_px=70, keep_aspect=False), training={"seed": 3})
+    save_checkpoint(folder, network, Preprocessing(extent_px=70, keep_aspect=False), training={"seed": 3})
     return folder
 
 
 @pytest.fixture(scope="module")
 def compact(network, tmp_path_factory):
     folder = tmp_path_factory.mktemp("int8")
-    save_checkpoint(folder, network, Preparation(), storage="int8")
+    save_checkpoint(folder, network, Preprocessing(), storage="int8")
     return folder
 
 
@@ -107,7 +107,7 @@ def write_config(folder: Path, **entries) -> None:
 def test_what_is_saved_is_what_is_loaded(network, images, saved):
     loaded = load_checkpoint(saved)
     assert torch.equal(loaded.network.embed(images), network.embed(images))
-    assert loaded.preparation == Preparation(extent_px=70, keep_aspect=False)
+    assert loaded.preprocessing == Preprocessing(extent_px=70, keep_aspect=False)
     assert loaded.config["training"] == {"seed": 3}
     assert not loaded.network.training
     assert sum(parameter.numel() for parameter in loaded.network.parameters()) == PARAMETERS
@@ -136,7 +136,7 @@ def test_the_compact_storage_is_small_and_close(network, images, compact):
 
 def test_restored_numbers_are_saved_to_the_bit(images, compact, tmp_path):
     restored = load_checkpoint(compact)
-    save_checkpoint(tmp_path, restored.network, restored.preparation)
+    save_checkpoint(tmp_path, restored.network, restored.preprocessing)
     assert torch.equal(load_checkpoint(tmp_path).network.embed(images), restored.network.embed(images))
 
 
@@ -157,7 +157,7 @@ def test_batch_normalisation_is_folded(images, tmp_path):
         network.embedding_norm.running_mean.uniform_(-1, 1)
         network.convolution_norms[2].weight.uniform_(0.5, 2)
     network.eval()
-    save_checkpoint(tmp_path, network, Preparation())
+    save_checkpoint(tmp_path, network, Preprocessing())
     loaded = load_checkpoint(tmp_path).network
     assert not loaded.config.batch_norm
     torch.testing.assert_close(loaded.embed(images), network.embed(images), rtol=0, atol=1e-4)
@@ -209,9 +209,9 @@ def test_an_int8_config_over_float_tensors_is_refused(copy):
         ({"network": None}, "lacks the entry 'network'"),
         ({"network": {"activation": "tanh"}}, "'tanh'.*one of relu, selu"),
         ({"network": {"activation": "relu", "batch_norm": True}}, "'batch_norm': True.*and nothing else"),
-        ({"preparation": {"extent_px": "80"}}, "extent_px = '80', must be of type int"),
-        ({"preparation": {"extent_px": 4}}, "lie in 8 to 105"),
-        ({"preparation": {"colour": 1}}, "colour, which this version does not know"),
+        ({"preprocessing": {"extent_px": "80"}}, "extent_px = '80', must be of type int"),
+        ({"preprocessing": {"extent_px": 4}}, "lie in 8 to 105"),
+        ({"preprocessing": {"colour": 1}}, "colour, which this version does not know"),
         ({"storage": "pickle"}, "storage 'pickle'"),
         ({"weights_sha256": 7}, "lacks the SHA-256"),
         ({"verification": {"threshold": 1.5}}, "threshold 1.5"),
@@ -298,12 +298,12 @@ def test_weights_that_are_not_finite_are_not_saved(network, saved, tmp_path):
     with torch.no_grad():
         broken.head.weight[0, 5] = torch.nan
     with pytest.raises(CheckpointError, match=r"head\.weight"):
-        save_checkpoint(tmp_path / "new", broken, Preparation())
+        save_checkpoint(tmp_path / "new", broken, Preprocessing())
     assert not (tmp_path / "new").exists()
     with torch.no_grad():
         broken.head.weight[0, 5] = 1e6
     with pytest.raises(CheckpointError, match=r"head\.weight .*int8"):
-        save_checkpoint(tmp_path / "new", broken, Preparation(), storage="int8")
+        save_checkpoint(tmp_path / "new", broken, Preprocessing(), storage="int8")
 
 
 # A checkpoint that shares the large layer
@@ -329,7 +329,7 @@ def sharing(bases: Path) -> SiameseNetwork:
 
 def test_a_shared_layer_is_not_stored_and_is_restored_to_the_bit(bases, images, tmp_path):
     network = sharing(bases)
-    save_checkpoint(tmp_path / "small", network, Preparation(), storage="shared", base="first")
+    save_checkpoint(tmp_path / "small", network, Preprocessing(), storage="shared", base="first")
     assert sum(path.stat().st_size for path in (tmp_path / "small").iterdir()) <= 2_600_000
     assert "embedding.weight" not in load_file(tmp_path / "small" / "model.safetensors")
     loaded = load_checkpoint(tmp_path / "small")
@@ -337,7 +337,7 @@ def test_a_shared_layer_is_not_stored_and_is_restored_to_the_bit(bases, images, 
     assert torch.equal(loaded.network.embedding.weight, network.embedding.weight)
     assert all(tensor.dtype == torch.float32 for tensor in loaded.network.state_dict().values())
     torch.testing.assert_close(loaded.network.embed(images), network.embed(images), rtol=0, atol=2e-2)
-    save_checkpoint(tmp_path / "whole", loaded.network, loaded.preparation)  # as it is published
+    save_checkpoint(tmp_path / "whole", loaded.network, loaded.preprocessing)  # as it is published
     assert "base" not in read_config(tmp_path / "whole")
     assert torch.equal(load_checkpoint(tmp_path / "whole").network.embed(images), loaded.network.embed(images))
 
@@ -348,16 +348,16 @@ def test_a_trained_network_folds_back_to_the_shared_layer(bases, images, tmp_pat
     network = plain.unfolded(NetworkConfig(batch_norm=True), images)
     with torch.no_grad():
         network.embedding_norm.bias += 0.5
-    save_checkpoint(tmp_path, network, Preparation(), storage="shared", base="first")
+    save_checkpoint(tmp_path, network, Preprocessing(), storage="shared", base="first")
     with torch.no_grad():
         network.embedding_norm.weight[7] *= 1.01
     with pytest.raises(CheckpointError, match="layer is not the one of the bundled checkpoint 'first'"):
-        save_checkpoint(tmp_path, network, Preparation(), storage="shared", base="first")
+        save_checkpoint(tmp_path, network, Preprocessing(), storage="shared", base="first")
 
 
 def test_another_or_a_missing_base_is_refused(bases, network, tmp_path, monkeypatch):
-    save_checkpoint(tmp_path / "small", sharing(bases), Preparation(), storage="shared", base="first")
-    save_checkpoint(tmp_path / "bases" / "first", network, Preparation())
+    save_checkpoint(tmp_path / "small", sharing(bases), Preprocessing(), storage="shared", base="first")
+    save_checkpoint(tmp_path / "bases" / "first", network, Preprocessing())
     monkeypatch.setattr(module, "BASES", tmp_path / "bases")
     with pytest.raises(CheckpointError, match=r"needs the bundled checkpoint 'first' .* here it has"):
         load_checkpoint(tmp_path / "small")
@@ -367,10 +367,10 @@ def test_another_or_a_missing_base_is_refused(bases, network, tmp_path, monkeypa
 
 
 def test_a_base_must_have_the_layer_itself(bases, tmp_path, monkeypatch):
-    save_checkpoint(tmp_path / "bases" / "second", sharing(bases), Preparation(), storage="shared", base="first")
+    save_checkpoint(tmp_path / "bases" / "second", sharing(bases), Preprocessing(), storage="shared", base="first")
     digest = read_config(tmp_path / "bases" / "second")["weights_sha256"]
     linked_second = tmp_path / "third"
-    save_checkpoint(linked_second, sharing(bases), Preparation(), storage="shared", base="first")
+    save_checkpoint(linked_second, sharing(bases), Preprocessing(), storage="shared", base="first")
     write_config(linked_second, base={"name": "second", "weights_sha256": digest})
     monkeypatch.setattr(module, "BASES", tmp_path / "bases")
     with pytest.raises(CheckpointError, match="has no large layer of its own"):
@@ -380,7 +380,7 @@ def test_a_base_must_have_the_layer_itself(bases, tmp_path, monkeypatch):
 def test_a_base_goes_with_the_shared_storage_only(network, tmp_path):
     for given in ({"base": "omniglot"}, {"storage": "shared"}):
         with pytest.raises(CheckpointError, match="A base belongs to the storage"):
-            save_checkpoint(tmp_path, network, Preparation(), **given)
+            save_checkpoint(tmp_path, network, Preprocessing(), **given)
 
 
 def test_a_checkpoint_with_thresholds_for_signatures_loads(copy):
@@ -397,7 +397,7 @@ def test_a_checkpoint_with_thresholds_for_signatures_loads(copy):
 
 def write(folder: Path, weights: bytes) -> None:
     digest = hashlib.sha256(weights).hexdigest()
-    config = {"format": FORMAT, "network": {"activation": "relu"}, "preparation": {}, "storage": "float32"}
+    config = {"format": FORMAT, "network": {"activation": "relu"}, "preprocessing": {}, "storage": "float32"}
     write_checkpoint(folder, weights, config | {"weights_sha256": digest, "training": {"weights": weights.decode()}})
 
 

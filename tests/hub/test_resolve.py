@@ -19,7 +19,7 @@ from safetensors.torch import save as serialise
 
 from siamese.hub import resolve as module
 from siamese.hub.checkpoint import FORMAT, CheckpointError
-from siamese.hub.resolve import HubError, Patience, parse_source, push_files, resolve_model
+from siamese.hub.resolve import HubError, Timeouts, parse_source, push_files, resolve_model
 from siamese.network import SiameseNetwork
 from tests.hub_double import OWNER_TOKEN, READER_TOKEN, HubDouble
 
@@ -44,7 +44,7 @@ def weights() -> dict[str, dict[str, bytes]]:
         config = {
             "format": FORMAT,
             "network": {"activation": "relu"},
-            "preparation": {},
+            "preprocessing": {},
             "storage": "int8",
             "weights_sha256": hashlib.sha256(content).hexdigest(),
             "training": {"seed": seed},
@@ -77,12 +77,12 @@ def without_bundled(tmp_path, monkeypatch) -> None:
 
 def wait(monkeypatch, answer_s: float, silence_s: float, download_s: float = 120.0) -> None:
     for name in ("SOME", "MUCH"):
-        monkeypatch.setattr(module, name, Patience(answer_s, silence_s, download_s))
+        monkeypatch.setattr(module, name, Timeouts(answer_s, silence_s, download_s))
 
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path, monkeypatch) -> Path:
-    """An empty cache, no token, patience with a busy machine; nothing of this machine's own settings."""
+    """An empty cache, no token, timeouts with a busy machine; nothing of this machine's own settings."""
     for name in ("HF_TOKEN", "HF_HUB_OFFLINE", "HF_ENDPOINT", "MODEL_ID", "HUGGING_FACE_HUB_TOKEN"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))

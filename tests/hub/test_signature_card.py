@@ -12,7 +12,7 @@ ROW = {
     "intervals": {"eer_skilled": [0.08, 0.17]},
 }
 CONFIG = {
-    "preparation": {"kind": "signature"},
+    "preprocessing": {"kind": "signature"},
     "storage": "shared",
     "training": {
         "steps": 500,
@@ -67,11 +67,11 @@ def test_what_counts_beside_the_network_is_told_where_it_does():
 
 
 def test_a_card_without_figures():
-    card = model_card("user/signatures", {"preparation": {"kind": "signature"}, "storage": "float32"})
+    card = model_card("user/signatures", {"preprocessing": {"kind": "signature"}, "storage": "float32"})
     assert "## Results" not in card
     assert "## Terms" in card
     assert "model-index" not in card
 
 
 def test_characters_have_their_own_card():
-    assert "## Terms" not in model_card("user/one-look", {"preparation": {"kind": "character"}})
+    assert "## Terms" not in model_card("user/one-look", {"preprocessing": {"kind": "character"}})

@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 
 from siamese.imaging import decode as images
 from siamese.imaging.decode import ImageError, load_ink, open_image
-from siamese.preprocessing import Preparation, prepare_ink
+from siamese.preprocessing import Preprocessing, prepare_ink
 from tests.hostile import drawing, encoded, mutations, sixteen_bit, valid_files
 
 LOOSE = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=60)
@@ -226,6 +226,6 @@ def test_clean_1_bit_drawings_are_prepared_exactly_as_in_training():
         points = torch.randint(10, 95, (6,), generator=generator).tolist()
         ImageDraw.Draw(picture).line(list(zip(points[::2], points[1::2], strict=True)), fill=0, width=3)
         ink = torch.from_numpy(~np.asarray(picture)).float()
-        for preparation in (Preparation(), Preparation(extent_px=95, keep_aspect=False)):
-            loaded = load_ink(encoded(picture, "PNG"), preparation)
-            assert torch.equal(loaded, prepare_ink(ink, preparation))
+        for preprocessing in (Preprocessing(), Preprocessing(extent_px=95, keep_aspect=False)):
+            loaded = load_ink(encoded(picture, "PNG"), preprocessing)
+            assert torch.equal(loaded, prepare_ink(ink, preprocessing))

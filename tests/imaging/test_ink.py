@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from siamese.imaging.decode import load_ink, open_image
 from siamese.imaging.ink import _pen_width, connected, find_ink, is_light_on_dark, otsu_threshold
-from siamese.preprocessing import Preparation, prepare_ink
+from siamese.preprocessing import Preprocessing, prepare_ink
 from tests.hostile import drawing
 
 HEIGHT, WIDTH = 360, 480
@@ -95,7 +95,7 @@ SCENES = {
 
 def overlap(found: torch.Tensor, ink: np.ndarray) -> float:
     """Share of the ink that both pictures have of what either has, brought to one extent."""
-    expected = prepare_ink(torch.from_numpy(ink).float(), Preparation())
+    expected = prepare_ink(torch.from_numpy(ink).float(), Preprocessing())
     return (torch.minimum(found, expected).sum() / torch.maximum(found, expected).sum()).item()
 
 

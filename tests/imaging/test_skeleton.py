@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from siamese.imaging.ink import connected
-from siamese.imaging.skeleton import drawn, thinned
+from siamese.imaging.skeleton import drawn, skeletonize
 
 
 def mask(*rows: str) -> torch.Tensor:
@@ -23,7 +23,7 @@ def scribble(seed: int) -> torch.Tensor:
 def test_a_bar_becomes_its_middle_line():
     bar = torch.zeros(9, 30, dtype=torch.bool)
     bar[3:6, 5:25] = True
-    lines = thinned(bar)
+    lines = skeletonize(bar)
     rows, columns = lines.nonzero(as_tuple=True)
     assert set(rows.tolist()) == {4}
     assert columns.tolist() == list(range(int(columns[0]), int(columns[-1]) + 1))
@@ -33,13 +33,13 @@ def test_a_bar_becomes_its_middle_line():
 
 def test_a_line_stays_as_it_is():
     line = mask("#......", ".#.....", "..###..", ".....#.")
-    assert torch.equal(thinned(line), line)
+    assert torch.equal(skeletonize(line), line)
 
 
 def test_a_ring_stays_a_ring():
     y, x = torch.meshgrid(torch.arange(31) - 15, torch.arange(31) - 15, indexing="ij")
     radius = (x * x + y * y).double().sqrt()
-    lines = thinned((radius > 8) & (radius < 13))
+    lines = skeletonize((radius > 8) & (radius < 13))
     assert connected(lines)[1] == 1
     assert connected(torch.nn.functional.pad(~lines, (1, 1, 1, 1), value=True))[1] >= 1
     inside, outside = ~lines & (radius < 8), ~lines & (radius > 13)
@@ -51,17 +51,17 @@ def test_a_ring_stays_a_ring():
 @pytest.mark.parametrize("seed", range(4))
 def test_what_hung_together_still_does_and_nothing_is_added(seed):
     before = scribble(seed)
-    after = thinned(before)
+    after = skeletonize(before)
     labels, count = connected(before)
     assert not (after & ~before).any()
     assert connected(after)[1] == count
     assert set(labels[after].tolist()) == set(range(1, count + 1))
-    assert torch.equal(thinned(after), after)
+    assert torch.equal(skeletonize(after), after)
 
 
 def test_ink_at_the_rim_and_nothing_at_all():
-    assert thinned(torch.ones(5, 12, dtype=torch.bool)).any()
-    assert not thinned(torch.zeros(5, 12, dtype=torch.bool)).any()
+    assert skeletonize(torch.ones(5, 12, dtype=torch.bool)).any()
+    assert not skeletonize(torch.zeros(5, 12, dtype=torch.bool)).any()
 
 
 def test_a_drawn_line_has_the_width_of_the_pen_whatever_the_scale():

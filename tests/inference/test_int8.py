@@ -8,7 +8,7 @@ from siamese.hub.checkpoint import load_checkpoint, save_checkpoint
 from siamese.inference import int8 as module
 from siamese.inference.int8 import int8_tower, is_fast, pooled, step_of, whole_rows
 from siamese.network import NetworkConfig, SiameseNetwork
-from siamese.preprocessing import Preparation
+from siamese.preprocessing import Preprocessing
 
 needs_instructions = pytest.mark.skipif(not is_fast(), reason="a processor without VNNI")
 
@@ -25,7 +25,7 @@ def tower(network):
 
 @pytest.fixture(scope="module")
 def pictures(drawings) -> torch.Tensor:
-    return drawings.prepared(Preparation())[::12].float() / 255
+    return drawings.prepared(Preprocessing())[::12].float() / 255
 
 
 def by_hand(network: SiameseNetwork, scales: tuple[float, ...], pictures: torch.Tensor) -> torch.Tensor:
@@ -91,7 +91,7 @@ def test_whole_rows_by_hand():
 
 
 def test_the_numbers_of_a_compact_checkpoint_are_found_again(network, tmp_path):
-    save_checkpoint(tmp_path, network, Preparation(), storage="int8")
+    save_checkpoint(tmp_path, network, Preprocessing(), storage="int8")
     restored = load_checkpoint(tmp_path).network
     whole, scale = whole_rows(restored.embedding.weight)
     torch.testing.assert_close(whole * scale[:, None], restored.embedding.weight, rtol=0, atol=1e-7)

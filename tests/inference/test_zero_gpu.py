@@ -12,7 +12,7 @@ import torch
 from siamese.characters import recognizer as recognizer_module
 from siamese.characters.recognizer import Recognizer, usable_device
 from siamese.inference import zero_gpu as lent_gpu
-from siamese.inference.zero_gpu import LentGpu, on_zero_gpu
+from siamese.inference.zero_gpu import ZeroGpuEncoder, on_zero_gpu
 from siamese.network import SiameseNetwork
 from tests.hostile import drawing
 
@@ -26,7 +26,7 @@ def network() -> SiameseNetwork:
 def small(monkeypatch) -> None:
     """The CPU in the GPU's place, and few pictures already worth it."""
     monkeypatch.setattr(lent_gpu, "DEVICE", "cpu")
-    monkeypatch.setattr(recognizer_module, "WORTH_IT", 5)
+    monkeypatch.setattr(recognizer_module, "MIN_GPU_BATCH", 5)
     monkeypatch.setattr(recognizer_module, "PATCH_STEP_PX", 30)
 
 
@@ -34,7 +34,7 @@ def pictures(count: int) -> torch.Tensor:
     return torch.rand(count, 1, 105, 105, generator=torch.Generator().manual_seed(count))
 
 
-def pickling(sizes: list[int]) -> lent_gpu.Lender:
+def pickling(sizes: list[int]) -> lent_gpu.GpuDecorator:
     """Arguments and results go through pickle, as between processes."""
 
     def lend(task: Callable) -> Callable:
@@ -47,7 +47,7 @@ def pickling(sizes: list[int]) -> lent_gpu.Lender:
     return lend
 
 
-def refusing(asked: list[int]) -> lent_gpu.Lender:
+def refusing(asked: list[int]) -> lent_gpu.GpuDecorator:
     def lend(_task: Callable) -> Callable:
         def call(given: np.ndarray) -> np.ndarray:
             asked.append(len(given))
@@ -111,7 +111,7 @@ def test_a_queue_holds_nobody_up_and_is_entered_once(network):
 
         return call
 
-    gpu = LentGpu(network, lend, torch.float32, patience_s=0.1)
+    gpu = ZeroGpuEncoder(network, lend, torch.float32, patience_s=0.1)
     try:
         started = time.monotonic()
         assert gpu.embed(pictures(2)) is None

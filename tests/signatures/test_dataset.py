@@ -13,7 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
-from siamese.preprocessing import SIGNATURE, Preparation
+from siamese.preprocessing import SIGNATURE, Preprocessing
 from siamese.signatures import dataset as module
 from siamese.signatures.dataset import (
     STATISTICS,
@@ -26,11 +26,11 @@ from siamese.signatures.dataset import (
     pair_leak_probe,
     prepare_files,
 )
-from siamese.signatures.synthetic import invented_files
+from siamese.signatures.synthetic import synthetic_files
 
 REAL = os.environ.get("ONE_LOOK_SIGNATURES")
 
-FILES = dict(invented_files(writers=3, genuine=3, forgeries=2, seed=21))
+FILES = dict(synthetic_files(writers=3, genuine=3, forgeries=2, seed=21))
 
 
 @pytest.fixture(autouse=True)
@@ -307,7 +307,7 @@ def test_the_cache_serves_until_the_data_or_the_preparation_change(tmp_path, mon
         assert_same(again, expected)
         assert again.writer_names == expected.writer_names
         with pytest.raises(TypeError):
-            load_signatures(str(source), Preparation(kind="signature"), progress=False)
+            load_signatures(str(source), Preprocessing(kind="signature"), progress=False)
     archive(source, {path: content for path, content in FILES.items() if not path.startswith("02")})
     assert load_signatures(str(source), progress=False).writer_names == ("01", "03")
 
@@ -368,7 +368,7 @@ def leaking(files: dict[str, bytes]) -> dict[str, bytes]:
 
 
 def test_the_probe_fails_on_raw_images_that_leak_and_passes_on_prepared_ones():
-    signatures = prepare_files(leaking(dict(invented_files(writers=8, genuine=3, forgeries=3, seed=3))))
+    signatures = prepare_files(leaking(dict(synthetic_files(writers=8, genuine=3, forgeries=3, seed=3))))
     raw, prepared = leak_probe(signatures, raw=True), leak_probe(signatures)
     assert tuple(raw) == tuple(prepared) == STATISTICS
     assert raw["background"] == 1.0

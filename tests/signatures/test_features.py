@@ -9,23 +9,23 @@ from torch.nn import functional as F
 
 from siamese.signatures.features import (
     COLUMNS,
-    DETOUR,
+    DTW_BAND,
+    DTW_PENALTY,
     HEIGHTS,
     LEG_STEPS,
     LINE_DIRECTIONS,
-    MOST_SHIFT,
     TURN_DIRECTIONS,
-    Handwriting,
-    Weighing,
+    ScoreFusion,
+    StrokeFeatures,
     _legs,
     course_distances,
-    handwriting_of,
+    stroke_features,
     together,
     turn_distances,
 )
-from siamese.signatures.synthetic import invented_signatures
+from siamese.signatures.synthetic import synthetic_signatures
 
-WEIGHING = Weighing(0.5, 0.25, -4.0, -2.0, 1.0, 0.3, 2.0)
+WEIGHING = ScoreFusion(0.5, 0.25, -4.0, -2.0, 1.0, 0.3, 2.0)
 
 
 def bar(height: int, width: int, down: slice, along: slice) -> torch.Tensor:
@@ -42,13 +42,13 @@ def wave(period_px: float = 90, pen_px: int = 5) -> torch.Tensor:
     return F.max_pool2d(ink[None, None], (9, pen_px), 1, (4, pen_px // 2))[0, 0]
 
 
-def some_courses(count: int, seed: int) -> Handwriting:
+def some_courses(count: int, seed: int) -> StrokeFeatures:
     course = torch.rand(count, COLUMNS, HEIGHTS * LINE_DIRECTIONS, generator=torch.Generator().manual_seed(seed))
-    return Handwriting(torch.full((count, TURN_DIRECTIONS**2), 1 / TURN_DIRECTIONS), course)
+    return StrokeFeatures(torch.full((count, TURN_DIRECTIONS**2), 1 / TURN_DIRECTIONS), course)
 
 
 def test_a_level_line_turns_nowhere():
-    turns = handwriting_of(bar(21, 200, slice(10, 11), slice(5, 195))).turns[0].square().reshape(24, 24)
+    turns = stroke_features(bar(21, 200, slice(10, 11), slice(5, 195))).turns[0].square().reshape(24, 24)
     assert turns.sum().item() == pytest.approx(1, abs=1e-5)
     assert turns.argmax().item() in (0 * 24 + 12, 12 * 24 + 0)  # one leg to the right, one to the left
     assert torch.equal(turns, turns.T)
@@ -81,13 +81,13 @@ def test_at_a_branch_a_leg_goes_straight_on(side):
 
 
 def test_a_line_too_short_for_a_turn_counts_all_alike():
-    turns = handwriting_of(bar(9, 9, slice(4, 5), slice(2, 6))).turns[0]
+    turns = stroke_features(bar(9, 9, slice(4, 5), slice(2, 6))).turns[0]
     assert turns.tolist() == pytest.approx([1 / 24] * 576)
 
 
 def test_no_ink_is_refused():
     with pytest.raises(ValueError, match="no ink"):
-        handwriting_of(torch.zeros(20, 20))
+        stroke_features(torch.zeros(20, 20))
     with pytest.raises(ValueError, match="no handwriting"):
         together([])
 
@@ -97,20 +97,20 @@ def test_the_course_knows_height_and_direction():
     level[60, 10:190] = level[140, 10:190] = 1
     for step in range(10, 190):
         rising[199 - step, step] = 1
-    course = handwriting_of(level).course[0].square().reshape(COLUMNS, HEIGHTS, LINE_DIRECTIONS)
+    course = stroke_features(level).course[0].square().reshape(COLUMNS, HEIGHTS, LINE_DIRECTIONS)
     assert course.sum().item() == pytest.approx(COLUMNS, rel=0.1)  # some mass lies beyond the outermost middles
     per_height = course.sum((0, 2))
     assert per_height[0] == pytest.approx(per_height[2].item(), rel=0.05)
     assert course.sum((0, 1))[0] > 0.95 * course.sum()  # a level line's direction
-    upwards = handwriting_of(rising).course[0].square().reshape(COLUMNS, HEIGHTS, LINE_DIRECTIONS)
+    upwards = stroke_features(rising).course[0].square().reshape(COLUMNS, HEIGHTS, LINE_DIRECTIONS)
     assert upwards.sum((0, 1))[[1, 2]].sum() > 0.9 * upwards.sum()  # 45 degrees
     assert upwards[:12, 2].sum() > upwards[:12, 0].sum()  # low on the left
     assert upwards[-12:, 0].sum() > upwards[-12:, 2].sum()
 
 
 def test_neither_pen_nor_size_tells():
-    thin, broad, other = handwriting_of(wave()), handwriting_of(wave(pen_px=9)), handwriting_of(wave(period_px=60))
-    small = handwriting_of(F.interpolate(wave()[None, None], scale_factor=0.6, mode="area")[0, 0])
+    thin, broad, other = stroke_features(wave()), stroke_features(wave(pen_px=9)), stroke_features(wave(period_px=60))
+    small = stroke_features(F.interpolate(wave()[None, None], scale_factor=0.6, mode="area")[0, 0])
     for distances in (turn_distances, course_distances):
         different = distances(thin, other).item()
         assert distances(thin, broad).item() < different / 2
@@ -119,7 +119,7 @@ def test_neither_pen_nor_size_tells():
 
 
 def test_distances_are_zero_to_oneself_and_alike_both_ways():
-    hands = invented_signatures(2, 2, 1, seed=3).handwriting
+    hands = synthetic_signatures(2, 2, 1, seed=3).handwriting
     for distances in (turn_distances, course_distances):
         found = distances(hands, hands)
         assert found.diagonal().abs().max() < 1e-6
@@ -133,15 +133,15 @@ def warped_plainly(ours: np.ndarray, theirs: np.ndarray) -> float:
     best = np.full((COLUMNS, COLUMNS), np.inf)
     for i in range(COLUMNS):
         for j in range(COLUMNS):
-            if abs(i - j) > MOST_SHIFT:
+            if abs(i - j) > DTW_BAND:
                 continue
             ways = [0.0] if i == j == 0 else []
             if i and j:
                 ways.append(best[i - 1, j - 1])
             if i:
-                ways.append(best[i - 1, j] + DETOUR)
+                ways.append(best[i - 1, j] + DTW_PENALTY)
             if j:
-                ways.append(best[i, j - 1] + DETOUR)
+                ways.append(best[i, j - 1] + DTW_PENALTY)
             best[i, j] = min(ways) + np.abs(ours[i] - theirs[j]).sum()
     return best[-1, -1] / COLUMNS
 
@@ -179,4 +179,4 @@ def test_a_weighing_adds_up():
 @pytest.mark.parametrize("change", [{"network": -0.1}, {"turns": 0.1}, {"course": 0.1}, {"bias": math.nan}])
 def test_a_weighing_that_turns_likeness_round_is_refused(change):
     with pytest.raises(ValueError, match="weighing of the handwriting"):
-        Weighing(**{**vars(WEIGHING), **change})
+        ScoreFusion(**{**vars(WEIGHING), **change})

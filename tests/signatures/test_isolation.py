@@ -8,9 +8,9 @@ import torch
 from PIL import Image, ImageDraw, ImageFilter
 from torch.nn import functional as F
 
-from siamese.characters.synthetic import invent_hand
+from siamese.characters.synthetic import synthetic_hand
 from siamese.imaging.decode import ImageError, load_ink, open_image
-from siamese.preprocessing import SIGNATURE, Preparation, prepare_ink
+from siamese.preprocessing import SIGNATURE, Preprocessing, prepare_ink
 from siamese.signatures.isolation import isolate_signature, load_signature_ink
 from siamese.signatures.synthetic import invent_signature, sign
 
@@ -20,7 +20,7 @@ WHITE, BLUE = (255, 255, 255), (30, 40, 120)
 def strokes(seed: int) -> list[np.ndarray]:
     """One signature, in pixels from its own corner, about 500 wide."""
     generator = np.random.default_rng(seed)
-    paths = sign(invent_signature(generator), invent_hand(generator), generator)
+    paths = sign(invent_signature(generator), synthetic_hand(generator), generator)
     low = np.concatenate(paths).min(0)
     return [path - low for path in paths]
 
@@ -249,5 +249,5 @@ def test_pictures_of_any_small_size_end_in_ink_or_a_sentence():
 def test_one_door_serves_both_kinds(signature):
     sheet = page(signature[0])
     assert torch.equal(load_ink(sheet, SIGNATURE), load_signature_ink(sheet))
-    character = load_ink(sheet, Preparation())
-    assert not torch.equal(character, load_ink(sheet, Preparation(kind="signature")))
+    character = load_ink(sheet, Preprocessing())
+    assert not torch.equal(character, load_ink(sheet, Preprocessing(kind="signature")))

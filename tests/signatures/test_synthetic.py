@@ -10,36 +10,36 @@ import torch
 from PIL import Image
 from torch.nn import functional as F
 
-from siamese.characters.synthetic import invent_hand
+from siamese.characters.synthetic import synthetic_hand
 from siamese.preprocessing import SIGNATURE
 from siamese.signatures.dataset import STATISTICS, image_statistics
 from siamese.signatures.synthetic import (
     forge,
     invent_signature,
-    invented_files,
-    invented_signatures,
     sign,
     signature_picture,
+    synthetic_files,
+    synthetic_signatures,
 )
 
 
 @pytest.fixture(scope="module")
 def signatures():
-    return invented_signatures(writers=6, genuine=4, forgeries=4, seed=11)
+    return synthetic_signatures(writers=6, genuine=4, forgeries=4, seed=11)
 
 
 def test_the_same_seed_writes_the_same_files():
-    assert dict(invented_files(2, 2, 1, seed=5)) == dict(invented_files(2, 2, 1, seed=5))
-    assert dict(invented_files(2, 2, 1, seed=5)) != dict(invented_files(2, 2, 1, seed=6))
+    assert dict(synthetic_files(2, 2, 1, seed=5)) == dict(synthetic_files(2, 2, 1, seed=5))
+    assert dict(synthetic_files(2, 2, 1, seed=5)) != dict(synthetic_files(2, 2, 1, seed=6))
 
 
 def test_a_writer_s_files_do_not_depend_on_how_many_writers_there_are():
-    alone = dict(invented_files(1, 2, 1, seed=5))
-    assert dict(islice(invented_files(3, 2, 1, seed=5), 3)) == alone
+    alone = dict(synthetic_files(1, 2, 1, seed=5))
+    assert dict(islice(synthetic_files(3, 2, 1, seed=5), 3)) == alone
 
 
 def test_files_are_named_as_a_data_set_s():
-    assert [path for path, _ in invented_files(2, 2, 1, seed=5)] == [
+    assert [path for path, _ in synthetic_files(2, 2, 1, seed=5)] == [
         *("01/genuine_01.png", "01/genuine_02.png", "01/forgery_01.png"),
         *("02/genuine_01.png", "02/genuine_02.png", "02/forgery_01.png"),
     ]
@@ -48,11 +48,11 @@ def test_files_are_named_as_a_data_set_s():
 @pytest.mark.parametrize("counts", [(0, 1, 1), (1, 0, 1), (1, 1, -1)])
 def test_counts_that_make_no_data_set_are_refused(counts):
     with pytest.raises(ValueError, match="make no data set"):
-        next(invented_files(*counts, seed=1))
+        next(synthetic_files(*counts, seed=1))
 
 
 def test_a_picture_looks_like_a_scan():
-    for _, content in invented_files(3, 1, 1, seed=8):
+    for _, content in synthetic_files(3, 1, 1, seed=8):
         picture = Image.open(io.BytesIO(content))
         assert picture.mode == "L"
         assert 100 < picture.width < 1500
@@ -96,15 +96,15 @@ def trembling(paths: list[np.ndarray]) -> float:
 def test_a_forger_trembles_more_than_the_writer():
     generator = np.random.default_rng(2)
     for _ in range(5):
-        plan, hand = invent_signature(generator), invent_hand(generator)
-        forgers = [invent_hand(generator) for _ in range(5)]
+        plan, hand = invent_signature(generator), synthetic_hand(generator)
+        forgers = [synthetic_hand(generator) for _ in range(5)]
         own = np.mean([trembling(sign(plan, hand, generator)) for _ in range(5)])
         forged = np.mean([trembling(forge(plan, hand, forger, generator)) for forger in forgers])
         assert forged > 1.15 * own
 
 
 def test_a_hand_s_slant_shows():
-    plan, hand = invent_signature(np.random.default_rng(3)), invent_hand(np.random.default_rng(4))
+    plan, hand = invent_signature(np.random.default_rng(3)), synthetic_hand(np.random.default_rng(4))
 
     def lean(slant: float) -> float:
         points = np.concatenate(sign(replace(plan, rise=0.0), replace(hand, slant=slant), np.random.default_rng(5)))
@@ -116,7 +116,7 @@ def test_a_hand_s_slant_shows():
 def test_paper_and_pen_tell_nothing_of_who_wrote():
     """Over many pictures each statistic is about the same for genuine signatures and forgeries."""
     generator = np.random.default_rng(6)
-    plan, hand = invent_signature(generator), invent_hand(generator)
+    plan, hand = invent_signature(generator), synthetic_hand(generator)
     paths = sign(plan, hand, generator)
     rows = [image_statistics(255 - np.asarray(signature_picture(paths, generator))) for _ in range(30)]
     spread = np.std(rows, axis=0)
@@ -126,5 +126,5 @@ def test_paper_and_pen_tell_nothing_of_who_wrote():
 
 
 def test_another_preparation_shows_in_the_images(signatures):
-    other = invented_signatures(1, 1, 0, seed=11, preparation=replace(SIGNATURE, pen_px=4.0))
+    other = synthetic_signatures(1, 1, 0, seed=11, preprocessing=replace(SIGNATURE, pen_px=4.0))
     assert other.images.sum() > 1.3 * signatures.images[:1].sum()

@@ -18,8 +18,8 @@ from siamese.hub.resolve import HubError
 from siamese.imaging.decode import ImageError
 from siamese.metrics import Calibration, Consistency, ErrorCurve, OperatingPoint
 from siamese.network import SiameseNetwork
-from siamese.preprocessing import Preparation, prepare_ink
-from siamese.signatures.features import Weighing, course_distances, handwriting_of, together, turn_distances
+from siamese.preprocessing import Preprocessing, prepare_ink
+from siamese.signatures.features import ScoreFusion, course_distances, stroke_features, together, turn_distances
 from siamese.signatures.isolation import isolate_signature
 from siamese.signatures.verifier import Verifier, load_verifier
 
@@ -28,7 +28,7 @@ POINTS = {
     "balanced": {"threshold": 0.5, "far": 0.15, "frr": 0.15},
     "lenient": {"threshold": 0.2, "far": 0.5, "frr": 0.01},
 }
-WEIGHING = Weighing(0.5, 0.25, -4.0, -2.0, 1.0, 0.3, 2.0)
+WEIGHING = ScoreFusion(0.5, 0.25, -4.0, -2.0, 1.0, 0.3, 2.0)
 OF_FIVE = {name: point | {"threshold": point["threshold"] - 0.1} for name, point in POINTS.items()}
 CURVE = {"threshold": [0.0, 0.2, 0.6, 1.0], "far": [1.0, 0.5, 0.1, 0.0], "frr": [0.0, 0.1, 0.3, 1.0]}
 
@@ -54,7 +54,7 @@ def folder(network, tmp_path_factory) -> Path:
     verification = {"threshold": 0.5, "operating_points": POINTS, "curve": CURVE, "measured_on": "nobody"}
     counted = {"similarity_edges": [0.0, 0.5, 1.0], "share_same": [0.1, 0.8]}
     verification["by_references"] = {"5": {"operating_points": OF_FIVE, "calibration": counted}}
-    save_checkpoint(folder, network, Preparation(kind="signature"), "int8", verification)
+    save_checkpoint(folder, network, Preprocessing(kind="signature"), "int8", verification)
     return folder
 
 
@@ -83,7 +83,7 @@ def test_the_point_decides(verifier):
 
 def test_a_score_is_the_network_s_on_isolated_ink(verifier, network):
     inks = [isolate_signature(signature(phase)) for phase in (1.2, 3.0, 0.1)]
-    pictures = torch.stack([prepare_ink(ink, Preparation(kind="signature")) for ink in inks])
+    pictures = torch.stack([prepare_ink(ink, Preprocessing(kind="signature")) for ink in inks])
     with torch.no_grad():
         logits = network(pictures[:2], pictures[2:].expand(2, -1, -1, -1))
     found = verifier.verify([signature(1.2), signature(3.0)], signature(0.1))
@@ -96,14 +96,14 @@ def test_a_score_is_the_network_s_on_isolated_ink(verifier, network):
 def weighed(network, tmp_path_factory) -> Verifier:
     folder = tmp_path_factory.mktemp("weighed")
     verification = {"threshold": 0.5, "operating_points": POINTS, "weighing": vars(WEIGHING)}
-    save_checkpoint(folder, network, Preparation(kind="signature"), "int8", verification)
+    save_checkpoint(folder, network, Preprocessing(kind="signature"), "int8", verification)
     return load_verifier(str(folder), "cpu")
 
 
 def test_how_the_lines_run_counts_beside_the_network(weighed, verifier):
     inks = [isolate_signature(signature(phase)) for phase in (1.2, 3.0, 0.1)]
     alone, found = verifier.logits(inks[:2], inks[2]), weighed.logits(inks[:2], inks[2])
-    known, questioned = together([handwriting_of(ink) for ink in inks[:2]]), handwriting_of(inks[2])
+    known, questioned = together([stroke_features(ink) for ink in inks[:2]]), stroke_features(inks[2])
     distances = turn_distances(known, questioned)[:, 0], course_distances(known, questioned)[:, 0]
     torch.testing.assert_close(found, 0.5 + 0.25 * alone - 4 * distances[0] - 2 * distances[1])
     parts = weighed.parts(inks[:2], inks[2])
@@ -179,7 +179,7 @@ def test_how_sure_a_verdict_is_was_counted_with_as_many_references(verifier):
 
 
 def test_what_a_checkpoint_says(verifier):
-    one = verifier.measured_with(1)
+    one = verifier.error_rates(1)
     assert list(one.points) == ["strict", "balanced", "lenient"]
     assert one.points["strict"] == OperatingPoint(0.99, 0.01, 0.4)
     assert one.curve == ErrorCurve(*(tuple(CURVE[key]) for key in ("threshold", "far", "frr")))
@@ -187,9 +187,9 @@ def test_what_a_checkpoint_says(verifier):
 
 
 def test_more_references_have_thresholds_of_their_own(verifier):
-    assert verifier.measured_with(4) == verifier.measured_with(1)
-    assert verifier.measured_with(10) == verifier.measured_with(5) != verifier.measured_with(4)
-    assert verifier.measured_with(5).curve is None
+    assert verifier.error_rates(4) == verifier.error_rates(1)
+    assert verifier.error_rates(10) == verifier.error_rates(5) != verifier.error_rates(4)
+    assert verifier.error_rates(5).curve is None
     assert [verifier.threshold("balanced", count) for count in (1, 4, 5, 10)] == [0.5, 0.5, 0.4, 0.4]
     assert verifier.verify([signature()] * 5, signature()).threshold == 0.4
 
@@ -226,8 +226,10 @@ def test_a_layer_that_is_in_memory_is_not_read_again(elsewhere, folder, monkeypa
     shutil.copytree(folder, elsewhere / "omniglot")
     characters = load_recognizer(str(elsewhere / "omniglot"), "cpu")
     verification = json.loads((folder / CONFIG_FILE).read_text())["verification"]
-    preparation = Preparation(kind="signature")
-    save_checkpoint(elsewhere / "signatures", characters.network, preparation, "shared", verification, base="omniglot")
+    preprocessing = Preprocessing(kind="signature")
+    save_checkpoint(
+        elsewhere / "signatures", characters.network, preprocessing, "shared", verification, base="omniglot"
+    )
     (elsewhere / "omniglot" / WEIGHTS_FILE).unlink()
     verifier = load_verifier(characters=characters, device="cpu")
     assert verifier.note is None

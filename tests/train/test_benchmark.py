@@ -156,9 +156,9 @@ def test_no_two_pictures_are_equal():
 def test_every_action_runs(name, monkeypatch, tmp_path):
     if name == "serving":
         from siamese.hub.checkpoint import save_checkpoint
-        from siamese.preprocessing import Preparation
+        from siamese.preprocessing import Preprocessing
 
-        save_checkpoint(tmp_path, SiameseNetwork(generator=torch.Generator().manual_seed(0)), Preparation())
+        save_checkpoint(tmp_path, SiameseNetwork(generator=torch.Generator().manual_seed(0)), Preprocessing())
         actions = measured.serving(CPU, str(tmp_path), (1, 2))
     elif name == "gallery":
         actions = measured.gallery(CPU, (3, 20))

@@ -8,7 +8,7 @@ import torch
 from siamese.hub import checkpoint as checkpoints
 from siamese.hub.checkpoint import load_checkpoint, save_checkpoint
 from siamese.network import SiameseNetwork
-from siamese.preprocessing import SIGNATURE, Preparation
+from siamese.preprocessing import SIGNATURE, Preprocessing
 from train import bundle
 from train.__main__ import main
 
@@ -20,7 +20,7 @@ def full(tmp_path_factory):
     folder = tmp_path_factory.mktemp("full")
     network = SiameseNetwork(generator=torch.Generator().manual_seed(1))
     given = {"verification": VERIFICATION, "training": {"steps": 7}, "figures": {"old": 1}}
-    save_checkpoint(folder, network, Preparation(extent_px=70), **given)
+    save_checkpoint(folder, network, Preprocessing(extent_px=70), **given)
     return folder
 
 
@@ -48,7 +48,7 @@ def test_it_is_small_and_computes_nearly_the_same(full, bundled):
 
 def test_it_keeps_what_the_checkpoint_says_and_takes_the_new_report(bundled):
     checkpoint = load_checkpoint(bundled)
-    assert checkpoint.preparation == Preparation(extent_px=70)
+    assert checkpoint.preprocessing == Preprocessing(extent_px=70)
     assert checkpoint.config["storage"] == "int8"
     assert checkpoint.config["verification"] == VERIFICATION
     assert checkpoint.config["training"] == {"steps": 7}
@@ -65,7 +65,7 @@ def test_weights_that_share_a_layer_with_what_is_replaced_are_named(full, tmp_pa
     assert main(words) == 0
     assert "shares a layer" not in capsys.readouterr().out  # the same weights once more
     other = SiameseNetwork(generator=torch.Generator().manual_seed(2))
-    save_checkpoint(tmp_path / "other", other, Preparation(extent_px=70))
+    save_checkpoint(tmp_path / "other", other, Preprocessing(extent_px=70))
     words[2] = str(tmp_path / "other")
     assert main(words) == 0
     assert f"{tmp_path / 'signatures'} shares a layer with the weights" in capsys.readouterr().out

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from siamese.network import NetworkConfig
-from siamese.preprocessing import Preparation
+from siamese.preprocessing import Preprocessing
 from train.augment import Distortions
 from train.config import RecipeError, TrainConfig, config_from, load_recipe, recipe_names
 
@@ -30,14 +30,14 @@ def test_tables_become_the_parts_of_a_config():
             "hold_out": ["Latin"],
             "momentum": [0.5, 0.9, 3],
             "network": {"activation": "selu"},
-            "preparation": {"extent_px": 0},
+            "preprocessing": {"extent_px": 0},
             "distortions": {"shear": 0.5, "shift_px": 3},
         }
     )
     assert config.steps == 7
     assert config.hold_out == ("Latin",)
     assert config.network == NetworkConfig("selu")
-    assert config.preparation == Preparation(extent_px=0)
+    assert config.preprocessing == Preprocessing(extent_px=0)
     assert config.distortions == Distortions(shear=0.5, shift_px=3.0)
     assert config.learning_rate == TrainConfig().learning_rate
 
@@ -64,7 +64,7 @@ def test_a_file_is_a_recipe_too(tmp_path):
         ({"distance_head": 1}, "distance_head is 1, must be true or false"),
         ({"learning_rate": "high"}, "learning_rate is 'high', must be a number"),
         ({"hold_out": "Latin"}, "hold_out is 'Latin', must be a list"),
-        ({"preparation": {"extent_px": 300}}, "does not fit: extent_px is 300"),
+        ({"preprocessing": {"extent_px": 300}}, "does not fit: extent_px is 300"),
         ({"distortions": {"shear": -1.0}}, "does not fit: shear is -1.0, must not be negative"),
         ({"distortions": {"pen_share": 1.5}}, "does not fit: pen_share is 1.5, must lie in 0 to 1"),
         ({"distortions": {"pen_broad": 0.05}}, "does not fit: pen_broad 0.05 and pen_fine 0.45 must rise"),
@@ -82,7 +82,7 @@ def test_a_table_that_does_not_fit_is_refused(table, sentence):
     [
         ({"steps": 0}, "steps is 0, must be at least 1"),
         ({"validate_every": 0}, "validate_every is 0, must be at least 1"),
-        ({"patience": -1}, "patience is -1, must not be negative"),
+        ({"timeouts": -1}, "timeouts is -1, must not be negative"),
         ({"weight_decay": -0.1}, "weight_decay is -0.1, must not be negative"),
         ({"label_smoothing": 0.5}, "label_smoothing is 0.5, must lie in 0 to below 0.5"),
         ({"hard_share": 0.0}, "hard_share is 0.0, must lie above 0, to 1"),
@@ -108,7 +108,7 @@ def test_a_table_that_does_not_fit_is_refused(table, sentence):
         ({"triplet_loss": -1.0}, "must not be negative"),
         ({"sampling": "pairs"}, "A list of pairs is trained by pair_loss alone"),
         ({"triplet_loss": 1.0, "distance_head": False}, "need a distance; set distance_head to true"),
-        ({"patience": 3, "hold_out": ()}, "patience needs alphabets in hold_out"),
+        ({"timeouts": 3, "hold_out": ()}, "timeouts needs alphabets in hold_out"),
     ],
 )
 def test_fields_that_do_not_fit_together_are_refused(changes, sentence):

@@ -47,7 +47,7 @@ def gradients(config: TrainConfig) -> dict[str, torch.Tensor]:
     network = SiameseNetwork(config.network, generator=torch.Generator().manual_seed(2)).train()
     distributed.share_statistics(network)
     sampler = fit.make_sampler(drawings, config)
-    loss = fit.step_loss(network, drawings.prepared(config.preparation), sampler, config, 0)
+    loss = fit.step_loss(network, drawings.prepared(config.preprocessing), sampler, config, 0)
     loss.backward()
     distributed.average_gradients(network)
     found = {name: parameter.grad for name, parameter in network.named_parameters()}
@@ -67,9 +67,9 @@ def work(folder: Path) -> None:
         distributed.wait()
         fit.fit(network, scribbles(), ALL_AGAINST_ALL, folder, CPU)
         save_file({"weight": network.convolutions[0].weight.detach().contiguous()}, folder / f"after.{rank}")
-        assert distributed.any_says(rank == "1", CPU)
-        assert not distributed.any_says(False, CPU)
-        assert distributed.of_first(float(rank) + 0.1, CPU) == 0.1
+        assert distributed.any_rank(rank == "1", CPU)
+        assert not distributed.any_rank(False, CPU)
+        assert distributed.broadcast(float(rank) + 0.1, CPU) == 0.1
         try:
             distributed.own_part(torch.zeros(3, 1, 105, 105))
         except distributed.DistributedError as error:
@@ -142,8 +142,8 @@ def test_without_a_launcher_nothing_is_different(monkeypatch):
         assert distributed.is_first()
         assert distributed.own_part(images) is not None
         assert torch.equal(distributed.own_part(images), images)
-        assert not distributed.any_says(False, CPU)
-        assert distributed.of_first(0.1, CPU) == 0.1
+        assert not distributed.any_rank(False, CPU)
+        assert distributed.broadcast(0.1, CPU) == 0.1
         distributed.share_statistics(network)
     assert type(network.embedding_norm) is torch.nn.BatchNorm1d
 

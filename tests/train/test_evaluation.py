@@ -154,8 +154,8 @@ def test_calibration_is_measured_where_different_pairs_come_from_one_alphabet(ne
     # The clouds are far apart, so a threshold from other pairs parts these without an error.
     assert torch.equal(similarity >= config["threshold"], pairs.same)
     measured = Calibration(**{name: tuple(values) for name, values in config["calibration"].items()})
-    assert measured.share_same_at(similarity[pairs.same].min().item()) == 1
-    assert measured.share_same_at(similarity[~pairs.same].min().item()) == 0
+    assert measured.posterior(similarity[pairs.same].min().item()) == 1
+    assert measured.posterior(similarity[~pairs.same].min().item()) == 0
     assert config["measured_on"].startswith("400 pairs by different drawers")
     assert config["measured_on"].endswith("from Alpha, Beta")
     json.dumps(config)

@@ -128,11 +128,11 @@ def test_drop_out_follows_the_seed_and_the_step_too(scrawl, tmp_path):
     assert metrics(tmp_path / "a") == metrics(tmp_path / "b")
 
 
-LAGGING = partial(module.Unread, every=3)  # as on a GPU, only that three steps are many
+LAGGING = partial(module.DeferredMetrics, every=3)  # as on a GPU, only that three steps are many
 
 
 def test_losses_that_are_read_late_change_nothing(straight, scrawl, monkeypatch, tmp_path):
-    monkeypatch.setattr(module, "Unread", LAGGING)
+    monkeypatch.setattr(module, "DeferredMetrics", LAGGING)
     seen = []
     fit(beginning(TINY), scrawl, TINY, tmp_path, CPU, report=lambda line: seen.append(line["step"]))
     assert seen == [1, 2, 3, 4]
@@ -144,9 +144,9 @@ def test_losses_that_are_read_late_change_nothing(straight, scrawl, monkeypatch,
 
 @pytest.mark.parametrize("where", ["loss", "gradient"])
 def test_what_is_noticed_late_has_changed_no_weight(scrawl, monkeypatch, tmp_path, where):
-    monkeypatch.setattr(module, "Unread", LAGGING)
+    monkeypatch.setattr(module, "DeferredMetrics", LAGGING)
     network, before = beginning(TINY), []
-    prepared = scrawl.prepared(TINY.preparation)
+    prepared = scrawl.prepared(TINY.preprocessing)
     sampler = module.make_sampler(scrawl, TINY)
 
     def breaking(network: SiameseNetwork, step: int) -> torch.Tensor:
@@ -158,7 +158,7 @@ def test_what_is_noticed_late_has_changed_no_weight(scrawl, monkeypatch, tmp_pat
         return loss * math.nan if where == "loss" else loss + (network.head.weight.sum() * 0).sqrt()  # slope: infinite
 
     with pytest.raises(TrainingError, match=f"{where} of step 1 is"):
-        fit(network, module.Material(breaking, None, ""), TINY, tmp_path, CPU)
+        fit(network, module.Task(breaking, None, ""), TINY, tmp_path, CPU)
     assert all(torch.equal(p, saved) for p, saved in zip(network.parameters(), before, strict=True))
     assert not has_state(tmp_path)
 
@@ -188,10 +188,10 @@ def test_a_step_on_a_gpu_would_wait_for_nothing(scrawl, monkeypatch):
         "compare_all",
         lambda a, b: network.head.bias[0] + signed_distances(a, b, network.head.weight[0]),
     )
-    optimizer, unread = make_optimizer(network, config), module.Unread(CPU, every=3)
+    optimizer, unread = make_optimizer(network, config), module.DeferredMetrics(CPU, every=3)
     generator = torch.Generator().manual_seed(0)
     batch = module.make_sampler(scrawl, config).sample(config.characters, config.drawers, 1, generator)
-    prepared = scrawl.prepared(config.preparation)
+    prepared = scrawl.prepared(config.preprocessing)
     with Waits() as waits:
         assert torch.ones(3)[torch.tensor([True, False, True])].sum().item() == 2.0  # a mask, and a question
     assert waits.found == ["index", "_local_scalar_dense"]
@@ -264,7 +264,7 @@ class FewSteps:
 
 def test_patience_returns_the_best_weights(scrawl, tmp_path, monkeypatch):
     """Best after step 1, then two validations without a new best."""
-    config = replace(TINY, hold_out=("alphabet 1",), patience=2, validate_every=1, steps=9, optimiser="sgd")
+    config = replace(TINY, hold_out=("alphabet 1",), timeouts=2, validate_every=1, steps=9, optimiser="sgd")
     monkeypatch.setattr(module, "split", lambda *_arguments: (scrawl, FewSteps(0.5, 0.4, 0.5)))
     monkeypatch.setattr(module, "step_loss", lambda network, *_rest: network.head.bias.sum())
     network = beginning(config)
@@ -276,10 +276,10 @@ def test_patience_returns_the_best_weights(scrawl, tmp_path, monkeypatch):
 
 
 def test_patience_is_counted_from_the_best():
-    config = replace(TINY, hold_out=("a",), patience=3, validate_every=10)
+    config = replace(TINY, hold_out=("a",), timeouts=3, validate_every=10)
     assert not out_of_patience(config, 49, (0.5, 20))
     assert out_of_patience(config, 50, (0.5, 20))
-    assert not out_of_patience(replace(config, patience=0), 5000, (0.5, 20))
+    assert not out_of_patience(replace(config, timeouts=0), 5000, (0.5, 20))
 
 
 def test_the_cosine_schedule_by_hand():
@@ -382,7 +382,7 @@ def test_averaged_weights_are_those_of_a_loop_and_survive_a_stop(straight, scraw
         network = beginning(config)
         stopping = iter([False, False, True])
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(module.distributed, "any_says", lambda *_arguments: next(stopping))  # noqa: B023
+            patch.setattr(module.distributed, "any_rank", lambda *_arguments: next(stopping))  # noqa: B023
             outcome = fit(network, scrawl, config, tmp_path, CPU, resume=True, report=noting(network))
     assert (outcome.steps, outcome.finished) == (4, True)
     assert metrics(tmp_path) == metrics(straight)
@@ -398,7 +398,7 @@ def test_averaged_weights_are_those_of_a_loop_and_survive_a_stop(straight, scraw
 def test_a_batch_of_pairs_gives_the_mean_cross_entropy_of_its_pairs(scrawl, monkeypatch):
     config = replace(TINY, sampling="pairs", pairs=6, characters=4, n_way_loss=0.0, copies=1, initialisation="paper")
     network = beginning(config)
-    prepared = scrawl.prepared(config.preparation)
+    prepared = scrawl.prepared(config.preprocessing)
     sampler = module.make_sampler(scrawl, config)
     seen = []
 
@@ -432,7 +432,7 @@ def test_split_keeps_held_out_alphabets_and_drawers_apart():
 
 def test_only_the_alphabets_named_and_invented_ones_beside_are_trained_on():
     drawings = scribbles(3, 4, 3)
-    training, _ = split(drawings, replace(TINY, hold_out=(), alphabets=("alphabet 1",), invented_alphabets=2))
+    training, _ = split(drawings, replace(TINY, hold_out=(), alphabets=("alphabet 1",), synthetic_alphabets=2))
     names = [training.alphabet_names[i] for i in training.alphabet.unique().tolist()]
     assert names[0] == "alphabet 1"
     assert len(names) == 3

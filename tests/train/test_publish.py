@@ -22,7 +22,7 @@ from siamese.hub.card import model_card
 from siamese.hub.checkpoint import load_checkpoint, read_config, save_checkpoint
 from siamese.hub.resolve import HubError
 from siamese.network import NetworkConfig, SiameseNetwork
-from siamese.preprocessing import SIGNATURE, Preparation
+from siamese.preprocessing import SIGNATURE, Preprocessing
 from tests.hub_double import OWNER_TOKEN, HubDouble
 from train.__main__ import main
 from train.config import TrainConfig
@@ -74,7 +74,7 @@ REPORT = {
     },
 }
 CONFIG = {
-    "preparation": {"extent_px": 80},
+    "preprocessing": {"extent_px": 80},
     "training": {"recipe": "modern", "steps": 6000, "images": 384000, "held_out_alphabets": ["Bengali"]},
     "verification": {"threshold": 0.4, "measured_on": "the held-out alphabets", "from_held_out_run": True},
     "figures": REPORT,
@@ -97,7 +97,7 @@ def cheap_network(bias: float = 4.0) -> SiameseNetwork:
 def compact(tmp_path_factory) -> Path:
     """An int8 checkpoint with figures, and the metrics of its run beside it."""
     run = tmp_path_factory.mktemp("run")
-    save_checkpoint(run / "model", cheap_network(), Preparation(), storage="int8", figures=REPORT)
+    save_checkpoint(run / "model", cheap_network(), Preprocessing(), storage="int8", figures=REPORT)
     lines = [{"step": 1, "loss": 0.7}, {"step": 2, "loss": 0.6, "validation_accuracy": 0.5}]
     (run / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     return run / "model"
@@ -178,7 +178,7 @@ def test_the_card_names_every_stage_of_the_training():
 
 
 def test_a_card_without_figures():
-    card = model_card(REPO, {"preparation": {}})
+    card = model_card(REPO, {"preprocessing": {}})
     assert "model-index" not in header(card)
     assert "## Results" not in card
     assert "None" not in card
@@ -226,7 +226,7 @@ def test_round_trip(hub, drawings, tmp_path, capsys):
     network = SiameseNetwork(config.network, generator=torch.Generator().manual_seed(0))
     outcome = fit(network, drawings, config, tmp_path, torch.device("cpu"), max_minutes=minutes)
     assert outcome.steps >= 2
-    save_checkpoint(tmp_path / "model", network, config.preparation, training={"steps": outcome.steps})
+    save_checkpoint(tmp_path / "model", network, config.preprocessing, training={"steps": outcome.steps})
     arguments = ["publish", "--model", str(tmp_path / "model"), "--repo-id", REPO, "--private"]
     assert main(arguments) == 0
     repository = hub.repositories["models", REPO]
@@ -256,7 +256,7 @@ with torch.inference_mode():
 
 def test_the_methods_of_the_ecosystem(hub, tmp_path):
     network = cheap_network(bias=2.5)
-    address = network.push_to_hub(REPO, preparation=Preparation(extent_px=60), branch="tried")
+    address = network.push_to_hub(REPO, preprocessing=Preprocessing(extent_px=60), branch="tried")
     assert address.endswith(hub.repositories["models", REPO].branches["tried"])
     loaded = SiameseNetwork.from_pretrained(REPO, revision="tried", cache_dir=tmp_path / "cache", token=OWNER_TOKEN)
     assert loaded.config == NetworkConfig()

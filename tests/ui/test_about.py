@@ -7,7 +7,7 @@ from siamese.characters.recognizer import Recognizer, load_recognizer
 from siamese.hub.checkpoint import amend_config, read_config, save_checkpoint
 from siamese.hub.resolve import ResolvedModel
 from siamese.network import SiameseNetwork
-from siamese.preprocessing import SIGNATURE, Preparation
+from siamese.preprocessing import SIGNATURE, Preprocessing
 from siamese.signatures.verifier import Verifier
 from siamese.ui.pages import about
 
@@ -32,7 +32,7 @@ def page(recognizer: Recognizer) -> str:
 
 def test_figures_come_from_the_checkpoint_with_task_interval_and_trials(tmp_path: Path):
     network = SiameseNetwork(generator=torch.Generator().manual_seed(0))
-    save_checkpoint(tmp_path, network, Preparation(), storage="int8")
+    save_checkpoint(tmp_path, network, Preprocessing(), storage="int8")
     amend_config(tmp_path, figures=REPORT, training={"recipe": "<b>modern"})
     text = page(load_recognizer(str(tmp_path)))
     for words in ("97.75\u00a0%", "95.8\u00a0% to 98.9\u00a0%", "86.10\u00a0%", "61.2\u00a0%", "38,951,745", "0.981"):
@@ -131,7 +131,7 @@ def test_what_counts_beside_the_network_is_told_with_what_it_is_worth():
 @pytest.mark.parametrize("malformed", [[{}], {"by_references": {"1": {}}}, [{"protocol": "lake_runs"}], "text"])
 def test_malformed_figures_of_a_stranger_do_not_keep_the_page_from_opening(part, malformed, tmp_path: Path):
     network = SiameseNetwork(generator=torch.Generator().manual_seed(0))
-    save_checkpoint(tmp_path, network, Preparation(), storage="int8")
+    save_checkpoint(tmp_path, network, Preprocessing(), storage="int8")
     amend_config(tmp_path, figures=REPORT | {part: malformed})
     recognizer = load_recognizer(str(tmp_path))
     text = about.markup(recognizer, Verifier(Recognizer(network, origin=recognizer.origin)))
@@ -140,7 +140,7 @@ def test_malformed_figures_of_a_stranger_do_not_keep_the_page_from_opening(part,
 
 def test_every_stage_of_the_training_is_named(tmp_path: Path):
     network = SiameseNetwork(generator=torch.Generator().manual_seed(0))
-    save_checkpoint(tmp_path, network, Preparation(), storage="int8")
+    save_checkpoint(tmp_path, network, Preprocessing(), storage="int8")
     first = {"images": 288_000, "held_out_alphabets": ["Bengali"], "began_with": None}
     second = {"images": 230_400, "held_out_alphabets": [], "began_with": first}
     amend_config(tmp_path, training={"validation_accuracy": 0.78862847, "began_with": second})

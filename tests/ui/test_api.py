@@ -6,7 +6,7 @@ import pytest
 
 from siamese.ui import api as programs
 from siamese.ui.api import as_sent, brought_bytes, for_programs, forget, several
-from siamese.ui.validation import Refusal
+from siamese.ui.validation import UserError
 
 FILE = {"meta": {"_type": "gradio.FileData"}}
 
@@ -29,31 +29,31 @@ def test_a_path_elsewhere_is_refused_however_it_is_written(uploads, tmp_path):
     secret.write_bytes(b"secret")
     (uploads / "link.png").symlink_to(secret)
     for path in (secret, uploads / ".." / "secret.png", uploads / "link.png", uploads, uploads / "none.png"):
-        with pytest.raises(Refusal, match="not uploaded here"):
+        with pytest.raises(UserError, match="not uploaded here"):
             brought_bytes({"path": str(path)}, "It")
-    with pytest.raises(Refusal, match="not uploaded here"):
+    with pytest.raises(UserError, match="not uploaded here"):
         brought_bytes({"path": f"{uploads}/a\x00.png"}, "It")
 
 
 @pytest.mark.parametrize("payload", [None, "text", 3, [], {}, {"path": 3}, {"path": ""}, {"url": "http://127.0.0.1"}])
 def test_what_is_no_file_is_refused(payload, uploads):
-    with pytest.raises(Refusal, match="missing"):
+    with pytest.raises(UserError, match="missing"):
         brought_bytes(payload, "It")
 
 
 def test_data_urls_are_bounded(uploads):
     url = "data:image/png;base64," + base64.b64encode(b"x").decode()
     assert brought_bytes({"url": url}, "It") == b"x"
-    with pytest.raises(Refusal, match="larger than 8 MB"):
+    with pytest.raises(UserError, match="larger than 8 MB"):
         brought_bytes({"url": "data:image/png;base64," + "A" * (12 << 20)}, "It")
 
 
 def test_files_are_bounded_and_counted(uploads, monkeypatch):
     monkeypatch.setattr(programs, "MAX_FILE_BYTES", 3)
     (uploads / "large").write_bytes(b"1234")
-    with pytest.raises(Refusal, match="larger than"):
+    with pytest.raises(UserError, match="larger than"):
         brought_bytes({"path": str(uploads / "large")}, "It")
-    with pytest.raises(Refusal, match="1 to 2 images of references; 500 came"):
+    with pytest.raises(UserError, match="1 to 2 images of references; 500 came"):
         several([{"path": "/etc/passwd"}] * 500, "references", 1, 2)
 
 
@@ -97,7 +97,7 @@ def test_an_endpoint_that_fails_tells_the_caller_nothing(caplog):
 
     @for_programs
     def refusal(_given):
-        raise Refusal("No.")
+        raise UserError("No.")
 
     with pytest.raises(Error) as told:
         answer("a visitor's signature")

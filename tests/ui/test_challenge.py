@@ -10,7 +10,7 @@ from siamese.characters.recognizer import Recognizer
 from siamese.network import SiameseNetwork
 from siamese.ui.pages import challenge
 from siamese.ui.pages.challenge import Deck, Round, Rounds, Table
-from siamese.ui.validation import LastingRefusal, Refusal
+from siamese.ui.validation import PermanentUserError, UserError
 
 DAY = date(2026, 3, 14)
 
@@ -54,7 +54,7 @@ def test_a_link_replays_its_round_in_another_copy_of_the_app():
 def test_another_key_deals_another_round_and_says_that_the_link_is_not_its_own():
     game = Deck(secret="one").new_game(5, "invented")
     assert not same_hand(Deck(secret="one").hand(game, 0), Deck(secret="two").hand(game, 0))
-    with pytest.raises(Refusal, match="another key"):
+    with pytest.raises(UserError, match="another key"):
         Deck(secret="two").game_of(game.link, DAY)
 
 
@@ -72,7 +72,7 @@ def test_the_daily_challenge_is_the_same_whatever_the_key():
     ["", "daily-2026-03-15", "daily-2025-12-31", "daily-2026-02-30", "5i-abc", "7i-" + "a" * 16, None, 3, ["daily"]],
 )
 def test_what_is_no_link_is_refused(link):
-    with pytest.raises(LastingRefusal):
+    with pytest.raises(PermanentUserError):
         Deck().game_of(link, DAY)
 
 
@@ -113,7 +113,7 @@ def test_an_answer_is_judged_once_against_the_hand_that_was_dealt(table):
     assert result["network_choice"] == max(range(10), key=result["similarities"].__getitem__)
     assert result["network_right"] == (result["network_choice"] == truth)
     assert 0.1 <= result["certainty"] <= 1
-    with pytest.raises(Refusal, match="answered already"):
+    with pytest.raises(UserError, match="answered already"):
         table.answer(dealt["round"], truth)
 
 
@@ -122,7 +122,7 @@ def test_a_wrong_choice_is_wrong_and_an_impossible_one_ends_nothing(table):
     truth = table.deck.hand(game, 0).truth
     identity = table.deal(game, 0)["round"]
     for impossible in (5, -1, "0", None, 0.5):
-        with pytest.raises(Refusal, match="whole number from 0 to 4"):
+        with pytest.raises(UserError, match="whole number from 0 to 4"):
             table.answer(identity, impossible)
     assert table.answer(identity, (truth + 1) % 5)["right"] is False
 
@@ -141,18 +141,18 @@ def test_rounds_are_forgotten_after_their_time_and_beyond_their_number():
     others = [rounds.add(a_round()) for _ in range(3)]
     assert len(rounds) == 3
     for gone in (first, "nothing", None, 7, ["x"]):
-        with pytest.raises(Refusal):
+        with pytest.raises(UserError):
             rounds.get(gone)
     assert rounds.get(others[0]) == a_round()
     now[0] = 15.0
-    with pytest.raises(Refusal, match="too old"):
+    with pytest.raises(UserError, match="too old"):
         rounds.get(others[2])
     assert len(rounds) == 0
 
 
 def test_omniglot_is_dealt_where_it_is_there(drawings):
     assert Deck(lambda: drawings).sources() == ["omniglot", "invented"]
-    with pytest.raises(Refusal, match="not on this server"):
+    with pytest.raises(UserError, match="not on this server"):
         Deck().new_game(5, "omniglot")
     deck = Deck(lambda: drawings)
     for number in range(8):
@@ -185,7 +185,7 @@ def test_a_drawing_of_a_candidate_is_guessed(table):
     assert decoded(dealt["candidates"][3], "It").startswith(b"\x89PNG")
     from PIL import Image
 
-    with pytest.raises(Refusal, match="blank"):
+    with pytest.raises(UserError, match="blank"):
         table.guess(dealt["round"], data_url(Image.new("L", (105, 105), 255)))
-    with pytest.raises(Refusal, match="too old"):
+    with pytest.raises(UserError, match="too old"):
         table.guess("nothing", dealt["candidates"][0])

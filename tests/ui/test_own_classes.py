@@ -12,7 +12,7 @@ from siamese.characters.recognizer import Recognizer
 from siamese.network import SiameseNetwork
 from siamese.ui.pages import own_classes
 from siamese.ui.pages.own_classes import OwnClass, pack, ranking, unpack
-from siamese.ui.validation import Refusal
+from siamese.ui.validation import UserError
 
 
 def picture(shift: int = 0) -> bytes:
@@ -54,13 +54,13 @@ def test_a_plain_folder_of_pictures_is_named_by_its_files():
 
 @pytest.mark.parametrize("path", ["../a.png", "/a.png", "a/../../b.png", "C:a.png"])
 def test_no_path_leaves(path):
-    with pytest.raises(Refusal, match="leads out"):
+    with pytest.raises(UserError, match="leads out"):
         unpack(zipped((path, picture())))
 
 
 def test_links_and_devices_are_refused():
     for mode in (0o120777, 0o020666):
-        with pytest.raises(Refusal, match="link or a device"):
+        with pytest.raises(UserError, match="link or a device"):
             unpack(zipped((info("a.png", mode), b"/etc/passwd")))
 
 
@@ -73,14 +73,14 @@ def test_bombs_are_refused_before_they_are_read(monkeypatch):
     ]
     monkeypatch.setattr(own_classes, "_read", lambda *_: pytest.fail("something was read"))
     for words, data in bombs:
-        with pytest.raises(Refusal, match=words):
+        with pytest.raises(UserError, match=words):
             unpack(data)
 
 
 def test_an_entry_that_is_named_many_times_counts_as_often():
     classes = [{"name": str(number), "file": "a.png"} for number in range(9)]
     manifest = json.dumps({"format": own_classes.FORMAT, "classes": classes})
-    with pytest.raises(Refusal, match="more than 32 MB"):
+    with pytest.raises(UserError, match="more than 32 MB"):
         unpack(zipped(("classes.json", manifest), ("a.png", bytes(4 << 20))))
 
 
@@ -88,16 +88,16 @@ def test_a_size_that_lies_is_found_out():
     data = bytearray(zipped(("a.png", bytes(200_000))))
     central = data.rindex(b"PK\x01\x02")
     data[central + 24 : central + 28] = struct.pack("<I", 10)
-    with pytest.raises(Refusal):
+    with pytest.raises(UserError):
         unpack(bytes(data))
 
 
 def test_locked_and_oddly_compressed_archives_are_refused():
     data = bytearray(zipped(("a.png", picture())))
     data[data.rindex(b"PK\x01\x02") + 8] |= 1
-    with pytest.raises(Refusal, match="password"):
+    with pytest.raises(UserError, match="password"):
         unpack(bytes(data))
-    with pytest.raises(Refusal, match="ordinary ZIP"):
+    with pytest.raises(UserError, match="ordinary ZIP"):
         unpack(zipped(("a.png", picture()), compression=zipfile.ZIP_LZMA))
 
 
@@ -118,7 +118,7 @@ def test_locked_and_oddly_compressed_archives_are_refused():
     ],
 )
 def test_a_manifest_that_lies_is_refused(manifest):
-    with pytest.raises(Refusal):
+    with pytest.raises(UserError):
         unpack(zipped(("classes.json", manifest), ("001.png", picture())))
 
 
@@ -127,10 +127,10 @@ def test_every_damage_is_one_refusal():
     for place in range(0, len(good), 7):
         broken = bytearray(good)
         broken[place] ^= 0xFF
-        with contextlib.suppress(Refusal):
+        with contextlib.suppress(UserError):
             unpack(bytes(broken))
     for cut in range(0, len(good) - 1, 97):
-        with pytest.raises(Refusal):
+        with pytest.raises(UserError):
             unpack(good[:cut])
 
 

@@ -18,7 +18,7 @@ from gradio import route_utils
 
 import siamese.ui
 from siamese.ui import server as limits
-from siamese.ui.server import BUSY, BodyLimit, NoSessions, OpenPlaces, drop_unfetched, sweep_files
+from siamese.ui.server import BUSY, BodyLimit, NoSessions, RouteAllowlist, drop_unfetched, sweep_files
 
 
 def finish(work: Coroutine) -> object:
@@ -113,7 +113,7 @@ def reached(path, headers=()):
     async def send(message):
         sent.append(message)
 
-    finish(OpenPlaces(app)(scope_of(path, headers), None, send))
+    finish(RouteAllowlist(app)(scope_of(path, headers), None, send))
     return seen[0] if seen else sent[0]["status"]
 
 
@@ -189,7 +189,7 @@ def test_other_traffic_is_let_alone():
     async def app(scope, _receive, _send):
         passed.append(scope["type"])
 
-    for middleware in (BodyLimit(app), OpenPlaces(app)):
+    for middleware in (BodyLimit(app), RouteAllowlist(app)):
         finish(middleware({"type": "lifespan"}, None, None))
     assert passed == ["lifespan"] * 2
 

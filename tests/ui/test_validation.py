@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw
 
 from siamese.ui import validation as door
 from siamese.ui.server import BUSY
-from siamese.ui.validation import Refusal
+from siamese.ui.validation import UserError
 
 
 def drawn(size: int = 60) -> Image.Image:
@@ -49,14 +49,14 @@ def test_a_picture_comes_through():
     ],
 )
 def test_what_is_no_picture_is_refused_with_a_sentence(url, words):
-    with pytest.raises(Refusal, match=words):
+    with pytest.raises(UserError, match=words):
         door.picture(url, "The first picture")
 
 
 def test_a_data_url_is_bounded_before_it_is_decoded():
-    with pytest.raises(Refusal, match="larger than 1 MB"):
+    with pytest.raises(UserError, match="larger than 1 MB"):
         door.decoded("data:image/png;base64," + "A" * (2 << 20), "It", limit_bytes=1 << 20)
-    with pytest.raises(Refusal, match="larger than 400 kB"):
+    with pytest.raises(UserError, match="larger than 400 kB"):
         door.decoded("data:image/png;base64," + "A" * (1 << 20), "It", limit_bytes=400_000)
     assert len(door.decoded(as_url(b"x" * (1 << 20)), "It", limit_bytes=1 << 20)) == 1 << 20
 
@@ -64,14 +64,14 @@ def test_a_data_url_is_bounded_before_it_is_decoded():
 def test_choices_are_taken_as_they_stand():
     assert door.choice(10.0, (5, 10), "n") == 10
     for wrong in (7, "10", True, None, [5], math.nan):
-        with pytest.raises(Refusal, match="n must be one of 5, 10"):
+        with pytest.raises(UserError, match="n must be one of 5, 10"):
             door.choice(wrong, (5, 10), "n")
 
 
 def test_whole_numbers_have_a_range():
     assert door.whole_number(3.0, 0, 4, "n") == 3
     for wrong in (5, -1, 1.5, math.inf, math.nan, "3", None, True, 10**400):
-        with pytest.raises(Refusal, match="n must be a whole number from 0 to 4"):
+        with pytest.raises(UserError, match="n must be a whole number from 0 to 4"):
             door.whole_number(wrong, 0, 4, "n")
 
 
@@ -79,7 +79,7 @@ def test_names_are_tidied():
     assert door.name("  a\x00\n b\u202e \ud800", "It") == "a b"
     assert len(door.name("x" * 500, "It")) == 60
     for wrong in ("", " \n", "\udfff", None, 3):
-        with pytest.raises(Refusal):
+        with pytest.raises(UserError):
             door.name(wrong, "It")
 
 
@@ -99,8 +99,8 @@ def test_the_page_is_answered_with_a_sentence_and_never_with_a_traceback(caplog)
         if asked.get("fail"):
             raise KeyError("/secret/path")
         if asked.get("lasting"):
-            raise door.LastingRefusal("Never.")
-        raise Refusal("No.")
+            raise door.PermanentUserError("Never.")
+        raise UserError("No.")
 
     said = asked([answer({}), answer(None), answer([1]), answer({"fail": True}), answer({"lasting": True})])
     assert said[:2] == [{"error": "No."}] * 2
@@ -111,7 +111,7 @@ def test_the_page_is_answered_with_a_sentence_and_never_with_a_traceback(caplog)
 
 
 def test_beyond_the_bound_a_visitor_is_told_and_everybody_else_is_served(monkeypatch):
-    monkeypatch.setattr(door, "_turnstile", door.Turnstile(door.AT_ONCE + 2))  # so that two wait for a thread
+    monkeypatch.setattr(door, "_turnstile", door.ConcurrencyLimiter(door.AT_ONCE + 2))  # so that two wait for a thread
     come = threading.Barrier(door.AT_ONCE, timeout=60)
 
     @door.for_page
@@ -128,12 +128,12 @@ def test_beyond_the_bound_a_visitor_is_told_and_everybody_else_is_served(monkeyp
 
 
 def test_what_takes_no_time_waits_behind_nobody(monkeypatch):
-    monkeypatch.setattr(door, "_turnstile", door.Turnstile(1))
+    monkeypatch.setattr(door, "_turnstile", door.ConcurrencyLimiter(1))
 
     @door.for_page_at_once
     def answer(asked):
         if asked.get("fail"):
-            raise Refusal("No.")
+            raise UserError("No.")
         return {"thread": threading.get_ident()}
 
     with door._turnstile.enter():
@@ -144,8 +144,8 @@ def test_what_takes_no_time_waits_behind_nobody(monkeypatch):
 
 
 def test_the_turnstile_refuses_instead_of_queueing():
-    turnstile = door.Turnstile(1)
-    with turnstile.enter(), pytest.raises(Refusal, match="Too many people"), turnstile.enter():
+    turnstile = door.ConcurrencyLimiter(1)
+    with turnstile.enter(), pytest.raises(UserError, match="Too many people"), turnstile.enter():
         pass
     with turnstile.enter():
         pass

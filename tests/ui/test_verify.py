@@ -18,7 +18,7 @@ from PIL import Image
 from siamese.characters.recognizer import Recognizer, Verification
 from siamese.metrics import Calibration, ErrorCurve, OperatingPoint
 from siamese.network import SiameseNetwork
-from siamese.preprocessing import Preparation
+from siamese.preprocessing import Preprocessing
 from siamese.signatures.verifier import Measured, Verifier
 from siamese.ui.pages import verify
 from siamese.ui.pages.verify import (
@@ -56,7 +56,7 @@ def verifier() -> Verifier:
     calibration = Calibration(**{name: tuple(values) for name, values in CALIBRATION.items()})
     points = {name: OperatingPoint(**point) for name, point in POINTS.items()}
     curve = ErrorCurve(**{name: tuple(map(float, values)) for name, values in CURVE.items()})
-    recognizer = Recognizer(network, Preparation(**SIGNATURE), calibration=calibration)
+    recognizer = Recognizer(network, Preprocessing(**SIGNATURE), calibration=calibration)
     return Verifier(recognizer, {1: Measured(1, points, curve)}, "signatures that nobody wrote")
 
 

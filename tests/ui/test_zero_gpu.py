@@ -12,7 +12,7 @@ import httpx
 import pytest
 from PIL import Image
 
-from siamese.inference.zero_gpu import WORTH_IT
+from siamese.inference.zero_gpu import MIN_GPU_BATCH
 from siamese.ui.zero_gpu import DURATION_S, lender
 from tests.hostile import drawing
 from tests.running_app import ROOT, running_app
@@ -60,7 +60,7 @@ def test_a_space_lends_its_gpu_to_what_is_worth_it_and_answers_without_it(zero_g
     lent = asked(address, "explain_pictures", pair)
     assert set(lent) == {"maps"}
     (call,) = map(json.loads, log.read_text().splitlines())
-    assert call["images"] > WORTH_IT
+    assert call["images"] > MIN_GPU_BATCH
     assert call | {"images": 0} == {"images": 0, "duration": DURATION_S, "visitor": "the visitor's", "trouble": ""}
     for what in ("quota", "dies"):  # and the CPU answers
         trouble.write_text(what)
@@ -80,14 +80,14 @@ def printed(script: str, **environment: str) -> str:
 IN_A_FORK = """
 from siamese.ui.zero_gpu import lender
 import torch
-from siamese.inference.zero_gpu import LentGpu
+from siamese.inference.zero_gpu import ZeroGpuEncoder
 from siamese.network import SiameseNetwork
 torch.set_num_threads(1)
 network = SiameseNetwork(generator=torch.Generator().manual_seed(0)).eval()
 pictures = torch.rand(3, 1, 105, 105, generator=torch.Generator().manual_seed(0))
 with torch.inference_mode():
     here = network.embed(pictures)
-there = LentGpu(network, lender(), torch.float32, patience_s=600).embed(pictures)
+there = ZeroGpuEncoder(network, lender(), torch.float32, patience_s=600).embed(pictures)
 print(there is not None and torch.allclose(there, here, atol=1e-5), network.head.weight.device)
 """
 

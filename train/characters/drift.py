@@ -9,22 +9,22 @@ from collections.abc import Sequence
 
 import torch
 
-from siamese.characters.synthetic import invented_drawings
+from siamese.characters.synthetic import synthetic_drawings
 from siamese.metrics import equal_error_point, receiver_operating_characteristic
 from siamese.network import SiameseNetwork
-from siamese.preprocessing import Preparation
+from siamese.preprocessing import Preprocessing
 from train.evaluation import PROTOCOLS, clear_of_ends, embed_drawings, generator_for, pair_logits, verification_pairs
 
 INVENTED = (30, 20, 10, 77)  # alphabets, characters, drawers, seed: none that `--data invented` has
 PAIRS = 20_000
 
 
-def levels(networks: Sequence[tuple[SiameseNetwork, Preparation]], device: torch.device) -> list[dict[str, float]]:
+def levels(networks: Sequence[tuple[SiameseNetwork, Preprocessing]], device: torch.device) -> list[dict[str, float]]:
     """For each network the logit at which it errs alike both ways, by the name of the protocol."""
-    drawings = invented_drawings(*INVENTED)
+    drawings = synthetic_drawings(*INVENTED)
     found = []
-    for network, preparation in networks:
-        embeddings = embed_drawings(network, drawings.prepared(preparation), device)
+    for network, preprocessing in networks:
+        embeddings = embed_drawings(network, drawings.prepared(preprocessing), device)
         found.append({})
         for protocol, within_alphabet in PROTOCOLS:
             pairs = verification_pairs(drawings, PAIRS, generator_for(0, "drift", protocol), within_alphabet)

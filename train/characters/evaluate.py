@@ -23,7 +23,7 @@ from siamese.metrics import (
     receiver_operating_characteristic,
 )
 from siamese.network import SiameseNetwork
-from siamese.preprocessing import Preparation
+from siamese.preprocessing import Preprocessing
 from train.augment import Distortions, distort
 from train.characters.baselines import baselines, squared_pixel_distances, won_among
 from train.characters.transfer import Pictures, TransferError, load_pictures, transfer_trials
@@ -199,7 +199,7 @@ class Model:
     """A checkpoint that is evaluated."""
 
     network: SiameseNetwork
-    preparation: Preparation
+    preprocessing: Preprocessing
     config: dict
     folder: Path
     description: dict
@@ -217,7 +217,7 @@ def load_model(source: str | None, device: torch.device, precision: torch.dtype)
         "precision": str(precision).removeprefix("torch."),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
     }
-    return Model(checkpoint.network.to(device), checkpoint.preparation, checkpoint.config, origin.folder, description)
+    return Model(checkpoint.network.to(device), checkpoint.preprocessing, checkpoint.config, origin.folder, description)
 
 
 def embed_views(
@@ -274,7 +274,7 @@ def evaluate(arguments: argparse.Namespace) -> dict:
         drawings = omniglot.load_drawings(arguments.split, arguments.data)
         tasks = make_tasks(drawings, seed, arguments.trials, arguments.split == "evaluation")
         thresholds, remark = thresholds_of(model.config)
-        embeddings = embed(model, drawings.prepared(model.preparation))
+        embeddings = embed(model, drawings.prepared(model.preprocessing))
         answers = answer(model.network, embeddings, tasks, thresholds, arguments.split)
         report |= answers.entries
         report["notes"] = [*tasks.notes, *([remark] if remark else [])]
@@ -285,12 +285,12 @@ def evaluate(arguments: argparse.Namespace) -> dict:
         del embeddings
         if other:
             thresholds, _ = thresholds_of(other.config)
-            embeddings = embed(other, drawings.prepared(other.preparation))
+            embeddings = embed(other, drawings.prepared(other.preprocessing))
             others = answer(other.network, embeddings, tasks, thresholds, arguments.split)
             del embeddings
             report["comparison"] = comparison(other, answers, others)
     if arguments.images:
-        pictures = load_pictures(Path(arguments.images), model.preparation, generator_for(seed, "files"), progress)
+        pictures = load_pictures(Path(arguments.images), model.preprocessing, generator_for(seed, "files"), progress)
         trials = transfer_trials(pictures, arguments.trials, generator_for(seed, "transfer"))
         embeddings = embed(model, pictures.prepared)
         name = Path(arguments.images).resolve().name

@@ -15,7 +15,7 @@ from siamese.characters.recognizer import usable_device
 from siamese.hub.checkpoint import CheckpointError, read_config, save_checkpoint
 from siamese.hub.resolve import HubError, load_model, repository_name, resolve_model
 from siamese.network import SiameseNetwork
-from siamese.preprocessing import Preparation
+from siamese.preprocessing import Preprocessing
 from train import distributed
 from train.characters import drift
 from train.characters.sampling import step_generator
@@ -118,12 +118,12 @@ def train(arguments: argparse.Namespace, config: TrainConfig, device: torch.devi
 
         def export(measured: SiameseNetwork, outcome: Outcome, folder: Path) -> None:
             if carried:
-                (now,) = drift.levels([(measured, config.preparation)], device)
+                (now,) = drift.levels([(measured, config.preprocessing)], device)
                 verification = drift.moved(carried, before, now)
             else:
                 verification = verification_of(config, measured, drawings, device)
             training = provenance(arguments, config, outcome, drawings)
-            save_checkpoint(folder, measured, config.preparation, verification=verification, training=training)
+            save_checkpoint(folder, measured, config.preprocessing, verification=verification, training=training)
 
         def improved(measured: SiameseNetwork, outcome: Outcome) -> None:
             export(measured, outcome, output / BEST_MODEL)
@@ -161,11 +161,11 @@ def config_of(arguments: argparse.Namespace) -> TrainConfig:
             raise RecipeError("--hold-out and --all-alphabets exclude each other.")
         changes |= {"hold_out": tuple(sorted(set(arguments.hold_out)))}
     if arguments.all_alphabets:
-        changes |= {"hold_out": (), "patience": 0}
+        changes |= {"hold_out": (), "timeouts": 0}
     if arguments.all_writers:
         if arguments.validation_part is not None:
             raise RecipeError("--validation-part and --all-writers exclude each other.")
-        changes |= {"validation_writers": 0, "patience": 0}
+        changes |= {"validation_writers": 0, "timeouts": 0}
     if not arguments.max_minutes >= 0:  # NaN would never end a run
         raise RecipeError(f"--max-minutes is {arguments.max_minutes}, must not be negative.")
     if arguments.push_to_hub is not None:
@@ -205,13 +205,13 @@ def begin(config: TrainConfig, drawings: Drawings, init: str | None) -> SiameseN
             raise RecipeError("frozen_convolutions keeps layers as they were at the start: give the start by --init.")
         return SiameseNetwork(config.network, config.initialisation, torch.Generator().manual_seed(config.seed))
     checkpoint = load_model(init, strict=True)[1]
-    if checkpoint.preparation != config.preparation and distributed.is_first():
-        print(f"The weights of {init} were trained on {checkpoint.preparation}, this run has {config.preparation}.")
+    if checkpoint.preprocessing != config.preprocessing and distributed.is_first():
+        print(f"The weights of {init} were trained on {checkpoint.preprocessing}, this run has {config.preprocessing}.")
     seen = sorted(set(config.hold_out) & seen_alphabets(checkpoint.config.get("training") or {}))
     if seen and distributed.is_first():
         print(f"The weights of {init} have seen {', '.join(seen)}: figures on them will be too good.")
     rows = torch.randperm(len(drawings), generator=step_generator(config.seed, -1))[:UNFOLD_IMAGES]
-    images = drawings.take(rows).prepared(config.preparation).float() / 255
+    images = drawings.take(rows).prepared(config.preprocessing).float() / 255
     network = checkpoint.network.unfolded(config.network, images)
     network.freeze_convolutions(config.frozen_convolutions)
     return network
@@ -252,14 +252,14 @@ def carried_verification(sources: list[str], drawings: Drawings, device: torch.d
         seen |= names
         held = drawings.of_alphabets(names)
         network = checkpoint.network.to(device)
-        embeddings = embed_drawings(network, held.prepared(checkpoint.preparation), device)
+        embeddings = embed_drawings(network, held.prepared(checkpoint.preprocessing), device)
         held_out.append(HeldOut(network, embeddings, held))
     return calibrate(held_out, torch.Generator().manual_seed(CALIBRATION_SEED))
 
 
-def loaded(source: str, device: torch.device) -> tuple[SiameseNetwork, Preparation]:
+def loaded(source: str, device: torch.device) -> tuple[SiameseNetwork, Preprocessing]:
     checkpoint = load_model(source, strict=True)[1]
-    return checkpoint.network.to(device), checkpoint.preparation
+    return checkpoint.network.to(device), checkpoint.preprocessing
 
 
 def never_seen(training: dict) -> set[str]:
@@ -289,7 +289,7 @@ def provenance(arguments: argparse.Namespace, config: TrainConfig, outcome: Outc
         "config": config.as_dict(),
         "steps": outcome.steps,
         "images": outcome.images,
-        "invented_alphabets": config.invented_alphabets,
+        "synthetic_alphabets": config.synthetic_alphabets,
         "validation_accuracy": outcome.validation_accuracy,
     } | shown(config, drawings, arguments.init)
 

@@ -11,7 +11,7 @@ from tqdm import tqdm
 from siamese.characters.drawings import Drawings
 from siamese.characters.episodes import Trials, sample_trials
 from siamese.imaging.decode import ImageError, load_ink
-from siamese.preprocessing import Preparation
+from siamese.preprocessing import Preprocessing
 
 MOST_WAYS = 20
 MOST_IMAGES = 5_000  # about a minute of a CPU; MNIST alone has 70,000
@@ -35,7 +35,7 @@ class Pictures:
 
 
 def load_pictures(
-    folder: Path, preparation: Preparation, generator: torch.Generator, progress: bool = False
+    folder: Path, preprocessing: Preprocessing, generator: torch.Generator, progress: bool = False
 ) -> Pictures:
     """The pictures of `folder`, which has one sub-folder for each class; of large classes a random choice.
 
@@ -55,7 +55,7 @@ def load_pictures(
     inks, labels, refused = [], [], []
     for index, path in tqdm(chosen, desc="reading", unit="image", disable=not progress):
         try:
-            inks.append((load_ink(path, preparation) * 255).round().to(torch.uint8))
+            inks.append((load_ink(path, preprocessing) * 255).round().to(torch.uint8))
             labels.append(index)
         except ImageError as error:
             refused.append(f"{path}: {error}")

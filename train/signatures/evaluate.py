@@ -29,7 +29,7 @@ from siamese.metrics import (
 )
 from siamese.network import SiameseNetwork
 from siamese.signatures.dataset import SignatureError, Signatures, leak_probe, load_signatures, pair_leak_probe
-from siamese.signatures.features import Weighing
+from siamese.signatures.features import ScoreFusion
 from siamese.signatures.verifier import Scoring, scoring_in
 from train.characters.evaluate import EvaluationError, Model, load_model
 from train.evaluation import clear_of_ends, embed_drawings
@@ -112,7 +112,7 @@ def scores_of(
             chosen = order[:references]
             mean = logits[chosen].mean(0)
             if scoring.consistency:
-                mean = mean + scoring.consistency.allowance(logits[chosen][:, chosen])
+                mean = mean + scoring.consistency.reference_offset(logits[chosen][:, chosen])
             among, *rest = mean.split(sizes)
             for part, values in zip(parts, (among[order[references:]], *rest), strict=True):
                 part.append(values)
@@ -298,7 +298,7 @@ def parts_alone(
     did."""
     parts = {"network": ALONE}
     if scoring.weighing:
-        nothing = Weighing(*[0.0] * len(fields(Weighing)))
+        nothing = ScoreFusion(*[0.0] * len(fields(ScoreFusion)))
         parts |= {name: Scoring(replace(nothing, **{name: -1.0})) for name in ("turns", "course")}
     return {name: score_all(network, signatures, device, one, precision, counts=[1])[1] for name, one in parts.items()}
 
@@ -365,7 +365,7 @@ def signature_report(
 
 
 def leaks_of(everything: Signatures) -> dict[str, dict[str, float]]:
-    """The leak probes of a report: a leak is one of the data set and its preparation, not of a network, so that it is
+    """The leak probes of a report: a leak is one of the data set and its preprocessing, not of a network, so that it is
     sought in all writers of the set."""
     return {"leak_probe": leak_probe(everything), "pair_leak_probe": pair_leak_probe(everything)}
 
@@ -414,7 +414,7 @@ def evaluate_signatures(arguments: argparse.Namespace) -> dict:
 
 def load(source: str, model: Model) -> Signatures:
     try:
-        return load_signatures(source, model.preparation)
+        return load_signatures(source, model.preprocessing)
     except SignatureError as error:
         raise EvaluationError(str(error)) from error
 

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from siamese.network import SiameseNetwork
 from siamese.signatures.dataset import Signatures
-from siamese.signatures.features import Weighing, course_distances, turn_distances
+from siamese.signatures.features import ScoreFusion, course_distances, turn_distances
 from train.evaluation import embed_drawings
 from train.signatures.evaluate import logits_between
 
@@ -26,7 +26,7 @@ class Pairs(NamedTuple):
     skilled: Float64[Tensor, "forged 3"]
 
 
-def weighing_of(found: Sequence[Pairs]) -> Weighing | None:
+def fit_fusion(found: Sequence[Pairs]) -> ScoreFusion | None:
     """The weighing that tells genuine pairs from skilled forgeries best, by logistic regression.
 
     None where there are no pairs of one kind.
@@ -60,7 +60,7 @@ def pairs_of(network: SiameseNetwork, signatures: Signatures, device: torch.devi
     return Pairs(torch.cat(same), torch.cat(forged))
 
 
-def fitted(genuine: Float64[Tensor, "same 3"], skilled: Float64[Tensor, "forged 3"]) -> Weighing:
+def fitted(genuine: Float64[Tensor, "same 3"], skilled: Float64[Tensor, "forged 3"]) -> ScoreFusion:
     """Both kinds weigh alike; a likeness never counts against, a distance never for."""
     everything = torch.cat([genuine, skilled])
     middle, spread = everything.mean(0), everything.std(0, correction=0).clamp(min=1e-6)
@@ -82,4 +82,4 @@ def fitted(genuine: Float64[Tensor, "same 3"], skilled: Float64[Tensor, "forged 
         optimizer.step(loss)
     weights = F.softplus(raw.detach()) * signs / spread
     neither = (genuine.mean(0) + skilled.mean(0)) / 2
-    return Weighing(float(bias.detach()) - float(weights @ middle), *weights.tolist(), *neither.tolist())
+    return ScoreFusion(float(bias.detach()) - float(weights @ middle), *weights.tolist(), *neither.tolist())

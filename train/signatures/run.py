@@ -35,7 +35,7 @@ from train.signatures.evaluate import (
     unseen_writers,
     verification_entry,
 )
-from train.signatures.fusion import pairs_of, weighing_of
+from train.signatures.fusion import fit_fusion, pairs_of
 from train.signatures.sampling import (
     CURVE_LABEL,
     Split,
@@ -43,7 +43,7 @@ from train.signatures.sampling import (
     fold_splits,
     of_signatures,
     split_writers,
-    with_invented,
+    with_synthetic,
 )
 from train.state import StateError, claim, has_state
 from train.tracking import tracker
@@ -73,7 +73,7 @@ def train_on_signatures(arguments: argparse.Namespace, config: TrainConfig, devi
         raise RecipeError("--folds makes no single checkpoint to publish; leave out --push-to-hub.")
     sources = arguments.calibration_from or []
     runs = [held_out_signature_run(source) for source in sources]  # refused before the signatures are prepared
-    signatures = load_signatures(arguments.data, config.preparation)
+    signatures = load_signatures(arguments.data, config.preprocessing)
     names = signatures.writers_held
     if arguments.folds:
         return train_folds(arguments, config, signatures, device)
@@ -115,7 +115,7 @@ def train_one(
     if seen and distributed.is_first():
         print(f"The weights of {init.name} have seen the writers {', '.join(seen)}: figures on them will be too good.")
     network = begin(config, training, init)
-    material = of_signatures(with_invented(training, config), validation, config, device)
+    material = of_signatures(with_synthetic(training, config), validation, config, device)
     with tracker(arguments.report_to if distributed.is_first() else None, output, config) as report:
         outcome = fit(network, material, config, output, device, arguments.resume, arguments.max_minutes, report)
     if not distributed.is_first():
@@ -129,7 +129,7 @@ def train_one(
     save_checkpoint(
         output / MODEL,
         network,
-        config.preparation,
+        config.preprocessing,
         storage="shared" if base else "float32",
         base=base,
         verification=verification,
@@ -209,12 +209,12 @@ def verification_of(held_out: list[tuple[SiameseNetwork, Signatures]], device: t
     Errors and thresholds are of scores weighed by what the other networks' writers say, where there are any.
     """
     pairs = [pairs_of(network, validation, device) for network, validation in held_out]
-    weighed = Scoring(weighing_of(pairs))
+    weighed = Scoring(fit_fusion(pairs))
     scoring = replace(weighed, consistency=consistency_of(held_out, device, weighed))
     by_references: dict[int, Scores] = {}
     for place, (network, validation) in enumerate(held_out):
         others = pairs[:place] + pairs[place + 1 :]
-        crossed = replace(scoring, weighing=(others and weighing_of(others)) or scoring.weighing)
+        crossed = replace(scoring, weighing=(others and fit_fusion(others)) or scoring.weighing)
         for count, scores in score_all(network, validation, device, crossed, counts=THRESHOLD_REFERENCES).items():
             by_references[count] = by_references[count] + scores if count in by_references else scores
     alone = [score_all(network, known, device, counts=[1]).get(1) for network, known in held_out]

@@ -13,12 +13,12 @@ from siamese.metrics import equal_error_point
 from siamese.network import SiameseNetwork
 from siamese.signatures.dataset import Signatures
 from siamese.signatures.features import together
-from siamese.signatures.synthetic import invented_signatures
+from siamese.signatures.synthetic import synthetic_signatures
 from train.augment import distort, sampling_grid, turn
 from train.characters.sampling import step_generator
 from train.config import RecipeError, TrainConfig
 from train.evaluation import embed_drawings
-from train.loop import Material, embed, pictures
+from train.loop import Task, embed, pictures
 from train.losses import mean_where, n_way_cross_entropy
 from train.signatures.evaluate import (
     curves_of,
@@ -98,12 +98,12 @@ def writer_sampler(signatures: Signatures) -> WriterSampler:
     return WriterSampler(genuine, forged)
 
 
-def with_invented(training: Signatures, config: TrainConfig) -> Signatures:
+def with_synthetic(training: Signatures, config: TrainConfig) -> Signatures:
     """The training signatures, and those of writers that do not exist behind them."""
-    if not config.invented_writers:
+    if not config.synthetic_writers:
         return training
-    numbers = config.invented_writers, INVENTED_GENUINE, INVENTED_FORGERIES
-    invented = invented_signatures(*numbers, INVENTED_SEED, config.preparation)
+    numbers = config.synthetic_writers, INVENTED_GENUINE, INVENTED_FORGERIES
+    invented = synthetic_signatures(*numbers, INVENTED_SEED, config.preprocessing)
     return Signatures(
         torch.cat([training.images, invented.images]),
         torch.cat([training.writer, invented.writer + len(training.writer_names)]),
@@ -232,7 +232,7 @@ def keep_statistics(network: SiameseNetwork, config: TrainConfig) -> None:
         network.embedding_norm.eval()
 
 
-def of_signatures(training: Signatures, validation: Signatures, config: TrainConfig, device: torch.device) -> Material:
+def of_signatures(training: Signatures, validation: Signatures, config: TrainConfig, device: torch.device) -> Task:
     """What `fit` learns from and is tried on."""
     prepared = training.images.to(device)
     sampler = writer_sampler(training)
@@ -248,7 +248,7 @@ def of_signatures(training: Signatures, validation: Signatures, config: TrainCon
         embeddings = embed_drawings(network, validation.images, device)
         return 1 - equal_error_point(curves_of(scores_of(network, embeddings, validation, 1)).skilled).far
 
-    return Material(step_loss, accuracy if len(validation) else None, MEASURE)
+    return Task(step_loss, accuracy if len(validation) else None, MEASURE)
 
 
 def begin(config: TrainConfig, training: Signatures, init: Path) -> SiameseNetwork:

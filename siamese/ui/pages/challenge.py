@@ -32,13 +32,13 @@ from torch import Tensor
 
 from siamese.characters.drawings import Drawings
 from siamese.characters.recognizer import Recognizer
-from siamese.characters.synthetic import draw, invent_alphabet, invent_hand
+from siamese.characters.synthetic import draw, synthetic_alphabet, synthetic_hand
 from siamese.preprocessing import prepare_ink
 from siamese.ui.assets import script
 from siamese.ui.pictures import drawing_url
 from siamese.ui.validation import (
-    LastingRefusal,
-    Refusal,
+    PermanentUserError,
+    UserError,
     choice,
     for_page,
     for_page_at_once,
@@ -131,12 +131,12 @@ class Rounds:
         return identity
 
     def get(self, identity: object, take: bool = False) -> Round | Sheet:
-        """The round; `take` forgets it, so that nobody answers twice. Raises Refusal where it is not there."""
+        """The round; `take` forgets it, so that nobody answers twice. Raises UserError where it is not there."""
         with self._lock:
             self._drop_old()
             found = self._kept.get(identity) if isinstance(identity, str) else None
             if found is None:
-                raise Refusal("This round was answered already or is too old; please deal the next one.")
+                raise UserError("This round was answered already or is too old; please deal the next one.")
             if take:
                 del self._kept[identity]
         return found[1]
@@ -160,7 +160,7 @@ class Deck:
         return ["invented"] if self._evaluation() is None else ["omniglot", "invented"]
 
     def new_game(self, n_way: int, source: Source, is_match: bool = False) -> Game:
-        """A game that nobody has played; raises Refusal where the source cannot be had."""
+        """A game that nobody has played; raises UserError where the source cannot be had."""
         self._require(source)
         link = f"{n_way}{source[0]}-{_letters(secrets.token_bytes(16), 14)}{self._mark}{'-x10' if is_match else ''}"
         return Game(link, n_way, source, MATCH_ROUNDS if is_match else 1, False)
@@ -169,23 +169,23 @@ class Deck:
         return Game(f"daily-{day.isoformat()}", DAILY_WAYS, "invented", MATCH_ROUNDS, True)
 
     def game_of(self, link: object, today: date) -> Game:
-        """The game that a link stands for; "daily" means today's. Raises LastingRefusal for what is no link."""
+        """The game that a link stands for; "daily" means today's. Raises PermanentUserError for what is no link."""
         if link == "daily":
             return self.daily_game(today)
         if isinstance(link, str) and (found := DAILY.fullmatch(link)):
             try:
                 day = date(*map(int, found.groups()))
             except ValueError as error:
-                raise LastingRefusal("There is no such day, so there is no daily challenge for it.") from error
+                raise PermanentUserError("There is no such day, so there is no daily challenge for it.") from error
             if not FIRST_DAILY <= day <= today:
-                raise LastingRefusal("The daily challenge of that day is not open.")
+                raise PermanentUserError("The daily challenge of that day is not open.")
             return self.daily_game(day)
         found = LINK.fullmatch(link) if isinstance(link, str) else None
         if found is None:
-            raise LastingRefusal("This link is no challenge; it may have been cut off when it was copied.")
+            raise PermanentUserError("This link is no challenge; it may have been cut off when it was copied.")
         ways, letter, _, mark, match = found.groups()
         if mark != self._mark:
-            raise LastingRefusal(
+            raise PermanentUserError(
                 "This challenge was made by a copy of the app with another key and cannot be replayed here."
             )
         source: Source = "omniglot" if letter == "o" else "invented"
@@ -200,7 +200,7 @@ class Deck:
 
     def _require(self, source: Source) -> None:
         if source not in self.sources():
-            raise Refusal("Omniglot's evaluation images are not on this server; please play with invented alphabets.")
+            raise UserError("Omniglot's evaluation images are not on this server; please play with invented alphabets.")
 
     def _omniglot_hand(self, n_way: int, seed: int) -> Hand:
         drawings = self._evaluation()
@@ -221,8 +221,8 @@ class Deck:
 def invented_hand(n_way: int, seed: int) -> Hand:
     """An alphabet that nobody has seen before, by two hands."""
     generator = np.random.default_rng(seed)
-    alphabet = invent_alphabet(n_way, generator)
-    support, other = invent_hand(generator), invent_hand(generator)
+    alphabet = synthetic_alphabet(n_way, generator)
+    support, other = synthetic_hand(generator), synthetic_hand(generator)
     truth = int(generator.integers(n_way))
     order = generator.permutation(n_way)
     characters = [alphabet.characters[i] for i in order]
@@ -314,7 +314,7 @@ class Table:
         """Which of the sheet's characters the drawing is taken for."""
         sheet = self.sheets.get(identity)
         ink = ink_of(picture(drawing, "Your drawing"), "Your drawing")
-        embedding = self.recognizer.embed_pictures(prepare_ink(ink, self.recognizer.preparation)[None])
+        embedding = self.recognizer.embed_pictures(prepare_ink(ink, self.recognizer.preprocessing)[None])
         with torch.inference_mode():
             candidates = sheet.candidates.to(embedding)
             logits = self.recognizer.network.compare(embedding, candidates).double().cpu()
@@ -326,7 +326,7 @@ class Table:
         }
 
     def _embed(self, drawings: list[Bool[Tensor, "105 105"]]) -> Float[Tensor, "drawings 4096"]:
-        prepared = [prepare_ink(ink.float(), self.recognizer.preparation) for ink in drawings]
+        prepared = [prepare_ink(ink.float(), self.recognizer.preprocessing) for ink in drawings]
         return self.recognizer.embed_pictures(torch.stack(prepared))
 
 

@@ -9,11 +9,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from siamese.characters.recognizer import SURE, Recognizer
-from siamese.characters.synthetic import draw, invent_alphabet, invent_hand
+from siamese.characters.synthetic import draw, synthetic_alphabet, synthetic_hand
 from siamese.imaging.decode import ImageError
 from siamese.ui.assets import script
 from siamese.ui.pictures import drawing_url, ink_url, overlay_url
-from siamese.ui.validation import Refusal, for_page, picture
+from siamese.ui.validation import UserError, for_page, picture
 
 EXAMPLE_SEED = 31
 CLOSE_CALL = 0.05  # half the width, in similarity, of "too close to call" where a checkpoint has no calibration
@@ -85,8 +85,8 @@ def figures(recognizer: Recognizer, similarity: float) -> dict:
 def examples() -> list[dict[str, str]]:
     """Four pairs of an invented alphabet, drawn on the spot; the captions do not give the answer away."""
     generator = np.random.default_rng(EXAMPLE_SEED)
-    characters = invent_alphabet(6, generator).characters
-    hands = [invent_hand(generator) for _ in range(2)]
+    characters = synthetic_alphabet(6, generator).characters
+    hands = [synthetic_hand(generator) for _ in range(2)]
     captions = ["Two hands", "Another pair", "A third one", "And a last"]
     places = [(0, 0), (1, 2), (3, 3), (4, 5)]
     return [
@@ -110,7 +110,7 @@ def build(recognizer: Recognizer) -> None:
             try:
                 pictures.append(recognizer.load_ink(grey))
             except ImageError as error:
-                raise Refusal(f"{what}: {error}") from error
+                raise UserError(f"{what}: {error}") from error
         return torch.stack(pictures)
 
     @for_page

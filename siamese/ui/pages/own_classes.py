@@ -18,7 +18,7 @@ from siamese.preprocessing import prepare_ink
 from siamese.ui.assets import script
 from siamese.ui.pages.challenge import invented_hand
 from siamese.ui.pictures import drawing_url, ink_url, kept_url
-from siamese.ui.validation import Refusal, decoded, for_page, ink_of, name, picture
+from siamese.ui.validation import UserError, decoded, for_page, ink_of, name, picture
 
 LEAST_CLASSES, MOST_CLASSES = 2, 50
 MAX_KEPT_BYTES = 400_000  # of one kept picture; 320 x 320 grey pixels are 102,400 bytes before compression
@@ -87,14 +87,14 @@ def unpack(data: bytes) -> list[OwnClass]:
     """The classes of a ZIP that `pack` made, or of one with a picture for each class, named by its file.
 
     Nothing is written anywhere. Counts, sizes and names are checked before anything is read, and what is read is
-    bounded again, since a header may lie. Raises Refusal.
+    bounded again, since a header may lie. Raises UserError.
     """
     if len(data) > MAX_ARCHIVE_BYTES:
-        raise Refusal(f"The ZIP is larger than {MAX_ARCHIVE_BYTES >> 20} MB.")
+        raise UserError(f"The ZIP is larger than {MAX_ARCHIVE_BYTES >> 20} MB.")
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             return _unpack(archive)
-    except Refusal:
+    except UserError:
         raise
     except (
         zipfile.BadZipFile,
@@ -105,32 +105,32 @@ def unpack(data: bytes) -> list[OwnClass]:
         OSError,
         EOFError,
     ) as error:
-        raise Refusal("The file is not a ZIP, or a damaged one.") from error
+        raise UserError("The file is not a ZIP, or a damaged one.") from error
     except (ValueError, TypeError, LookupError, RecursionError) as error:  # of malformed names and lists
-        raise Refusal("The ZIP holds something that this app does not understand.") from error
+        raise UserError("The ZIP holds something that this app does not understand.") from error
 
 
 def _unpack(archive: zipfile.ZipFile) -> list[OwnClass]:
     entries = [entry for entry in archive.infolist() if not entry.is_dir() and "__MACOSX" not in entry.filename]
     if len(entries) > MAX_ENTRIES or len(archive.infolist()) > 2 * MAX_ENTRIES:
-        raise Refusal(f"The ZIP holds {len(entries)} files; a set has at most {MOST_CLASSES} classes.")
+        raise UserError(f"The ZIP holds {len(entries)} files; a set has at most {MOST_CLASSES} classes.")
     for entry in entries:
         _check(entry)
     _check_sum(entries)
     names = [entry.filename for entry in entries]
     if len(set(names)) < len(names):
-        raise Refusal("The ZIP holds a file twice.")
+        raise UserError("The ZIP holds a file twice.")
     by_name = dict(zip(names, entries, strict=True))
     if MANIFEST in by_name:
         manifest = json.loads(_read(archive, by_name[MANIFEST], MAX_MANIFEST_BYTES))
         if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-            raise Refusal(f"The ZIP's {MANIFEST} is of a kind that this app does not know.")
+            raise UserError(f"The ZIP's {MANIFEST} is of a kind that this app does not know.")
         wanted = [(name(one["name"], "A class's name"), by_name[one["file"]]) for one in _listed(manifest)]
     else:
         pictures = [entry for entry in entries if PurePosixPath(entry.filename).suffix.lower() in IMAGE_SUFFIXES]
         wanted = [(name(PurePosixPath(entry.filename).stem, "A class's name"), entry) for entry in pictures]
     if not 1 <= len(wanted) <= MOST_CLASSES:
-        raise Refusal(f"The ZIP holds {len(wanted)} classes; a set has 1 to {MOST_CLASSES}.")
+        raise UserError(f"The ZIP holds {len(wanted)} classes; a set has 1 to {MOST_CLASSES}.")
     _check_sum([entry for _, entry in wanted])  # a manifest may name one entry many times
     return [OwnClass(label, _read(archive, entry, MAX_ENTRY_BYTES)) for label, entry in wanted]
 
@@ -138,35 +138,35 @@ def _unpack(archive: zipfile.ZipFile) -> list[OwnClass]:
 def _listed(manifest: dict) -> list[dict]:
     listed = manifest.get("classes")
     if not isinstance(listed, list) or not all(isinstance(one, dict) for one in listed):
-        raise Refusal(f"The ZIP's {MANIFEST} lists no classes.")
+        raise UserError(f"The ZIP's {MANIFEST} lists no classes.")
     return listed
 
 
 def _check(entry: zipfile.ZipInfo) -> None:
     path = entry.filename
     if path.startswith("/") or "\\" in path or ":" in path or ".." in PurePosixPath(path).parts or "\x00" in path:
-        raise Refusal("The ZIP holds a file whose path leads out of it.")
+        raise UserError("The ZIP holds a file whose path leads out of it.")
     kind = stat.S_IFMT(entry.external_attr >> 16)
     if kind not in (0, stat.S_IFREG):
-        raise Refusal("The ZIP holds a link or a device; only plain files are taken.")
+        raise UserError("The ZIP holds a link or a device; only plain files are taken.")
     if entry.flag_bits & 0x1:
-        raise Refusal("The ZIP is locked with a password.")
+        raise UserError("The ZIP is locked with a password.")
     if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise Refusal("The ZIP is compressed in a way that this app does not read; use an ordinary ZIP.")
+        raise UserError("The ZIP is compressed in a way that this app does not read; use an ordinary ZIP.")
     if entry.file_size > MAX_ENTRY_BYTES:
-        raise Refusal(f"The ZIP holds a file of more than {MAX_ENTRY_BYTES >> 20} MB.")
+        raise UserError(f"The ZIP holds a file of more than {MAX_ENTRY_BYTES >> 20} MB.")
 
 
 def _check_sum(entries: list[zipfile.ZipInfo]) -> None:
     if sum(entry.file_size for entry in entries) > MAX_UNPACKED_BYTES:
-        raise Refusal(f"The ZIP unpacks to more than {MAX_UNPACKED_BYTES >> 20} MB.")
+        raise UserError(f"The ZIP unpacks to more than {MAX_UNPACKED_BYTES >> 20} MB.")
 
 
 def _read(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, limit_bytes: int) -> bytes:
     with archive.open(entry) as file:
         data = file.read(limit_bytes + 1)
     if len(data) > limit_bytes:
-        raise Refusal("The ZIP holds a file that is larger than it says.")
+        raise UserError("The ZIP holds a file that is larger than it says.")
     return data
 
 
@@ -187,19 +187,19 @@ def build(recognizer: Recognizer) -> None:
 
     def class_of(one: object, number: int) -> OwnClass:
         if not isinstance(one, dict):
-            raise Refusal("The page sent something that this app does not understand.")
+            raise UserError("The page sent something that this app does not understand.")
         label = name(one.get("name"), f"The name of class {number}")
         return OwnClass(label, decoded(one.get("picture"), label, MAX_KEPT_BYTES))
 
     def classes_of(listed: object, least: int) -> list[OwnClass]:
         if not isinstance(listed, list) or not least <= len(listed) <= MOST_CLASSES:
-            raise Refusal(f"A set has {least} to {MOST_CLASSES} classes.")
+            raise UserError(f"A set has {least} to {MOST_CLASSES} classes.")
         return [class_of(one, number) for number, one in enumerate(listed, 1)]
 
     @for_page
     def own_add(asked: dict) -> dict:
         ink = ink_of(open_image(decoded(asked.get("picture"), "The picture")), "The picture")
-        return {"picture": kept_url(ink), "sees": ink_url(prepare_ink(ink, recognizer.preparation)[0])}
+        return {"picture": kept_url(ink), "sees": ink_url(prepare_ink(ink, recognizer.preprocessing)[0])}
 
     @for_page
     def own_rank(asked: dict) -> dict:
@@ -223,7 +223,7 @@ def build(recognizer: Recognizer) -> None:
             try:
                 ink = ink_of(open_image(one.picture), one.name)
             except ImageError as error:
-                raise Refusal(f"{one.name}: {error}") from error
+                raise UserError(f"{one.name}: {error}") from error
             classes.append({"name": one.name, "picture": kept_url(ink)})
         return {"classes": classes}
 

@@ -27,7 +27,7 @@ from siamese.ui.pictures import (
     on_sheet,
     overlay_url,
 )
-from siamese.ui.validation import Refusal, decoded, for_page, whole_number
+from siamese.ui.validation import UserError, decoded, for_page, whole_number
 
 MAX_REFERENCES = 10
 AIMS = {
@@ -177,17 +177,17 @@ def parts_sentence(parts: dict[str, float]) -> str:
 
 
 def isolated(url: object, what: str) -> Float[Tensor, "height width"]:
-    """The ink of a signature in a data URL; raises Refusal with a sentence that names which one is meant."""
+    """The ink of a signature in a data URL; raises UserError with a sentence that names which one is meant."""
     try:
         return isolate_signature(open_image(decoded(url, what)))
     except ImageError as error:
-        raise Refusal(f"{what}: {error}") from error
+        raise UserError(f"{what}: {error}") from error
 
 
 def judged(verifier: Verifier, references: list[Float[Tensor, "_ _"]], questioned: Float[Tensor, "_ _"]) -> dict:
     """Isolated inks to what the page shows: the score, the verdict at every point, and the errors measured there."""
     logits = verifier.logits(references, questioned)
-    measured, calibration = verifier.measured_with(len(references)), verifier.calibration(len(references))
+    measured, calibration = verifier.error_rates(len(references)), verifier.calibration(len(references))
     if measured is None:
         found = verifier.recognizer.judge(logits)
         sentence = unmeasured_sentence(found.reliability)
@@ -232,7 +232,7 @@ def page_functions(verifier: Verifier) -> list[Callable[[dict], dict]]:
     def asked_inks(asked: dict) -> tuple[list[Float[Tensor, "_ _"]], Float[Tensor, "_ _"]]:
         urls = asked.get("references")
         if not isinstance(urls, list) or not 1 <= len(urls) <= MAX_REFERENCES:
-            raise Refusal(f"Please bring 1 to {MAX_REFERENCES} references.")
+            raise UserError(f"Please bring 1 to {MAX_REFERENCES} references.")
         references = [isolated(url, f"Reference {number}") for number, url in enumerate(urls, 1)]
         return references, isolated(asked.get("questioned"), "The questioned signature")
 
@@ -245,7 +245,7 @@ def page_functions(verifier: Verifier) -> list[Callable[[dict], dict]]:
     def verify_ink(asked: dict) -> dict:
         """A picture is looked at when it is brought, so that the sentence stands beside the act."""
         if whole_number(asked.get("count", 0), 0, 1000, "The number of references") >= MAX_REFERENCES:
-            raise Refusal(f"There are {MAX_REFERENCES} references already; please remove one first.")
+            raise UserError(f"There are {MAX_REFERENCES} references already; please remove one first.")
         ink = isolate_signature(open_image(decoded(asked.get("picture"), "The signature")))
         return {"ink": layer_url(on_sheet(ink), INK_COLOUR)}
 

@@ -7,7 +7,7 @@ import torch
 
 from siamese.metrics import calibration_in
 from siamese.network import SiameseNetwork
-from siamese.preprocessing import Preparation
+from siamese.preprocessing import Preprocessing
 from train.characters import drift
 
 MEASURED = {
@@ -50,7 +50,7 @@ def test_a_network_that_scores_everything_higher_is_found_out(monkeypatch):
     networks = [SiameseNetwork(generator=torch.Generator().manual_seed(1)).eval() for _ in range(2)]
     with torch.no_grad():
         networks[1].head.bias += 1.5
-    low, high = drift.levels([(network, Preparation()) for network in networks], torch.device("cpu"))
+    low, high = drift.levels([(network, Preprocessing()) for network in networks], torch.device("cpu"))
     assert set(low) == {"within_alphabet", "across_alphabets"}
     for protocol, level in low.items():
         assert high[protocol] - level == pytest.approx(1.5, abs=1e-3)

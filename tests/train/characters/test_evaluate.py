@@ -14,7 +14,7 @@ from siamese.characters.drawings import Drawings
 from siamese.characters.episodes import Trials
 from siamese.hub.checkpoint import load_checkpoint, save_checkpoint
 from siamese.network import PARAMETERS, SiameseNetwork
-from siamese.preprocessing import Preparation
+from siamese.preprocessing import Preprocessing
 from tests.blots import blots
 from train.characters import evaluate
 from train.characters.baselines import modified_hausdorff_distances, squared_pixel_distances, won_among
@@ -31,7 +31,7 @@ def network() -> SiameseNetwork:
 
 
 def test_the_first_view_is_the_drawing_itself_and_the_others_are_near_it(network):
-    prepared = blots({"A": 2}, 2).prepared(Preparation())
+    prepared = blots({"A": 2}, 2).prepared(Preprocessing())
     generator = torch.Generator().manual_seed(0)
     views = embed_views(network, prepared, torch.device("cpu"), torch.float32, 2, generator)
     plain = embed_drawings(network, prepared, precision=torch.float32)
@@ -99,7 +99,7 @@ def test_a_folder_of_thumbnails_becomes_trials_among_all_its_classes(tmp_path):
     (tmp_path / "class 0" / "notes.png").write_text("not a picture", encoding="utf-8")
     (tmp_path / "class 0" / ".hidden").write_text("", encoding="utf-8")
     (tmp_path / "empty").mkdir()
-    pictures = load_pictures(tmp_path, Preparation(), torch.Generator().manual_seed(0))
+    pictures = load_pictures(tmp_path, Preprocessing(), torch.Generator().manual_seed(0))
     assert pictures.prepared.shape == (12, 1, 105, 105)
     assert pictures.drawings.character.tolist() == [0] * 3 + [1] * 3 + [2] * 3 + [3] * 3
     assert [sentence.split(": ")[0] for sentence in pictures.refused] == [str(tmp_path / "class 0" / "notes.png")]
@@ -114,14 +114,14 @@ def test_a_folder_of_thumbnails_becomes_trials_among_all_its_classes(tmp_path):
 def test_a_folder_without_classes_is_refused(tmp_path):
     generator = torch.Generator().manual_seed(0)
     with pytest.raises(TransferError, match="cannot be read"):
-        load_pictures(tmp_path / "missing", Preparation(), generator)
+        load_pictures(tmp_path / "missing", Preprocessing(), generator)
     (tmp_path / "one").mkdir()
     with pytest.raises(TransferError, match="holds 1 sub-folders"):
-        load_pictures(tmp_path, Preparation(), generator)
+        load_pictures(tmp_path, Preprocessing(), generator)
     (tmp_path / "two").mkdir()
     (tmp_path / "two" / "broken.png").write_text("", encoding="utf-8")
     with pytest.raises(TransferError, match="Fewer than two sub-folders"):
-        load_pictures(tmp_path, Preparation(), generator)
+        load_pictures(tmp_path, Preprocessing(), generator)
 
 
 # The command
@@ -131,7 +131,7 @@ def test_a_folder_without_classes_is_refused(tmp_path):
 def checkpoint(network, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("run") / "model"
     verification = {"threshold": 0.6, "calibration": {"similarity_edges": [0.0, 1.0], "share_same": [0.5]}}
-    save_checkpoint(folder, network, Preparation(), storage="int8", verification=verification)
+    save_checkpoint(folder, network, Preprocessing(), storage="int8", verification=verification)
     (folder.parent / "metrics.jsonl").write_text('{"step": 1, "loss": 2.0}\n', encoding="utf-8")
     return folder
 
@@ -247,7 +247,7 @@ def test_classify_on_lakes_files_agrees_with_the_evaluation():
     trials = omniglot.lake_runs(drawings)
     rows = torch.cat([trials.support.flatten(), trials.query]).unique()
     checkpoint = load_checkpoint(recognizer.origin.folder)
-    embeddings = embed_drawings(checkpoint.network, drawings.take(rows).prepared(checkpoint.preparation))
+    embeddings = embed_drawings(checkpoint.network, drawings.take(rows).prepared(checkpoint.preprocessing))
     moved = Trials(torch.searchsorted(rows, trials.support), torch.searchsorted(rows, trials.query), trials.label)
     evaluated = [
         drawings.ink[trials.support[trial, place]]

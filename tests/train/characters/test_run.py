@@ -12,7 +12,7 @@ from siamese.characters import omniglot
 from siamese.characters.drawings import Drawings
 from siamese.hub.checkpoint import load_checkpoint, save_checkpoint
 from siamese.network import PARAMETERS, NetworkConfig, SiameseNetwork
-from siamese.preprocessing import Preparation
+from siamese.preprocessing import Preprocessing
 from train.__main__ import main
 from train.characters import run as module
 from train.characters.run import begin, config_of, with_held_out
@@ -57,7 +57,7 @@ def test_a_run_leaves_a_checkpoint_metrics_and_a_curve(trained):
     checkpoint = load_checkpoint(trained / "model")
     assert sum(p.numel() for p in checkpoint.network.parameters()) == PARAMETERS
     assert not checkpoint.network.config.batch_norm
-    assert checkpoint.preparation == Preparation()
+    assert checkpoint.preprocessing == Preprocessing()
     training = checkpoint.config["training"]
     assert (training["recipe"], training["steps"], training["images"]) == ("small", 2, 16)
     assert training["config"]["seed"] == 3
@@ -89,7 +89,7 @@ def test_a_run_goes_on_with_the_weights_and_data_that_it_began_with(data, recipe
     assert main(words) == 130
     words.append("--resume")
     assert main(words) == 130
-    save_checkpoint(tmp_path / "weights", SiameseNetwork(), Preparation())
+    save_checkpoint(tmp_path / "weights", SiameseNetwork(), Preprocessing())
     capsys.readouterr()
     assert main([*words, "--init", str(tmp_path / "weights")]) == 1
     assert "holds a run with other --init; give the same again" in capsys.readouterr().err
@@ -176,7 +176,7 @@ def test_words_change_the_recipe():
     assert config_of(words()) == modern
     assert config_of(words(steps=9, seed=4, learning_rate=0.5)) == replace(modern, steps=9, seed=4, learning_rate=0.5)
     assert config_of(words(recipe="koch2015", all_alphabets=True)).hold_out == ()
-    assert config_of(words(recipe="koch2015", all_alphabets=True)).patience == 0
+    assert config_of(words(recipe="koch2015", all_alphabets=True)).timeouts == 0
 
 
 def test_held_out_alphabets_are_those_of_the_recipe_that_are_there(capsys):
@@ -198,7 +198,7 @@ def test_a_run_begins_with_earlier_weights(drawings, tmp_path, trained):
     """What `--init` gives computes what the checkpoint does, with normalisation put back."""
     config = TrainConfig(network=NetworkConfig(batch_norm=True))
     network = begin(config, drawings, str(trained / "model")).eval()
-    images = drawings.take(torch.tensor([0, 30])).prepared(Preparation()).float() / 255
+    images = drawings.take(torch.tensor([0, 30])).prepared(Preprocessing()).float() / 255
     with torch.no_grad():
         expected = load_checkpoint(trained / "model").network.embed(images)
         torch.testing.assert_close(network.embed(images), expected, rtol=0, atol=1e-4)
@@ -206,10 +206,10 @@ def test_a_run_begins_with_earlier_weights(drawings, tmp_path, trained):
 
 
 def test_weights_for_another_preparation_are_taken_with_a_word(drawings, trained, capsys):
-    config = TrainConfig(network=NetworkConfig(batch_norm=True), preparation=Preparation(extent_px=95))
+    config = TrainConfig(network=NetworkConfig(batch_norm=True), preprocessing=Preprocessing(extent_px=95))
     network = begin(config, drawings, str(trained / "model")).eval()
-    assert "trained on Preparation(extent_px=80" in capsys.readouterr().out
-    images = drawings.take(torch.tensor([0, 30])).prepared(config.preparation).float() / 255
+    assert "trained on Preprocessing(extent_px=80" in capsys.readouterr().out
+    images = drawings.take(torch.tensor([0, 30])).prepared(config.preprocessing).float() / 255
     with torch.no_grad():
         expected = load_checkpoint(trained / "model").network.embed(images)
         torch.testing.assert_close(network.embed(images), expected, rtol=0, atol=1e-4)
@@ -242,7 +242,7 @@ def carried(sources: list, drawings: Drawings) -> dict:
 def test_a_final_run_carries_the_held_out_run_s_calibration(trained, drawings, tmp_path):
     held_out = load_checkpoint(trained / "model").config["verification"]
     assert carried([trained / "model"], drawings) == held_out
-    save_checkpoint(tmp_path / "bare", SiameseNetwork(), Preparation())
+    save_checkpoint(tmp_path / "bare", SiameseNetwork(), Preprocessing())
     with pytest.raises(ValueError, match="was not calibrated; give the run that held some out"):
         carried([tmp_path / "bare"], drawings)
 
@@ -266,7 +266,7 @@ def test_a_final_run_may_carry_the_calibration_of_several_held_out_runs(trained,
     assert alone[0] - 0.05 <= found["threshold"] <= alone[1] + 0.05
     with pytest.raises(ValueError, match=f"held out {second.replace('(', '.').replace(')', '.')}, as another"):
         carried([sources[0], sources[0]], background)
-    save_checkpoint(tmp_path / "bare", SiameseNetwork(), Preparation())
+    save_checkpoint(tmp_path / "bare", SiameseNetwork(), Preprocessing())
     with pytest.raises(ValueError, match="names no alphabets of this data that it held out"):
         carried([sources[0], tmp_path / "bare"], background)
 
@@ -274,7 +274,7 @@ def test_a_final_run_may_carry_the_calibration_of_several_held_out_runs(trained,
 def test_thresholds_of_signatures_are_not_taken_for_characters(data, tmp_path):
     point = {"threshold": 0.5, "far": 0.1, "frr": 0.1}
     measured = {"threshold": 0.5, "operating_points": dict.fromkeys(("strict", "balanced", "lenient"), point)}
-    save_checkpoint(tmp_path / "signed", SiameseNetwork(), Preparation(), verification=measured)
+    save_checkpoint(tmp_path / "signed", SiameseNetwork(), Preprocessing(), verification=measured)
     with pytest.raises(ValueError, match="was calibrated on signatures; give a run that held out alphabets"):
         carried([tmp_path / "signed"], omniglot.load_drawings("background", data))
 
@@ -287,7 +287,7 @@ def test_a_final_run_moves_the_thresholds_by_what_it_scores_higher(trained, data
     before, after = (load_checkpoint(path / "model") for path in (trained, tmp_path / "run"))
     was, found = (checkpoint.config["verification"] for checkpoint in (before, after))
     both = module.drift.levels(
-        [(checkpoint.network, checkpoint.preparation) for checkpoint in (before, after)], torch.device("cpu")
+        [(checkpoint.network, checkpoint.preprocessing) for checkpoint in (before, after)], torch.device("cpu")
     )
     assert found["from_held_out_run"]
     for protocol, threshold in found["thresholds"].items():

@@ -11,7 +11,7 @@ from siamese.metrics import NAMED_POINTS, Consistency, calibration_in
 from siamese.network import SiameseNetwork
 from siamese.preprocessing import SIGNATURE
 from siamese.signatures.dataset import Signatures
-from siamese.signatures.features import Handwriting, Weighing, course_distances, turn_distances
+from siamese.signatures.features import ScoreFusion, StrokeFeatures, course_distances, turn_distances
 from siamese.signatures.verifier import Scoring, scoring_in
 from train.__main__ import main
 from train.figures import Curve, detection_error_tradeoff, signature_roc
@@ -38,11 +38,11 @@ def some_signatures(writers: int, genuine: int, forgeries: int) -> Signatures:
         writer_names=tuple(f"writer {index}" for index in range(writers)),
         sha256=tuple(f"{row:064x}" for row in rows.tolist()),
         raw_statistics=torch.zeros(len(rows), 5),
-        handwriting=Handwriting(torch.zeros(len(rows), 576), torch.zeros(len(rows), 48, 18)),
+        handwriting=StrokeFeatures(torch.zeros(len(rows), 576), torch.zeros(len(rows), 48, 18)),
     )
 
 
-WEIGHING = Weighing(0.5, 0.25, -4.0, -2.0, 1.0, 0.3, 2.0)
+WEIGHING = ScoreFusion(0.5, 0.25, -4.0, -2.0, 1.0, 0.3, 2.0)
 
 
 class Line(SiameseNetwork):
@@ -88,8 +88,8 @@ def test_logits_of_several_references_are_averaged(line):
 
 def test_references_that_differ_give_more_room(line):
     # References at 0 and 4 (logit -4 among themselves) fall short of a level of -1 by 3, half of which is added.
-    assert Consistency(0.5, -1.0).allowance(torch.tensor([[0.0, -4.0], [-4.0, 0.0]])) == pytest.approx(1.5)
-    assert Consistency(0.5, -1.0).allowance(torch.tensor([[0.0]])) == 0
+    assert Consistency(0.5, -1.0).reference_offset(torch.tensor([[0.0, -4.0], [-4.0, 0.0]])) == pytest.approx(1.5)
+    assert Consistency(0.5, -1.0).reference_offset(torch.tensor([[0.0]])) == 0
     signatures = some_signatures(1, 3, 1)
     embeddings = placed(0, 1, 3, 5)
     plain = scores_of(line, embeddings, signatures, 2)
@@ -109,7 +109,7 @@ def with_handwriting(signatures: Signatures) -> Signatures:
     generator = torch.Generator().manual_seed(1)
     turns = torch.rand(len(signatures), 576, generator=generator)
     course = torch.rand(len(signatures), 48, 18, generator=generator)
-    return replace(signatures, handwriting=Handwriting(turns / turns.norm(dim=1, keepdim=True), course))
+    return replace(signatures, handwriting=StrokeFeatures(turns / turns.norm(dim=1, keepdim=True), course))
 
 
 def test_the_handwriting_counts_as_the_weighing_says(line):
@@ -227,7 +227,7 @@ def test_each_number_of_references_has_a_calibration_of_its_own():
 
     entry = verification_entry({1: scores(0.3), 5: scores(3)}, scores(0.3), "an invented writer")
     one, five = (calibration_in(entry["by_references"][count]) for count in ("1", "5"))
-    assert five.share_same_at(0.9) > one.share_same_at(0.9)
+    assert five.posterior(0.9) > one.posterior(0.9)
 
 
 def test_a_writer_is_seen_by_a_single_image():

@@ -5,16 +5,16 @@ import torch
 
 from siamese.network import SiameseNetwork
 from siamese.signatures.features import course_distances, turn_distances
-from siamese.signatures.synthetic import invented_signatures
+from siamese.signatures.synthetic import synthetic_signatures
 from train.evaluation import embed_drawings
-from train.signatures.fusion import fitted, pairs_of, weighing_of
+from train.signatures.fusion import fit_fusion, fitted, pairs_of
 
 CPU = torch.device("cpu")
 
 
 @pytest.fixture(scope="module")
 def signatures():
-    return invented_signatures(3, 3, 2, seed=1)
+    return synthetic_signatures(3, 3, 2, seed=1)
 
 
 @pytest.fixture(scope="module")
@@ -70,10 +70,10 @@ def test_each_pair_is_of_one_writer(signatures, network):
 def test_all_held_out_writers_count(signatures, network):
     two, one = (signatures.of_writers(names) for names in (signatures.writer_names[:2], signatures.writer_names[2:]))
     parts = [pairs_of(network, some, CPU) for some in (two, one)]
-    whole = weighing_of([pairs_of(network, signatures, CPU)])
-    assert weighing_of(parts) == whole
-    assert weighing_of(parts[:1]) != whole
+    whole = fit_fusion([pairs_of(network, signatures, CPU)])
+    assert fit_fusion(parts) == whole
+    assert fit_fusion(parts[:1]) != whole
 
 
 def test_without_forgeries_there_is_none(signatures, network):
-    assert weighing_of([pairs_of(network, signatures.take(signatures.genuine), CPU)]) is None
+    assert fit_fusion([pairs_of(network, signatures.take(signatures.genuine), CPU)]) is None

@@ -14,13 +14,13 @@ from siamese.hub.signature_card import signature_card
 from siamese.metrics import equal_error_point
 from siamese.network import SiameseNetwork
 from siamese.preprocessing import SIGNATURE
-from siamese.signatures.synthetic import invented_signatures
+from siamese.signatures.synthetic import synthetic_signatures
 from siamese.signatures.verifier import scoring_in
 from train.__main__ import main
 from train.config import TrainConfig, load_recipe
 from train.signatures import run as module
 from train.signatures.evaluate import curves_of, seen_hashes
-from train.signatures.fusion import pairs_of, weighing_of
+from train.signatures.fusion import fit_fusion, pairs_of
 from train.signatures.sampling import (
     split_writers,
 )
@@ -37,7 +37,7 @@ test_writers = 2
 validation_writers = 1
 shared_embedding = true
 frozen_convolutions = 2
-[preparation]
+[preprocessing]
 extent_px = 99
 kind = "signature"
 aspect_power = 0.5
@@ -49,7 +49,7 @@ spread = 3.6
 @pytest.fixture(scope="module")
 def signatures():
     """Five writers with five genuine signatures and three forgeries each."""
-    return invented_signatures(5, 5, 3, seed=1)
+    return synthetic_signatures(5, 5, 3, seed=1)
 
 
 # Who trains, validates and tests
@@ -86,7 +86,7 @@ def test_a_run_leaves_a_small_checkpoint_that_says_who_trained_it(words, signatu
     first, last = (network.convolutions[0].weight for network in (base, checkpoint.network))
     torch.testing.assert_close(first, last, rtol=0, atol=1e-4)
     assert not torch.equal(base.convolutions[3].weight, checkpoint.network.convolutions[3].weight)
-    assert checkpoint.preparation == SIGNATURE
+    assert checkpoint.preprocessing == SIGNATURE
     training = checkpoint.config["training"]
     assert (training["steps"], training["images"]) == (2, 2 * 8)
     parts = training["signatures"]
@@ -147,8 +147,8 @@ def test_thresholds_of_several_runs_are_those_of_all_whom_they_held_out(words, s
     # each writer is weighed as the other one says
     cpu, scoring = torch.device("cpu"), scoring_in(last)
     pairs = [pairs_of(network, whose, cpu) for network, whose in held_out]
-    assert scoring.weighing == weighing_of(pairs)
-    crossed = [replace(scoring, weighing=weighing_of([other])) for other in reversed(pairs)]
+    assert scoring.weighing == fit_fusion(pairs)
+    crossed = [replace(scoring, weighing=fit_fusion([other])) for other in reversed(pairs)]
     scores = [
         module.score_all(network, whose, cpu, one, counts=(1,))[1]
         for (network, whose), one in zip(held_out, crossed, strict=True)
@@ -178,7 +178,7 @@ def test_a_final_run_without_a_held_out_one_has_no_thresholds(words, tmp_path):
 
 def test_those_who_chose_the_thresholds_count_as_seen(words, bundled, signatures, tmp_path, monkeypatch):
     """A held-out run on other people: none of them is unseen afterwards."""
-    others = invented_signatures(5, 5, 3, seed=2)
+    others = synthetic_signatures(5, 5, 3, seed=2)
     with monkeypatch.context() as patch:
         patch.setattr(module, "load_signatures", lambda _source, _preparation: others)
         assert main([*words, "--output", str(tmp_path / "others")]) == 0
@@ -306,7 +306,7 @@ def test_the_bundled_weights_stand_on_the_bundled_base_and_name_their_writers(mo
     assert sum(path.stat().st_size for path in folder.iterdir()) < 5_000_000
     checkpoint = load_checkpoint(folder)  # also refuses weights of another base
     assert checkpoint.config["base"]["weights_sha256"] == read_config(PRETRAINED / "omniglot")["weights_sha256"]
-    assert checkpoint.preparation == SIGNATURE
+    assert checkpoint.preprocessing == SIGNATURE
     people = checkpoint.config["training"]["signatures"]
     seen = {digest for part in ("training", "validation") for each in people[part].values() for digest in each}
     kept = {digest for each in people["test"].values() for digest in each}

@@ -9,7 +9,7 @@ import torch
 from siamese.hub.checkpoint import save_checkpoint
 from siamese.network import NetworkConfig, SiameseNetwork
 from siamese.preprocessing import SIGNATURE
-from siamese.signatures.synthetic import invented_signatures
+from siamese.signatures.synthetic import synthetic_signatures
 from train.augment import Distortions
 from train.config import RecipeError, TrainConfig, load_recipe
 from train.signatures.sampling import (
@@ -21,7 +21,7 @@ from train.signatures.sampling import (
     shared_warp,
     signature_loss,
     split_writers,
-    with_invented,
+    with_synthetic,
     writer_sampler,
 )
 
@@ -29,7 +29,7 @@ NAMES = tuple(f"{index:02d}" for index in range(1, 56))
 SMALL = TrainConfig(
     sampling="signatures",
     network=NetworkConfig(batch_norm=True),
-    preparation=SIGNATURE,
+    preprocessing=SIGNATURE,
     steps=2,
     warmup_steps=1,
     writers=2,
@@ -46,7 +46,7 @@ SMALL = TrainConfig(
 @pytest.fixture(scope="module")
 def signatures():
     """Five writers with five genuine signatures and three forgeries each."""
-    return invented_signatures(5, 5, 3, seed=1)
+    return synthetic_signatures(5, 5, 3, seed=1)
 
 
 # Who trains, validates and tests
@@ -155,12 +155,12 @@ def test_a_writer_s_signatures_are_bent_alike_and_another_s_otherwise():
     assert (bent[0] - images[0]).abs().max() > 0.5
 
 
-def test_invented_writers_stand_behind_those_of_the_data(signatures):
-    both = with_invented(signatures, replace(SMALL, invented_writers=2))
+def test_synthetic_writers_stand_behind_those_of_the_data(signatures):
+    both = with_synthetic(signatures, replace(SMALL, synthetic_writers=2))
     assert len(both) == len(signatures) + 2 * 24
     assert both.writers_held[-2:] == ("invented 01", "invented 02")
     assert torch.equal(both.take(torch.arange(len(signatures))).images, signatures.images)
-    assert with_invented(signatures, SMALL) is signatures
+    assert with_synthetic(signatures, SMALL) is signatures
 
 
 # The network
@@ -188,4 +188,4 @@ def test_what_is_to_stay_stays(signatures, untrained):
 
 
 def test_the_recipe_shows_signatures_as_the_library_does():
-    assert load_recipe("signatures").preparation == SIGNATURE
+    assert load_recipe("signatures").preprocessing == SIGNATURE
