@@ -126,7 +126,7 @@ def launch_settings() -> dict[str, Any]:
         "quiet": False,
         "theme": theme(),
         "css": script("style.css"),
-        "head": HEAD + "<script>" + script("page.js") + "</script>",
+        "head": HEAD + "<script>" + script("page.js", "pad.js") + "</script>",
         "footer_links": ["api"],
         "run_history": False,
         "enable_monitoring": False,
