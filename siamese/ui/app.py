@@ -16,7 +16,7 @@ from siamese.characters.drawings import Drawings
 from siamese.characters.recognizer import Recognizer
 from siamese.signatures.verifier import Verifier
 from siamese.ui import api as programs
-from siamese.ui.assets import script
+from siamese.ui.assets import bundle, script
 from siamese.ui.pages import about, challenge, compare, own_classes, verify
 from siamese.ui.server import UPLOAD_LIFE_S, BodyLimit, RouteAllowlist, cleanup
 
@@ -126,7 +126,7 @@ def launch_settings() -> dict[str, Any]:
         "quiet": False,
         "theme": theme(),
         "css": script("style.css"),
-        "head": HEAD + "<script>" + script("page.js", "pad.js") + "</script>",
+        "head": HEAD + "<script>" + bundle("page.js") + "</script>",
         "footer_links": ["api"],
         "run_history": False,
         "enable_monitoring": False,

@@ -1,30 +1,28 @@
-// The sheets that a visitor draws on or brings pictures to. Runs behind page.js in the document's head.
-(() => {
-  "use strict";
-  const oneLook = window.oneLook;
-  const { make } = oneLook;
+// The sheets that a visitor draws on or brings pictures to.
+import { make } from "./dom.js";
+import { inTime, UserError } from "./server.js";
+
   const PICTURE_SIDE_PX = 1600; // a larger upload is scaled down before it is sent
   const RAW_BYTES = 1_500_000; // a smaller file is sent as it is
   const UNREADABLE_BYTES = 6_000_000; // what this browser cannot open goes to the server, which says what is wrong
   const SHEET_PX = 420;
   const PEN_PX = 11;
 
-  const readAsUrl = (blob) =>
+  export const readAsUrl = (blob) =>
     new Promise((resolve, reject) => {
       const reader = new FileReader();
       reader.onload = () => resolve(reader.result);
-      reader.onerror = () => reject(new oneLook.Refusal("The file could not be read."));
+      reader.onerror = () => reject(new UserError("The file could not be read."));
       reader.readAsDataURL(blob);
     });
-  oneLook.readAsUrl = readAsUrl;
 
   // A file as a data URL: as it is when small, scaled down when large, untouched when only the server can judge it.
-  oneLook.fileToUrl = async (file) => {
+  export const fileToUrl = async (file) => {
     let bitmap = null;
     try {
       bitmap = await createImageBitmap(file);
     } catch {
-      if (file.size > UNREADABLE_BYTES) throw new oneLook.Refusal(`${file.name} is not a picture that can be opened here; use PNG, JPEG, WebP, BMP or GIF.`);
+      if (file.size > UNREADABLE_BYTES) throw new UserError(`${file.name} is not a picture that can be opened here; use PNG, JPEG, WebP, BMP or GIF.`);
       return readAsUrl(file);
     }
     if (file.size <= RAW_BYTES && Math.max(bitmap.width, bitmap.height) <= PICTURE_SIDE_PX) return readAsUrl(file);
@@ -53,7 +51,7 @@
   // A sheet to draw on that also takes files, the clipboard and the camera. `options`: label, name, hint, onChange,
   // onMany(files) for several at once (from `manyFrom` on), wide (a signature's shape), drawOnly. Returns {node,
   // sheet, take(file), show(url), value(), isDrawing(), clear(), stopCamera()}.
-  oneLook.pad = (options) => {
+  export const pad = (options) => {
     const canvas = make("canvas", { width: SHEET_PX, height: SHEET_PX, "aria-hidden": "true" });
     const pen = canvas.getContext("2d");
     const picture = make("img", { class: "pad-picture", alt: "", hidden: true });
@@ -173,7 +171,7 @@
     const take = async (blob) => {
       const mine = ++newest;
       try {
-        const url = await oneLook.inTime(oneLook.fileToUrl(blob), () => mine === newest);
+        const url = await inTime(fileToUrl(blob), () => mine === newest);
         if (url) show(url);
       } catch (error) {
         options.onRefusal && options.onRefusal(error.message);
@@ -279,4 +277,3 @@
     const target = visible.find((pad) => pad.node.contains(document.activeElement)) ?? visible.find((pad) => !pad.value());
     if (target) { event.preventDefault(); target.take(image); }
   });
-})();
