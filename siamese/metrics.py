@@ -95,7 +95,7 @@ class Consistency:
         if not 0 <= self.weight <= 1:
             raise ValueError(f"The weight of the references' consistency is {self.weight}, must lie in 0 to 1.")
 
-    def allowance(self, among: Float[Tensor, "references references"]) -> float:
+    def reference_offset(self, among: Float[Tensor, "references references"]) -> float:
         """What is added to the logits of a questioned signature with references that have these logits among
         themselves; 0 for a single one, negative for a writer who signs more alike than most."""
         references = len(among)
