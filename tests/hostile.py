@@ -75,6 +75,13 @@ def valid_files() -> dict[str, bytes]:
         "bmp-RGB": encoded(rgb, "BMP"),
         "bmp-RGBA": encoded(drawing("RGBA"), "BMP"),
         "bmp-rle": bmp_rle(96, 80, b"".join(b"\x14\xff\x08\x00\x44\xff\x00\x00" for _ in range(80)) + b"\x00\x01"),
+        "tiff-1": encoded(drawing("1"), "TIFF", compression="group4"),
+        "tiff-L": encoded(grey, "TIFF"),
+        "tiff-RGB": encoded(rgb, "TIFF", compression="tiff_lzw"),
+        "tiff-RGBA": encoded(clear, "TIFF", compression="tiff_deflate"),
+        "tiff-16": encoded(sixteen_bit(), "TIFF"),
+        "tiff-exif": encoded(grey, "TIFF", exif=exif),
+        "tiff-pages": encoded(grey, "TIFF", save_all=True, append_images=[grey.rotate(90)]),
         "gif-L": encoded(grey, "GIF"),
         "gif-P": encoded(rgb.quantize(16), "GIF"),
         "gif-transparent": encoded(drawing("P", ink=1, paper=0), "GIF", transparency=0),
@@ -123,11 +130,11 @@ def hostile_files() -> Iterator[tuple[str, bytes]]:
     yield "pdf", b"%PDF-1.7\n1 0 obj<<>>endobj\n"
     yield "eps", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 100 100\n(/etc/passwd) (r) file\n"
     yield "psd", b"8BPS\x00\x01" + bytes(6) + struct.pack(">HIIHH", 3, 100, 100, 8, 3) + bytes(4096)
-    for kind in ("TIFF", "PPM", "ICO", "TGA", "PCX", "JPEG2000", "DDS", "SGI", "ICNS"):
+    for kind in ("PPM", "ICO", "TGA", "PCX", "JPEG2000", "DDS", "SGI", "ICNS"):
         yield kind.lower(), encoded(drawing("RGB", (128, 128)), kind)
     yield "zip", zipped({"a.png": encoded(drawing(), "PNG")})
 
-    for kind in ("PNG", "GIF", "BMP", "WEBP", "JPEG"):
+    for kind in ("PNG", "GIF", "BMP", "WEBP", "JPEG", "TIFF"):
         yield f"{kind} 1x1", encoded(Image.new("L", (1, 1)), kind)
         yield f"{kind} blank", encoded(Image.new("L", (64, 64), 255), kind)
         yield f"{kind} thread", encoded(drawing("L", (2000, 9)), kind)
@@ -154,6 +161,8 @@ def hostile_files() -> Iterator[tuple[str, bytes]]:
     yield "bmp lying", bmp_rle(30_000, 30_000, b"", compression=0)
     yield "bmp rle bomb", bmp_rle(4_000, 4_000, b"\x00\x02\xff\xff" * 1000)
     yield "bmp rle slow", bmp_rle(4_000, 4_000, b"\x01\x00" * 8_000_000)
+    yield "tiff lying", tiff([(256, 3, 1, 60_000), (257, 3, 1, 60_000)])
+    yield "tiff of many values", tiff([(273, 4, 4_000_000, 8)]) + bytes(16_000_000)
     yield "jpeg lying", jpeg_of_size(65_500, 65_500)
     yield "jpeg lying below the limit", jpeg_of_size(7_000, 7_000)
     yield "jpeg progressive bomb", jpeg_of_size(7_900, 7_900, progressive=True)
@@ -226,6 +235,14 @@ def bmp_rle(width: int, height: int, body: bytes, compression: int = 1) -> bytes
     info = struct.pack("<IiiHHIIiiII", 40, width, height, 1, 8, compression, len(body), 0, 0, 256, 0)
     offset = 14 + len(info) + len(palette)
     return b"BM" + struct.pack("<IHHI", offset + len(body), 0, 0, offset) + info + palette + body
+
+
+def tiff(tags: list[tuple[int, int, int, int]]) -> bytes:
+    """A grey page without its strips; `tags` as (number, type, count, value) replace or join the usual."""
+    usual = [(256, 3, 1, 96), (257, 3, 1, 80), (258, 3, 1, 8), (262, 3, 1, 1), (273, 4, 1, 8), (279, 4, 1, 7_680)]
+    entries = {tag[0]: tag for tag in [*usual, *tags]}
+    body = b"".join(struct.pack("<HHII", *entries[number]) for number in sorted(entries))
+    return b"II*\x00" + struct.pack("<IH", 8, len(entries)) + body + bytes(4)
 
 
 def webp_of_size(width: int, height: int) -> bytes:

@@ -1,10 +1,12 @@
-"""The one door for pixels from outside: a file of any origin to a safe grey image, and on to the network's input."""
+"""Reads a file of any origin as a safe grey image, and on to the network's input: the one door for outside pixels."""
 
 import io
 import threading
 import warnings
+from collections.abc import Sequence
 from os import PathLike, fspath
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -17,11 +19,14 @@ from siamese.preprocessing import Preprocessing, prepare_ink
 MAX_BYTES = 32 << 20  # a photograph of 48 megapixels has 12 to 25 MB
 MAX_PIXELS = 16_000_000
 MAX_JPEG_PIXELS = 64_000_000  # decoded at a reduced size, see `_decode`
+MAX_BILEVEL_PIXELS = 36_000_000  # A4 at 600 dpi has 34.8 million; brought to less than MAX_PIXELS once it is grey
 MAX_JPEG_COEFFICIENTS = 48_000_000  # where libjpeg holds them all: in JPEGs of several scans
 MAX_JPEG_SCANS = 32
 MAX_JPEG_HEADER_BYTES = 8 << 20
 MAX_RLE_PIXELS = 1_000_000  # Pillow unpacks run lengths in Python
 MAX_BLOCKS = 20_000  # chunks or segments, each of which costs Pillow a turn in Python
+MAX_TIFF_TAGS = 256
+MAX_TIFF_VALUES = 100_000  # of one tag; the strips of an image are such values
 MAX_GIF_BLOCKS = 2_000  # before the picture; Pillow copies a whole comment again for each of its blocks
 DRAFT_SIDE_PX = 1200  # a large JPEG is decoded at 1/2, 1/4 or 1/8 while its shorter side stays above this
 MIN_SIDE_PX = 8
@@ -31,8 +36,18 @@ LARGE_PIXELS = 4_000_000  # larger ones are decoded one at a time: the memory of
 
 Source = str | PathLike | bytes | bytearray | memoryview | Image.Image
 
-SIGNATURES = {"PNG": b"\x89PNG\r\n\x1a\n", "JPEG": b"\xff\xd8\xff", "GIF": b"GIF8", "BMP": b"BM", "WEBP": b"RIFF"}
+SIGNATURES: dict[str, tuple[bytes, ...]] = {
+    "PNG": (b"\x89PNG\r\n\x1a\n",),
+    "JPEG": (b"\xff\xd8\xff",),
+    "GIF": (b"GIF8",),
+    "BMP": (b"BM",),
+    "WEBP": (b"RIFF",),
+    "TIFF": (b"II*\x00", b"MM\x00*"),
+}
+WEB_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")  # what the open app takes: browsers show these themselves
+FORMATS = (*WEB_FORMATS, "TIFF")
 NAMES = {"WEBP": "WebP"}  # where a format's name is not its key
+HEIF_BRANDS = {b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1", b"avif", b"avis"}
 TURNS = {  # EXIF orientation, as in ImageOps.exif_transpose
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -43,6 +58,8 @@ TURNS = {  # EXIF orientation, as in ImageOps.exif_transpose
     8: Image.Transpose.ROTATE_90,
 }
 ORIENTATION = 0x0112
+REMARKS = "remarks"
+TIFF_BYTES = (1, 2, 6, 7)  # types of tags whose values Pillow keeps as bytes
 
 # By category and for the whole process: warnings.catch_warnings is not safe among threads.
 warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
@@ -55,24 +72,56 @@ class ImageError(ValueError):
     """An image that cannot be used; its text is one sentence for the person who brought it."""
 
 
-def open_image(source: Source | object) -> Image.Image:
-    """A safe 8-bit grey image ("L") at its own resolution, dark ink on white, upright as EXIF says.
+def open_image(source: Source | object, formats: Sequence[str] = FORMATS) -> Image.Image:
+    """Reads any image as a safe 8-bit grey one ("L") at its own resolution, dark ink on white, upright as EXIF says.
 
-    `source` is a path, the bytes of a file, or a Pillow image. PNG, JPEG, WebP, BMP and GIF (the first frame) are
-    told by their content. JPEGs of more than 4 megapixels come at 1/2, 1/4 or 1/8 of their size. What is transparent
-    becomes paper; light ink on a dark ground is turned over.
+    JPEGs of more than 4 megapixels come at 1/2, 1/4 or 1/8 of their size, 1-bit images of more than 16 at 1/2. What is
+    transparent becomes paper; light ink on a dark ground is turned over.
 
-    Raises ImageError, and nothing else, for whatever cannot be used.
+    Args:
+        source: A path, the bytes of a file, or a Pillow image. The format is told by the content; of a GIF the first
+            frame is read, of a TIFF the first page.
+        formats: The formats that are read, out of FORMATS.
+
+    Returns:
+        The grey image; `image_remarks` gives what is worth saying about how it was read.
+
+    Raises:
+        ImageError: And nothing else, for whatever cannot be used.
     """
+    remarks: list[str] = []
     try:
-        grey = _grey_of_picture(source) if isinstance(source, Image.Image) else _grey_of_file(_read(source))
+        if isinstance(source, Image.Image):
+            grey = _grey_of_picture(source, formats)
+        else:
+            data = _read(source)
+            grey = _grey_of_file(data, formats)
+            if data.startswith(SIGNATURES["TIFF"]) and _has_further_pages(data):
+                remarks.append("The TIFF has several pages; the first one was read.")
         if is_light_on_dark(grey):
             grey = ImageOps.invert(grey)
+        grey.info = {REMARKS: tuple(remarks)}  # not what the file itself says under this key
         return grey
     except ImageError:
         raise
     except Exception as error:  # Pillow raises SyntaxError, EOFError, struct.error, MemoryError and more
         raise ImageError("The image is damaged and cannot be read; please save it again as PNG or JPEG.") from error
+
+
+def image_remarks(image: Image.Image) -> tuple[str, ...]:
+    """Sentences on how `open_image` read an image; empty for a Pillow image of another origin."""
+    return tuple(image.info.get(REMARKS, ()))
+
+
+def check_format(data: bytes, formats: Sequence[str] = WEB_FORMATS) -> None:
+    """Refuses the bytes of a file in a format that is known but is not among `formats`.
+
+    Raises:
+        ImageError: With a sentence that says how to convert the file.
+    """
+    kind = _format_of(data)
+    if kind is not None and kind not in formats:
+        raise ImageError(_how_to_convert(kind, formats))
 
 
 def load_ink(source: Source | object, preprocessing: Preprocessing = Preprocessing()) -> Float[Tensor, "1 105 105"]:
@@ -119,10 +168,32 @@ def _read(source: object) -> bytes:
     return data
 
 
-def _grey_of_file(data: bytes) -> Image.Image:
-    kind = next((kind for kind, signature in SIGNATURES.items() if data.startswith(signature)), None)
-    if kind is None or (kind == "WEBP" and data[8:12] != b"WEBP"):
-        raise ImageError("The file is not a PNG, JPEG, WebP, BMP or GIF image.")
+def _format_of(data: bytes) -> str | None:
+    """The format that the first bytes of a file tell: one of FORMATS, "HEIC", "PDF", or None."""
+    if data.startswith(b"%PDF-"):
+        return "PDF"
+    if data[4:8] == b"ftyp" and data[8:12] in HEIF_BRANDS:
+        return "HEIC"
+    kind = next((kind for kind, signatures in SIGNATURES.items() if data.startswith(signatures)), None)
+    return None if kind == "WEBP" and data[8:12] != b"WEBP" else kind
+
+
+def _how_to_convert(kind: str | None, formats: Sequence[str]) -> str:
+    names = [NAMES.get(name, name) for name in formats]
+    listed = f"not a {', '.join(names[:-1])} or {names[-1]} image"
+    if kind == "HEIC":
+        return f"The file is {listed} but a HEIC or AVIF photograph; please export it as JPEG."
+    if kind == "PDF":
+        return f"The file is {listed} but a PDF; please save the page as PNG, or take a screenshot of it."
+    if kind == "TIFF":
+        return f"The file is {listed} but a TIFF; please save it as PNG."
+    return f"The file is {listed}."
+
+
+def _grey_of_file(data: bytes, formats: Sequence[str]) -> Image.Image:
+    kind = _format_of(data)
+    if kind not in formats:
+        raise ImageError(_how_to_convert(kind, formats))
     try:
         if kind == "JPEG":
             _check_jpeg(data)
@@ -132,8 +203,10 @@ def _grey_of_file(data: bytes) -> Image.Image:
             _check_gif(data)
         elif kind == "WEBP":
             _check_webp(data)
+        elif kind == "TIFF":
+            _check_tiff(data)
         with Image.open(io.BytesIO(data), formats=[kind]) as image:
-            return _grey_of_picture(image)
+            return _grey_of_picture(image, formats)
     except ImageError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -143,13 +216,14 @@ def _grey_of_file(data: bytes) -> Image.Image:
         raise ImageError(f"The {name} image is damaged or cut short; please save or send it again.") from error
 
 
-def _grey_of_picture(image: Image.Image) -> Image.Image:
+def _grey_of_picture(image: Image.Image, formats: Sequence[str]) -> Image.Image:
     """Checks of what the header says, decoding, and grey on white; for Pillow images of any origin."""
     is_file = isinstance(image, ImageFile.ImageFile)
-    if is_file and image.format not in {*SIGNATURES, "MPO"}:
-        raise ImageError("The file is not a PNG, JPEG, WebP, BMP or GIF image.")
+    if is_file and image.format not in {*formats, "MPO"}:
+        raise ImageError(_how_to_convert(image.format, formats))
     can_be_reduced = image.format in {"JPEG", "MPO"} and is_file
-    _check_size(*image.size, MAX_JPEG_PIXELS if can_be_reduced else MAX_PIXELS)
+    max_pixels = MAX_BILEVEL_PIXELS if image.mode == "1" else MAX_PIXELS
+    _check_size(*image.size, MAX_JPEG_PIXELS if can_be_reduced else max_pixels)
     if image.format == "BMP" and is_file and image.tile and image.tile[0][0] == "bmp_rle":
         _check_size(*image.size, MAX_RLE_PIXELS)
     if image.width * image.height > LARGE_PIXELS:
@@ -194,6 +268,8 @@ def _decode(image: Image.Image, can_be_reduced: bool) -> tuple[Image.Image, int]
 
 def _grey_on_white(image: Image.Image) -> Image.Image:
     """Any mode to "L"; what is transparent becomes white."""
+    if image.mode == "1" and image.width * image.height > MAX_PIXELS:
+        return image.convert("L").reduce(2)
     if image.mode == "L" and "transparency" not in image.info:
         return image.copy()
     if image.mode in {"I", "F"} or image.mode.startswith("I;16"):
@@ -282,6 +358,30 @@ def _check_gif(data: bytes) -> None:
             if blocks > MAX_GIF_BLOCKS:
                 raise SyntaxError("too many blocks before the picture of the GIF")
         place += 1
+
+
+def _check_tiff(data: bytes) -> None:
+    """Bounds on the tags of the first page, TIFF 6.0 section 2, which Pillow makes Python values of."""
+    order, entries, _ = _first_page(data)
+    if len(entries) > MAX_TIFF_TAGS:
+        raise SyntaxError("too many tags in the TIFF")
+    for entry in entries:
+        kind, count = int.from_bytes(entry[2:4], order), int.from_bytes(entry[4:8], order)
+        if count > MAX_TIFF_VALUES and kind not in TIFF_BYTES:
+            raise SyntaxError("too many values in a tag of the TIFF")
+
+
+def _has_further_pages(data: bytes) -> bool:
+    return _first_page(data)[2] != 0
+
+
+def _first_page(data: bytes) -> tuple[Literal["little", "big"], list[bytes], int]:
+    """The byte order of a TIFF, the tags of its first page, and where the next page is (0 for none)."""
+    order = "little" if data[:2] == b"II" else "big"
+    place = int.from_bytes(data[4:8], order)
+    end = place + 2 + 12 * int.from_bytes(data[place : place + 2], order)
+    tags = data[place + 2 : end]
+    return order, [tags[at : at + 12] for at in range(0, len(tags), 12)], int.from_bytes(data[end : end + 4], order)
 
 
 def _check_webp(data: bytes) -> None:

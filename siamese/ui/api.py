@@ -18,7 +18,7 @@ from gradio.data_classes import ImageData, ListFiles
 from gradio.utils import get_upload_folder
 
 from siamese.characters.recognizer import Recognizer
-from siamese.imaging.decode import ImageError
+from siamese.imaging.decode import ImageError, check_format
 from siamese.signatures.verifier import UnknownPoint, Verifier
 from siamese.ui.pages.challenge import SOURCES, WAYS, Table
 from siamese.ui.pages.compare import comparison
@@ -56,6 +56,10 @@ def brought_bytes(payload: object, what: str) -> bytes:
         raise elsewhere from error
     if len(data) > MAX_FILE_BYTES:
         raise UserError(f"{what} is larger than {MAX_FILE_BYTES >> 20} MB; please bring a smaller file.")
+    try:
+        check_format(data)
+    except ImageError as error:
+        raise UserError(f"{what}: {error}") from error
     return data
 
 

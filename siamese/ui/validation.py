@@ -15,7 +15,7 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
-from siamese.imaging.decode import ImageError, open_image
+from siamese.imaging.decode import ImageError, check_format, open_image
 from siamese.imaging.ink import find_ink
 from siamese.ui.server import BUSY
 
@@ -101,7 +101,11 @@ def _guarded(answer: Callable, given: Callable[[dict], Awaitable[dict]]) -> Call
 
 
 def decoded(url: object, what: str, limit_bytes: int = MAX_PICTURE_BYTES) -> bytes:
-    """The bytes of a data URL; raises UserError for anything else and for more than `limit_bytes`."""
+    """The bytes of a data URL.
+
+    Raises:
+        UserError: For anything else, for more than `limit_bytes`, and for an image that the app does not read.
+    """
     if url is None or url == "":
         raise UserError(f"{what} is missing; please draw or upload it first.")
     if not isinstance(url, str):
@@ -113,9 +117,14 @@ def decoded(url: object, what: str, limit_bytes: int = MAX_PICTURE_BYTES) -> byt
     if head is None:
         raise UserError(f"{what} is not a picture.")
     try:
-        return base64.b64decode(url[head.end() :], validate=True)
+        data = base64.b64decode(url[head.end() :], validate=True)
     except ValueError as error:  # also of what is not ASCII
         raise UserError(f"{what} arrived damaged; please try again.") from error
+    try:
+        check_format(data)
+    except ImageError as error:
+        raise UserError(f"{what}: {error}") from error
+    return data
 
 
 def picture(url: object, what: str) -> Image.Image:

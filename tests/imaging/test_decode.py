@@ -1,6 +1,7 @@
 """The door for pixels: what comes in, as what, and what is turned away."""
 
 import io
+import re
 
 import numpy as np
 import pytest
@@ -9,9 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image, ImageDraw
+from PIL.PngImagePlugin import PngInfo
 
 from siamese.imaging import decode as images
-from siamese.imaging.decode import ImageError, load_ink, open_image
+from siamese.imaging.decode import WEB_FORMATS, ImageError, check_format, image_remarks, load_ink, open_image
 from siamese.preprocessing import Preprocessing, prepare_ink
 from tests.hostile import drawing, encoded, mutations, sixteen_bit, valid_files
 
@@ -42,7 +44,7 @@ def test_every_kind_of_file_shows_the_drawing_dark_on_white(name):
         return
     expected = drawing().transpose(Image.Transpose.ROTATE_270) if "exif" in name else drawing()
     assert grey.mode == "L"
-    limit = 25 if name == "png-16" else 8  # its paper is 60,000 of 65,535, not white
+    limit = 25 if name.endswith("-16") else 8  # its paper is 60,000 of 65,535, not white
     assert difference(grey, expected) < limit
 
 
@@ -115,7 +117,49 @@ def test_the_source_is_left_as_it_was():
 
 def test_other_plug_ins_cannot_be_reached_through_an_open_pillow_image():
     with pytest.raises(ImageError, match="not a PNG"):
-        open_image(Image.open(io.BytesIO(encoded(drawing(), "TIFF"))))
+        open_image(Image.open(io.BytesIO(encoded(drawing(), "PPM"))))
+
+
+def test_the_first_page_of_a_tiff_is_read_and_a_remark_says_so():
+    pages = encoded(drawing(), "TIFF", save_all=True, append_images=[drawing().rotate(90)])
+    grey = open_image(pages)
+    assert difference(grey, drawing()) == 0
+    assert image_remarks(grey) == ("The TIFF has several pages; the first one was read.",)
+    assert image_remarks(open_image(encoded(drawing(), "TIFF"))) == ()
+
+
+def test_a_file_cannot_bring_remarks_of_its_own():
+    notes = PngInfo()
+    notes.add_text("remarks", "This is by the Queen.")
+    assert image_remarks(open_image(encoded(drawing(), "PNG", pnginfo=notes))) == ()
+
+
+@pytest.mark.parametrize(("kind", "options"), [("PNG", {}), ("TIFF", {"compression": "group4"})])
+def test_a_bilevel_scan_of_a4_at_600_dpi_is_read_at_half_its_size(kind, options):
+    page = Image.new("1", (4960, 7016), 1)
+    page.paste(0, (1000, 2000, 1400, 2040))
+    grey = open_image(encoded(page, kind, **options))
+    assert grey.size == (2480, 3508)
+    assert grey.getpixel((600, 1010)) == 0
+    assert grey.getpixel((600, 1100)) == 255
+    with pytest.raises(ImageError, match="more than 16 megapixels"):
+        open_image(encoded(page.convert("L"), "PNG"))
+
+
+@pytest.mark.parametrize(
+    ("data", "sentence"),
+    [
+        (encoded(drawing(), "TIFF"), "but a TIFF; please save it as PNG."),
+        (b"\0\0\0\x18ftypheic\0\0\0\0", "but a HEIC or AVIF photograph; please export it as JPEG."),
+        (b"%PDF-1.7 and so on", "but a PDF; please save the page as PNG"),
+    ],
+)
+def test_a_format_that_the_open_app_does_not_read_is_refused_with_the_way_to_convert_it(data, sentence):
+    for refuse in (check_format, lambda given: open_image(given, WEB_FORMATS)):
+        with pytest.raises(ImageError, match=re.escape(sentence)):
+            refuse(data)
+    check_format(encoded(drawing(), "PNG"))
+    check_format(b"PK and no image at all")
 
 
 @pytest.mark.parametrize("source", ["", "no such file.png", "a\0b", ".", "/dev/zero", b"", b"GIF8", None, 3, ["a.png"]])
@@ -155,10 +199,10 @@ def test_a_phone_photograph_of_48_megapixels_is_accepted_reduced_and_upright():
     assert difference(grey, drawing("L", (2016, 1512)).transpose(Image.Transpose.ROTATE_270)) < 2
 
 
-@pytest.mark.parametrize("kind", ["PNG", "WEBP", "BMP", "GIF"])
+@pytest.mark.parametrize("kind", ["PNG", "WEBP", "BMP", "GIF", "TIFF"])
 def test_other_formats_stop_at_16_megapixels(kind):
     with pytest.raises(ImageError, match="16 megapixels"):
-        open_image(encoded(Image.new("1" if kind != "WEBP" else "L", (4001, 4000)), kind))
+        open_image(encoded(Image.new("L", (4001, 4000)), kind))
 
 
 def test_only_the_first_frame_is_shown():
@@ -177,7 +221,7 @@ def test_any_bytes_are_an_image_or_an_image_error(data):
 @LOOSE
 @given(st.sampled_from(sorted(images.SIGNATURES)), st.binary(max_size=400))
 def test_any_bytes_behind_a_signature_are_an_image_or_an_image_error(kind, data):
-    head = images.SIGNATURES[kind] + (b"\x00\x00\x00\x00WEBP" if kind == "WEBP" else b"")
+    head = images.SIGNATURES[kind][0] + (b"\x00\x00\x00\x00WEBP" if kind == "WEBP" else b"")
     assert is_image_or_sentence(head + data)
 
 

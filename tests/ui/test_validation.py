@@ -45,6 +45,7 @@ def test_a_picture_comes_through():
         ("data:image/png;base64,\u00e9", "arrived damaged"),
         ("data:image/png;base64,\ud800", "arrived damaged"),
         (as_url(b"<html>"), "The first picture: The file is not a PNG"),
+        (as_url(b"II*\0 and so on"), "The first picture: .* but a TIFF; please save it as PNG"),
         (as_url(png(Image.new("L", (50, 50), 255))), "blank"),
     ],
 )

@@ -13,7 +13,7 @@ from pathlib import PurePosixPath
 import gradio as gr
 
 from siamese.characters.recognizer import Recognizer
-from siamese.imaging.decode import ImageError, open_image
+from siamese.imaging.decode import WEB_FORMATS, ImageError, open_image
 from siamese.preprocessing import prepare_ink
 from siamese.ui.assets import script
 from siamese.ui.pages.challenge import invented_hand
@@ -221,7 +221,7 @@ def build(recognizer: Recognizer) -> None:
         classes = []
         for one in brought:
             try:
-                ink = ink_of(open_image(one.picture), one.name)
+                ink = ink_of(open_image(one.picture, WEB_FORMATS), one.name)
             except ImageError as error:
                 raise UserError(f"{one.name}: {error}") from error
             classes.append({"name": one.name, "picture": kept_url(ink)})
