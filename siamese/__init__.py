@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from siamese.characters.recognizer import Recognizer, Verification, load_recognizer
     from siamese.hub.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
+    from siamese.hub.model import SiameseNetwork
     from siamese.hub.resolve import HubError
     from siamese.imaging.decode import ImageError, load_ink, open_image
-    from siamese.network import SiameseNetwork
     from siamese.preprocessing import Preprocessing
     from siamese.signatures.verifier import Verifier, load_verifier
 
@@ -40,7 +40,7 @@ _HOMES = {
     "ImageError": "imaging.decode",
     "Preprocessing": "preprocessing",
     "Recognizer": "characters.recognizer",
-    "SiameseNetwork": "network",
+    "SiameseNetwork": "hub.model",
     "Verification": "characters.recognizer",
     "Verifier": "signatures.verifier",
     "load_checkpoint": "hub.checkpoint",

@@ -1,25 +1,22 @@
 """The convolutional Siamese network of Koch, Zemel and Salakhutdinov (2015), section 3.1 and figure 4."""
 
-import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import Literal, get_args
 
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-if TYPE_CHECKING:
-    import siamese.preprocessing
-
-IMAGE_SIZE_PX = 105
-FLAT_UNITS = 9216  # 256 channels of 6 x 6, what the last convolution leaves of 105 x 105
+CHANNELS = (64, 128, 128, 256)
+KERNELS = (10, 7, 4, 4)
 EMBEDDING_UNITS = 4096
+FEATURE_MAP = 6 * 6  # what the convolutions and poolings leave of each channel of 105 x 105 pixels
+FLAT_UNITS = CHANNELS[-1] * FEATURE_MAP
 PARAMETERS = 38_951_745
 NORM_MOMENTUM = 0.02  # batches of one alphabet differ more than mixed ones; their statistics need a longer memory
 BLOCK_ELEMENTS = 1 << 26  # of a broadcast difference: 256 MiB in float32
-
-GALLERY_BLOCK = 64  # embeddings: 1 MiB in float32, which stays in a core's cache between the three operations
+SUPPORT_BLOCK = 64  # embeddings: 1 MiB in float32, which stays in a core's cache between the three operations
 
 Activation = Literal["relu", "selu"]
 Initialisation = Literal["paper", "modern"]
@@ -38,18 +35,30 @@ class NetworkConfig:
     dropout: float = 0.0
     """Share of the flattened features that is dropped while training, in [0, 1)."""
 
+    channels: tuple[int, int, int, int] = CHANNELS
+    """Of the four convolutions; the paper's by default. Narrow ones make fast tests."""
+
+    embedding_units: int = EMBEDDING_UNITS
+    """Sigmoid units that an image becomes; the paper's by default."""
+
     def __post_init__(self) -> None:
         if self.activation not in get_args(Activation):
             raise ValueError(f"activation is {self.activation!r}, must be one of {', '.join(get_args(Activation))}.")
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout is {self.dropout}, must lie in [0, 1).")
+        if len(self.channels) != 4 or min(*self.channels, self.embedding_units) < 1:
+            raise ValueError(
+                f"channels are {self.channels} and embedding_units {self.embedding_units}, must be four whole numbers "
+                "and one, all at least 1."
+            )
 
 
 class SiameseNetwork(nn.Module):
-    """Two images through one tower, compared by a learned weighted L1 distance; 38,951,745 parameters.
+    """Compares two images: one set of layers embeds both, a learned weighted L1 distance tells how far they are apart.
 
-    `embed` and `compare` are apart so that an image is embedded once, however many it is compared with.
-    Pooling stands before the rectifier: max and a rising function commute, and a quarter of the elements remain.
+    In the paper's size it has 38,951,745 parameters. `embed` and `compare` are separate, so that an image is embedded
+    once however many it is compared with. Pooling stands before the rectifier, which gives the same numbers (the
+    maximum and a rising function can be exchanged) at a quarter of the work.
     """
 
     def __init__(
@@ -58,23 +67,39 @@ class SiameseNetwork(nn.Module):
         initialisation: Initialisation = "modern",
         generator: torch.Generator | None = None,
     ) -> None:
+        """Builds the layers and draws their weights.
+
+        Args:
+            config: Widths, activation, normalisation and dropout.
+            initialisation: How weights are drawn, see `initialise`.
+            generator: Source of the random weights; PyTorch's global one by default.
+        """
         super().__init__()
         self.config = config
+        widths = (1, *config.channels)
         self.convolutions = nn.ModuleList(
-            [nn.Conv2d(1, 64, 10), nn.Conv2d(64, 128, 7), nn.Conv2d(128, 128, 4), nn.Conv2d(128, 256, 4)]
+            nn.Conv2d(before, after, kernel)
+            for before, after, kernel in zip(widths[:-1], widths[1:], KERNELS, strict=True)
         )
-        self.embedding = nn.Linear(FLAT_UNITS, EMBEDDING_UNITS)
-        self.head = nn.Linear(EMBEDDING_UNITS, 1)
+        self.embedding = nn.Linear(config.channels[-1] * FEATURE_MAP, config.embedding_units)
+        self.head = nn.Linear(config.embedding_units, 1)
         if config.batch_norm:
             self.convolution_norms = nn.ModuleList(
-                nn.BatchNorm2d(c.out_channels, momentum=NORM_MOMENTUM) for c in self.convolutions
+                nn.BatchNorm2d(width, momentum=NORM_MOMENTUM) for width in config.channels
             )
-            self.embedding_norm = nn.BatchNorm1d(EMBEDDING_UNITS, momentum=NORM_MOMENTUM)
-        if not self.head.weight.is_meta:  # drawing what is not there would import 900 modules: a second and 150 MB
+            self.embedding_norm = nn.BatchNorm1d(config.embedding_units, momentum=NORM_MOMENTUM)
+        if not self.head.weight.is_meta:  # drawing on "meta" would import 900 modules: a second and 150 MB
             initialise(self, initialisation, generator)
 
-    def embed(self, images: Float[Tensor, "batch 1 105 105"]) -> Float[Tensor, "batch 4096"]:
-        """Images with ink 1 on paper 0 to vectors of 4096 numbers in [0, 1] (the sigmoid units of figure 4)."""
+    def embed(self, images: Float[Tensor, "batch 1 105 105"]) -> Float[Tensor, "batch units"]:
+        """Embeds images.
+
+        Args:
+            images: Ink 1 on paper 0.
+
+        Returns:
+            The sigmoid units of figure 4, in [0, 1].
+        """
         features = images
         for index, convolution in enumerate(self.convolutions):
             features = convolution(features)
@@ -89,15 +114,15 @@ class SiameseNetwork(nn.Module):
             units = self.embedding_norm(units)
         return torch.sigmoid(units)
 
-    def compare(self, a: Float[Tensor, "*#batch 4096"], b: Float[Tensor, "*#batch 4096"]) -> Float[Tensor, "*#batch"]:
+    def compare(self, a: Float[Tensor, "*#batch units"], b: Float[Tensor, "*#batch units"]) -> Float[Tensor, "*#batch"]:
         """Logits of "the same character" for embeddings that stand at the same place in `a` and `b`."""
         return self.head((a - b).abs()).squeeze(-1)
 
-    def compare_all(self, a: Float[Tensor, "n 4096"], b: Float[Tensor, "m 4096"]) -> Float[Tensor, "n m"]:
+    def compare_all(self, a: Float[Tensor, "n units"], b: Float[Tensor, "m units"]) -> Float[Tensor, "n m"]:
         """Logits of each of `a` with each of `b`.
 
-        With a head that never rewards a difference this is an L1 distance of scaled embeddings (`torch.cdist`);
-        otherwise the differences are made block by block.
+        Where no weight of the head is positive this is an L1 distance of scaled embeddings (`torch.cdist`); otherwise
+        the differences are made block by block.
         """
         weight, bias = self.head.weight[0], self.head.bias[0]
         if a.device.type == "cuda":  # asking a GPU for the signs would wait for all that it was given before
@@ -108,42 +133,41 @@ class SiameseNetwork(nn.Module):
         return torch.cat([self.compare(block[:, None], b[None]) for block in a.split(rows)])
 
     @torch.no_grad()
-    def compare_gallery(
-        self, gallery: Float[Tensor, "classes 4096"] | UInt8[Tensor, "classes 4096"], query: Float[Tensor, "4096"]
+    def compare_query(
+        self, support: Float[Tensor, "classes units"], query: Float[Tensor, " units"]
     ) -> Float[Tensor, " classes"]:
-        """Logits of one embedding with each of many, block by block: nothing of the gallery's size is made.
+        """Logits of one embedding with each of many, without gradients.
 
-        A gallery may be kept as `as_gallery` makes it, in a quarter of the memory. Without gradients.
+        Works block by block in one buffer: fresh memory for each block would take longer than the arithmetic.
         """
-        weight, bias = self.head.weight[0], self.head.bias
-        if gallery.dtype == torch.uint8:
-            query, weight = query * 255, weight / 255
-        logits = query.new_empty(len(gallery))
-        # One buffer for all blocks: memory that the system maps anew for each takes longer than the arithmetic.
-        differences = query.new_empty(min(GALLERY_BLOCK, len(gallery)), len(query))
-        for start in range(0, len(gallery), GALLERY_BLOCK):
-            block = gallery[start : start + GALLERY_BLOCK]
+        logits = query.new_empty(len(support))
+        differences = query.new_empty(min(SUPPORT_BLOCK, len(support)), len(query))
+        for start in range(0, len(support), SUPPORT_BLOCK):
+            block = support[start : start + SUPPORT_BLOCK]
             part = differences[: len(block)]
             torch.sub(block, query, out=part).abs_()
-            torch.mv(part, weight, out=logits[start : start + len(block)])
-        return logits + bias
+            torch.mv(part, self.head.weight[0], out=logits[start : start + len(block)])
+        return logits + self.head.bias
 
     def forward(
         self, first: Float[Tensor, "batch 1 105 105"], second: Float[Tensor, "batch 1 105 105"]
     ) -> Float[Tensor, " batch"]:
-        """Logits for pairs of images, both towers in one pass."""
+        """Logits for pairs of images, all embedded in one pass."""
         a, b = self.embed(torch.cat([first, second])).chunk(2)
         return self.compare(a, b)
 
     @torch.no_grad()
     def keep_head_a_distance(self) -> None:
-        """Clamp the head so that a difference never speaks for sameness; called after an optimiser step."""
+        """Clamps the head's weights to at most 0; called after an optimiser step."""
         self.head.weight.clamp_(max=0)
 
     @torch.no_grad()
     def folded(self) -> "SiameseNetwork":
-        """The same function without batch normalisation and drop-out: exactly the paper's layers."""
-        plain = SiameseNetwork(NetworkConfig(activation=self.config.activation)).to(self.head.weight)
+        """The same function without batch normalisation and dropout: exactly the paper's layers."""
+        config = NetworkConfig(
+            self.config.activation, channels=self.config.channels, embedding_units=self.config.embedding_units
+        )
+        plain = SiameseNetwork(config).to(self.head.weight)
         plain.head.load_state_dict(self.head.state_dict())
         layers = [*self.convolutions, self.embedding]
         norms = [*self.convolution_norms, self.embedding_norm] if self.config.batch_norm else [None] * len(layers)
@@ -154,10 +178,10 @@ class SiameseNetwork(nn.Module):
         return plain.eval()
 
     def freeze_convolutions(self, count: int) -> None:
-        """Take the first `count` convolutions out of training, their normalisation folded into them.
+        """Excludes the first `count` convolutions from training, their normalisation folded into them.
 
-        What stands before the first layer that learns costs a forward pass only: with one layer frozen, whose
-        maps are the largest, a step takes 60 % of the time.
+        Layers before the first one that learns need no backward pass: with the first frozen, whose maps are the
+        largest, a training step takes 60 % of the time.
         """
         for index, convolution in enumerate(self.convolutions[:count]):
             if self.config.batch_norm:
@@ -167,10 +191,15 @@ class SiameseNetwork(nn.Module):
 
     @torch.no_grad()
     def unfolded(self, config: NetworkConfig, images: Float[Tensor, "batch 1 105 105"]) -> "SiameseNetwork":
-        """The same function with batch normalisation that does nothing yet, to go on training from a folded network.
+        """The same function with new batch normalisation, to continue training from a folded network.
 
-        Each norm's scale and shift are the statistics that its input has on `images`, so that what it takes away
-        it gives back. Raises ValueError where `config` has another activation.
+        Args:
+            config: Of the new network; activation and widths must be those of this one.
+            images: Each norm's scale and shift are set to the statistics of its input on these, so that the norm
+                changes nothing at first.
+
+        Raises:
+            ValueError: The activation differs.
         """
         if config.activation != self.config.activation:
             raise ValueError(f"The checkpoint has {self.config.activation} units, the recipe {config.activation}.")
@@ -193,57 +222,10 @@ class SiameseNetwork(nn.Module):
                 hook.remove()
         return network
 
-    @classmethod
-    def from_pretrained(
-        cls,
-        pretrained_model_name_or_path: str | os.PathLike,
-        *,
-        revision: str | None = None,
-        token: str | bool | None = None,
-        cache_dir: str | os.PathLike | None = None,
-        local_files_only: bool = False,
-        force_download: bool = False,
-    ) -> "SiameseNetwork":
-        """The network of a folder, or of "user/name" on the Hub: safetensors only, exact, and no other in its place.
-
-        Without a connection the cached copy of the revision asked for serves. Raises HubError or CheckpointError.
-        """
-        from siamese.hub.resolve import load_network
-
-        options = {"cache_dir": cache_dir, "local_files_only": local_files_only, "force_download": force_download}
-        return load_network(pretrained_model_name_or_path, revision=revision, token=token, **options)
-
-    def save_pretrained(
-        self, save_directory: str | os.PathLike, preprocessing: "siamese.preprocessing.Preprocessing | None" = None
-    ) -> None:
-        """Write model.safetensors, config.json and a card; see `siamese.hub.checkpoint.save_checkpoint`.
-
-        `preprocessing` is how the network was trained to see ink, by default `Preprocessing()`.
-        """
-        from siamese.hub.resolve import save_network
-
-        save_network(self, save_directory, preprocessing)
-
-    def push_to_hub(
-        self,
-        repo_id: str,
-        *,
-        preprocessing: "siamese.preprocessing.Preprocessing | None" = None,
-        commit_message: str = "Push the network",
-        private: bool | None = None,
-        token: str | bool | None = None,
-        branch: str | None = None,
-    ) -> str:
-        """Publish what `save_pretrained` writes in one commit and return its address; raises HubError."""
-        from siamese.hub.resolve import push_network
-
-        options = {"commit_message": commit_message, "private": private, "token": token, "branch": branch}
-        return push_network(self, repo_id, preprocessing, **options)
-
 
 @torch.no_grad()
 def fold(layer: nn.Conv2d | nn.Linear, norm: nn.modules.batchnorm._BatchNorm) -> None:
-    """Have `layer` do what it and `norm` together do when nothing is trained."""
+    """Changes `layer` so that it computes what it and `norm` together compute in evaluation mode."""
     scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)
     layer.weight.mul_(scale.view(-1, *[1] * (layer.weight.ndim - 1)))
     layer.bias.mul_(scale).add_(norm.bias - norm.running_mean * scale)
@@ -252,22 +234,24 @@ def fold(layer: nn.Conv2d | nn.Linear, norm: nn.modules.batchnorm._BatchNorm) ->
 def signed_distances(
     a: Float[Tensor, "n units"], b: Float[Tensor, "m units"], weight: Float[Tensor, " units"]
 ) -> Float[Tensor, "n m"]:
-    """Sums of weighted differences, whatever the weights' signs: one L1 distance for each sign."""
-    for_, against = weight.clamp(min=0), -weight.clamp(max=0)
-    return torch.cdist(a * for_, b * for_, p=1) - torch.cdist(a * against, b * against, p=1)
-
-
-def as_gallery(embeddings: Float[Tensor, "classes 4096"]) -> UInt8[Tensor, "classes 4096"]:
-    """Embeddings rounded to 255 levels, 4 KiB for each: logits move by about 0.001."""
-    return (embeddings * 255).round().to(torch.uint8)
+    """Sums of weighted absolute differences for weights of both signs: one L1 distance for each sign."""
+    positive, negative = weight.clamp(min=0), -weight.clamp(max=0)
+    return torch.cdist(a * positive, b * positive, p=1) - torch.cdist(a * negative, b * negative, p=1)
 
 
 @torch.no_grad()
 def initialise(network: SiameseNetwork, scheme: Initialisation, generator: torch.Generator | None = None) -> None:
-    """Draw the weights: "paper" as section 3.2 of Koch et al. says, "modern" after He et al. (2015).
+    """Draws the weights.
 
-    The paper: convolutions N(0, 0.01) with bias N(0.5, 0.01), the 9216 x 4096 layer and the head N(0, 0.2).
-    "modern" gives a head of one sign, so that training starts from a distance.
+    Args:
+        network: Whose weights are replaced.
+        scheme: "paper" is section 3.2 of Koch et al. (2015): convolutions N(0, 0.01) with bias N(0.5, 0.01), the
+            embedding layer and the head N(0, 0.2). "modern" is He et al. (2015), and a head whose weights are all
+            negative, so that training starts from a distance.
+        generator: Source of the random numbers; PyTorch's global one by default.
+
+    Raises:
+        ValueError: There is no such scheme.
     """
     for layer in network.convolutions:
         if scheme == "paper":
@@ -282,7 +266,7 @@ def initialise(network: SiameseNetwork, scheme: Initialisation, generator: torch
         nn.init.normal_(network.head.weight, 0, 2e-1, generator=generator)
         nn.init.normal_(network.head.bias, 0.5, 1e-2, generator=generator)
     elif scheme == "modern":
-        nn.init.normal_(network.embedding.weight, 0, FLAT_UNITS**-0.5, generator=generator)
+        nn.init.normal_(network.embedding.weight, 0, network.embedding.in_features**-0.5, generator=generator)
         nn.init.zeros_(network.embedding.bias)
         nn.init.constant_(network.head.weight, -0.01)
         nn.init.constant_(network.head.bias, 4.0)

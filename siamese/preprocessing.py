@@ -8,8 +8,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from siamese.imaging.skeleton import drawn, skeletonize
-from siamese.network import IMAGE_SIZE_PX
 
+IMAGE_SIZE_PX = 105  # each side of what the network sees, as in Koch et al. (2015)
 INK_LEVEL = 0.25  # what counts as ink when the box is measured; below it is the blur of a scaled edge
 LINE_LEVEL = 0.5  # what counts as ink when lines are skeletonize: the middle of an edge, whatever its blur
 KINDS = ("character", "signature")

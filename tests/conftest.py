@@ -15,6 +15,24 @@ def pytest_unconfigure() -> None:
     shutil.rmtree(os.environ["HF_HOME"], ignore_errors=True)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_fsync():
+    """Checkpoints are written without waiting for the disk, which would take seconds each time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _descriptor: None)
+        yield
+
+
+@pytest.fixture(scope="session")
+def real_network():
+    """A network of the paper's size, drawn once for the session; nobody may change it."""
+    import torch
+
+    from siamese.network import SiameseNetwork
+
+    return SiameseNetwork(generator=torch.Generator().manual_seed(0)).eval()
+
+
 @pytest.fixture(scope="session")
 def drawings():
     """Three invented alphabets of six characters, four drawers: 72 rows by alphabet, character, drawer."""

@@ -24,9 +24,8 @@ from tqdm import tqdm
 from siamese.characters.recognizer import usable_device
 from siamese.hub.checkpoint import CheckpointError
 from siamese.hub.resolve import HubError, resolve_model
-from siamese.network import EMBEDDING_UNITS
 from train.config import load_recipe
-from train.measured import BATCHES, COPY_BYTES, EMBEDDING_OPERATIONS, GALLERY_CLASSES, TRAINING_OPERATIONS, WAYS, Side
+from train.measured import BATCHES, COPY_BYTES, EMBEDDING_OPERATIONS, TRAINING_OPERATIONS, WAYS, Side
 from train.plain_reference import PAIRS_A_STEP
 
 ROUNDS, STARTS = 9, 3
@@ -53,8 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="cpu", help="cpu or cuda (default: cpu)")
     parser.add_argument("--model", metavar="DIR_OR_REPO", help="weights to serve (default: the bundled ones)")
     parser.add_argument("--output", metavar="FILE", type=Path, help="write the figures as JSON")
-    parser.add_argument("--plot", metavar="FILE", type=Path, help="draw the cost of galleries of 10 to 100,000 classes")
-    parser.add_argument("--quick", action="store_true", help="one round and small galleries: to see that it works")
+    parser.add_argument("--quick", action="store_true", help="one round and small batches: to see that it works")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -67,10 +65,6 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.output:
             arguments.output.parent.mkdir(parents=True, exist_ok=True)
             arguments.output.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-        if arguments.plot:
-            from train.figures import gallery_growth
-
-            gallery_growth(report["rows"], arguments.plot)
     except OSError as error:
         print(f"The figures cannot be written: {error.strerror or error}.", file=sys.stderr)
         return 1
@@ -83,14 +77,12 @@ def run(arguments: argparse.Namespace) -> int:
 def measure(device: torch.device, model: str, quick: bool = False) -> dict:
     """The whole report, as it is written to a file; `model` is a checkpoint's folder."""
     batches = BATCHES[:3] if quick else BATCHES
-    classes = GALLERY_CLASSES[:3] if quick else GALLERY_CLASSES
     settings = {
         "machine": ((512,),) if quick else (),
         "serving": (model, batches),
         "loading": (model,),
         "training": (),
         "plain": (batches,),
-        "gallery": (classes,),
     }
     with ExitStack() as running:
         sides = {name: running.enter_context(Side(name, device, *chosen)) for name, chosen in settings.items()}
@@ -160,24 +152,6 @@ def report(times: Times, peaks: dict[str, int], starts: list[tuple[float, int]],
         share(times, "data", "training", "plain"),
         share(times, "distortions", "training"),
     ]
-    rows += [
-        row(
-            times,
-            f"gallery of {int(action.split()[1]):,} classes, {action.split()[0]}",
-            "ms for a query",
-            (side, action),
-            None,
-            milliseconds,
-        )
-        | {
-            "classes": int(action.split()[1]),
-            "kept_as": action.split()[0],
-            "bytes_per_class": EMBEDDING_UNITS * (1 if "uint8" in action else 4),
-        }
-        for side, action in times
-        if side == "gallery"
-    ]
-    rows.sort(key=lambda entry: entry.get("classes", 0))
     rows.append(row(times, "loading the model", "s", ("loading", "load"), None, float))
     if starts:
         to_listening, resident = (figure([start[part] for start in starts]).as_dict() for part in (0, 1))

@@ -5,8 +5,8 @@ import sys
 from pathlib import Path
 
 from siamese.hub.card import model_card
-from siamese.hub.checkpoint import CONFIG_FILE, CheckpointError, read_config, save_checkpoint
-from siamese.hub.resolve import BUNDLED, CARD_FILE, PRETRAINED, HubError, load_model
+from siamese.hub.checkpoint import CARD_FILE, CONFIG_FILE, CheckpointError, read_config, save_checkpoint
+from siamese.hub.resolve import BUNDLED, PRETRAINED, HubError, load_model
 from train.publish import PublishError, read_report
 
 SIGNATURES = "signatures"  # where a checkpoint goes that shares its large layer with the package's first one

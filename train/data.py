@@ -28,7 +28,7 @@ from siamese.characters.omniglot import (
     read_archive,
 )
 from siamese.imaging.decode import ImageError, open_image
-from siamese.network import IMAGE_SIZE_PX
+from siamese.preprocessing import IMAGE_SIZE_PX
 from siamese.signatures.dataset import STATISTICS, SignatureError, leak_probe, load_signatures, pair_leak_probe
 
 OFFICIAL_CHARACTERS: dict[Split, int] = {"background": 964, "evaluation": 659}

@@ -15,7 +15,7 @@ from siamese.characters.drawings import Drawings
 from siamese.characters.episodes import Trials, correct, trial_logits
 from siamese.characters.recognizer import fastest_precision
 from siamese.metrics import calibration, most_accurate_threshold, receiver_operating_characteristic
-from siamese.network import EMBEDDING_UNITS, SiameseNetwork
+from siamese.network import SiameseNetwork
 
 PAIRS = 10_000
 PROTOCOLS = (("within_alphabet", True), ("across_alphabets", False))  # where different pairs come from
@@ -39,7 +39,7 @@ def embed_drawings(
     batch_size: int = 256,
     precision: torch.dtype | None = None,
     progress: bool = False,
-) -> Float32[Tensor, "drawings 4096"]:
+) -> Float32[Tensor, "drawings units"]:
     """Embeddings of prepared drawings (ink 255 on paper 0), on `device`.
 
     The network, which must be there already, is used in evaluation mode and left in the mode it was in. By default
@@ -49,7 +49,7 @@ def embed_drawings(
     device = torch.device(device)
     precision = precision or fastest_precision(device)
     autocast = nullcontext() if precision == torch.float32 else torch.autocast(device.type, precision)
-    embeddings = torch.empty(len(prepared), EMBEDDING_UNITS, device=device)
+    embeddings = torch.empty(len(prepared), network.config.embedding_units, device=device)
     training = network.training
     network.eval()
     hook = network.embedding.register_forward_hook(lambda _layer, _inputs, units: units.float())
@@ -68,7 +68,7 @@ def embed_drawings(
 
 @torch.inference_mode()
 def one_shot_logits(
-    network: SiameseNetwork, embeddings: Float[Tensor, "*views drawings 4096"], trials: Trials
+    network: SiameseNetwork, embeddings: Float[Tensor, "*views drawings units"], trials: Trials
 ) -> Float[Tensor, "trials n_way"]:
     """Logits of each query with each of its candidates; of several views of every drawing, the mean over all pairs."""
     if embeddings.ndim == 2:
@@ -84,7 +84,7 @@ def one_shot_logits(
 
 
 def one_shot_accuracy(
-    network: SiameseNetwork, embeddings: Float[Tensor, "*views drawings 4096"], trials: Trials
+    network: SiameseNetwork, embeddings: Float[Tensor, "*views drawings units"], trials: Trials
 ) -> tuple[float, tuple[float, float], Bool[Tensor, " trials"]]:
     """Share of trials won, its 95 % interval, and which were won (on the CPU); a tie is not won."""
     won = correct(one_shot_logits(network, embeddings, trials).cpu(), trials.label.cpu())
@@ -156,7 +156,7 @@ def _pairs_in_groups(
 
 @torch.inference_mode()
 def pair_logits(
-    network: SiameseNetwork, embeddings: Float[Tensor, "*views drawings 4096"], pairs: Pairs
+    network: SiameseNetwork, embeddings: Float[Tensor, "*views drawings units"], pairs: Pairs
 ) -> Float[Tensor, " pairs"]:
     """Logits of "the same character" for each pair, on the CPU in float64; the mean over all pairs of views."""
     views = embeddings if embeddings.ndim == 3 else embeddings[None]
@@ -174,7 +174,7 @@ class HeldOut:
     """Drawings of alphabets that a network has not been trained on, and what it makes of them."""
 
     network: SiameseNetwork
-    embeddings: Float[Tensor, "*views drawings 4096"]
+    embeddings: Float[Tensor, "*views drawings units"]
     drawings: Drawings
 
     @property

@@ -231,35 +231,6 @@ def training_curve(metrics: Path, path: Path, measure: str = ONE_SHOT_LABEL) -> 
     _save(figure, path)
 
 
-def gallery_growth(rows: list[dict], path: Path) -> None:
-    """Time of a query and memory over the number of classes, out of the rows of `python -m train benchmark`.
-
-    Raises FigureError where none is of a gallery.
-    """
-    entries = [entry for entry in rows if "classes" in entry]
-    if not entries:
-        raise FigureError("The rows hold no gallery.")
-    figure, axes = _new(7.2, 4.2)
-    right = axes.twinx()
-    for kind, colour in (("float32", ORANGE), ("uint8", BLUE)):
-        kept = sorted((entry for entry in entries if entry["kept_as"] == kind), key=lambda entry: entry["classes"])
-        classes = [entry["classes"] for entry in kept]
-        low = [entry["ours"]["median"] - entry["ours"]["low"] for entry in kept]
-        high = [entry["ours"]["high"] - entry["ours"]["median"] for entry in kept]
-        medians = [entry["ours"]["median"] for entry in kept]
-        label = f"time, kept as {kind}"
-        axes.errorbar(classes, medians, yerr=[low, high], color=colour, marker="o", markersize=4, label=label)
-        memory = [entry["classes"] * entry["bytes_per_class"] / 1e6 for entry in kept]
-        right.plot(classes, memory, ":", color=colour, label=f"memory, kept as {kind}")
-    axes.set(xscale="log", yscale="log", xlabel="classes", ylabel="ms for a query")
-    right.set(yscale="log", ylabel="memory in MB")
-    handles = [*axes.get_legend_handles_labels()[0], *right.get_legend_handles_labels()[0]]
-    labels = [*axes.get_legend_handles_labels()[1], *right.get_legend_handles_labels()[1]]
-    axes.legend(handles, labels, fontsize=8, loc="upper left", frameon=False)
-    axes.set_title("A gallery's cost (bars: quartiles)")
-    _save(figure, path)
-
-
 def read_metrics(metrics: Path) -> tuple[list[tuple[int, float]], list[tuple[int, float]]]:
     """Training losses and validation accuracies of a metrics.jsonl, each with its step; raises FigureError."""
     try:

@@ -298,7 +298,7 @@ def pictures(prepared: UInt8[Tensor, "drawings 1 105 105"], rows: Tensor) -> Flo
     return prepared[sent(rows, prepared.device)].float() / 255
 
 
-def embed(network: SiameseNetwork, images: Float[Tensor, "batch 1 105 105"]) -> Float[Tensor, "batch 4096"]:
+def embed(network: SiameseNetwork, images: Float[Tensor, "batch 1 105 105"]) -> Float[Tensor, "batch units"]:
     precision = fastest_precision(images.device)
     with torch.autocast(images.device.type, torch.bfloat16, enabled=precision == torch.bfloat16):
         part = network.embed(distributed.own_part(images).contiguous(memory_format=torch.channels_last))
@@ -441,7 +441,10 @@ def reuse_large_buffers() -> None:
     Every activation of a step is larger than its threshold for mapping a block apart, so each step would touch
     hundreds of MB of fresh pages: 63 images/s without this, 156 with it, on two cores.
     """
-    libc = ctypes.CDLL(None)
+    try:
+        libc = ctypes.CDLL(None)
+    except (OSError, TypeError):  # Windows has no library of that kind
+        return
     if hasattr(libc, "mallopt"):
         mmap_max, trim_threshold, top_pad = -4, -1, -2  # malloc.h
         libc.mallopt(mmap_max, 0)

@@ -19,7 +19,7 @@ from torch import Tensor
 from siamese.characters.drawings import Drawings
 from siamese.characters.synthetic import synthetic_drawings
 from siamese.inference import int8 as int8_tower
-from siamese.network import EMBEDDING_UNITS, FLAT_UNITS, SiameseNetwork, as_gallery
+from siamese.network import EMBEDDING_UNITS, FLAT_UNITS, SiameseNetwork
 from siamese.preprocessing import Preprocessing
 
 MULTIPLY_ADDS = {  # of one embedding: output pixels x output channels x weights of each
@@ -34,7 +34,6 @@ TRAINING_OPERATIONS = 3 * EMBEDDING_OPERATIONS - 2 * MULTIPLY_ADDS["10x10"]  # p
 
 BATCHES = (1, 20, 64, 256)
 WAYS = 20
-GALLERY_CLASSES = (10, 100, 1_000, 10_000, 100_000)
 COPY_BYTES = 1 << 28
 SHORT_S = 0.25  # what takes less is run once more, untimed, before it is measured: its process may have slept
 SEED = 7
@@ -173,33 +172,12 @@ def plain(device: torch.device, batches: tuple[int, ...] = BATCHES) -> Actions:
     }
 
 
-def gallery(device: torch.device, classes: tuple[int, ...] = GALLERY_CLASSES) -> Actions:
-    """One query with a gallery of classes, kept as whole numbers and, where that is small, in float32."""
-    network = SiameseNetwork().to(device).eval()
-    generator = torch.Generator().manual_seed(SEED)
-    floats = torch.rand(min(max(classes), 10_000), EMBEDDING_UNITS, generator=generator).to(device)
-    kept = as_gallery(floats).repeat(-(-max(classes) // len(floats)), 1)
-    query = torch.rand(EMBEDDING_UNITS, generator=generator).to(device)
-
-    def ask(gallery: Tensor) -> None:
-        with torch.inference_mode():
-            network.compare_gallery(gallery, query)
-
-    actions: Actions = {}
-    for number in classes:
-        actions[f"uint8 {number}"] = lambda number=number: ask(kept[:number])
-        if number <= len(floats):
-            actions[f"float32 {number}"] = lambda number=number: ask(floats[:number])
-    return actions
-
-
 SIDES = {
     "machine": machine,
     "serving": serving,
     "loading": loading,
     "training": training,
     "plain": plain,
-    "gallery": gallery,
 }
 
 

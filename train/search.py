@@ -229,7 +229,7 @@ def drawn_trials(drawings: Drawings, trial: Trial, within_alphabet: bool = True)
 
 
 def one_shot(
-    network: SiameseNetwork, embeddings: Float[Tensor, "drawings 4096"], trials: Trials
+    network: SiameseNetwork, embeddings: Float[Tensor, "drawings units"], trials: Trials
 ) -> tuple[dict, Bool[Tensor, " trials"]]:
     """A row's entry, and the trials won."""
     accuracy, interval, won = one_shot_accuracy(network, embeddings, trials)

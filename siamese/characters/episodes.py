@@ -96,7 +96,7 @@ def excluded_alphabets(drawings: Drawings, n_way: int) -> list[str]:
 
 @torch.no_grad()
 def trial_logits(
-    network: SiameseNetwork, embeddings: Float[Tensor, "drawings 4096"], trials: Trials
+    network: SiameseNetwork, embeddings: Float[Tensor, "drawings units"], trials: Trials
 ) -> Float[Tensor, "trials n_way"]:
     """Logits of each trial's query with each of its supports; `embeddings` stand in the order of the drawings."""
     rows = max(1, SCORE_BLOCK_ELEMENTS // (trials.n_way * embeddings.shape[1]))

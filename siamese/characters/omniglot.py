@@ -29,7 +29,7 @@ from siamese.characters.drawings import Drawings, pack_bits, unpack_bits
 from siamese.characters.episodes import Trials
 from siamese.imaging.decode import ImageError, open_image
 from siamese.inference.tensor_cache import read_tensors, write_tensors
-from siamese.network import IMAGE_SIZE_PX
+from siamese.preprocessing import IMAGE_SIZE_PX
 
 if TYPE_CHECKING:  # takes a second to import, and a cached start does without
     import datasets

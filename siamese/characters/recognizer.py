@@ -95,7 +95,7 @@ class Recognizer:
         if lend is not None:
             lent_precision = fastest_precision(self.device) if tower else self.precision
             self._lent = ZeroGpuEncoder(_tower(self.network, lent_precision, None), lend, lent_precision)
-        self._cache: OrderedDict[bytes, Float32[Tensor, "4096"]] = OrderedDict()
+        self._cache: OrderedDict[bytes, Float32[Tensor, " units"]] = OrderedDict()
         self._waiting: deque[tuple[Float[Tensor, "1 105 105"], Future]] = deque()
         self._state = threading.Lock()  # held for moments, over the cache and what waits
         self._at_work = threading.Lock()  # held while the device works
@@ -104,7 +104,7 @@ class Recognizer:
         """What the network is shown of an image; raises ImageError."""
         return load_ink(source, self.preprocessing)
 
-    def embed(self, sources: Sequence[Source]) -> Float32[Tensor, "images 4096"]:
+    def embed(self, sources: Sequence[Source]) -> Float32[Tensor, "images units"]:
         """Embeddings of images, on the recogniser's device; raises ImageError.
 
         A file given as bytes that was seen before is not even decoded.
@@ -126,14 +126,14 @@ class Recognizer:
 
     def embed_pictures(
         self, pictures: Float[Tensor, "images 1 105 105"], remember: bool = True
-    ) -> Float32[Tensor, "images 4096"]:
+    ) -> Float32[Tensor, "images units"]:
         """Embeddings of pictures that are prepared already (ink 1 on paper 0), each made once and remembered.
 
         With `remember` False nothing of the pictures outlives the call.
         """
         pictures = pictures.detach().to("cpu", torch.float32)
         keys = [hashlib.blake2b(picture.numpy().tobytes(), digest_size=16).digest() for picture in pictures]
-        results: dict[bytes, Float32[Tensor, "4096"]] = {}
+        results: dict[bytes, Float32[Tensor, " units"]] = {}
         new: dict[bytes, Float[Tensor, "1 105 105"]] = {}
         with self._state:
             for key, picture in zip(keys, pictures, strict=True):
@@ -149,7 +149,7 @@ class Recognizer:
             return torch.empty(0, EMBEDDING_UNITS, device=self.device)
         return torch.stack([results[key] for key in keys])
 
-    def compare_embeddings(self, a: Float[Tensor, "n 4096"], b: Float[Tensor, "m 4096"]) -> Float[Tensor, "n m"]:
+    def compare_embeddings(self, a: Float[Tensor, "n units"], b: Float[Tensor, "m units"]) -> Float[Tensor, "n m"]:
         """Similarity in [0, 1] of each of `a` with each of `b`."""
         return _run_on_worker(lambda: self.network.compare_all(a, b).sigmoid())
 
@@ -158,7 +158,7 @@ class Recognizer:
         with self._state:
             self._cache.clear()
 
-    def _remember(self, embeddings: dict[bytes, Float32[Tensor, "4096"]]) -> None:
+    def _remember(self, embeddings: dict[bytes, Float32[Tensor, " units"]]) -> None:
         with self._state:
             self._cache.update(embeddings)
             while len(self._cache) > CACHED_EMBEDDINGS:
@@ -243,9 +243,11 @@ class Recognizer:
 
     def _logits(self, support: Sequence[Source], query: Source) -> Float[Tensor, " images"]:
         query_first = self.embed([query, *support])
-        return _run_on_worker(lambda: self.network.compare_gallery(query_first[1:], query_first[0]).cpu())
+        return _run_on_worker(lambda: self.network.compare_query(query_first[1:], query_first[0]).cpu())
 
-    def _embed_lent(self, new: dict[bytes, Float[Tensor, "1 105 105"]]) -> dict[bytes, Float32[Tensor, "4096"]] | None:
+    def _embed_lent(
+        self, new: dict[bytes, Float[Tensor, "1 105 105"]]
+    ) -> dict[bytes, Float32[Tensor, " units"]] | None:
         """All of them in one pass on a lent GPU; None where they are too few for one or none was lent."""
         if self._lent is None or len(new) < MIN_GPU_BATCH:
             return None
@@ -254,7 +256,7 @@ class Recognizer:
             return None
         return {key: embedding.clone() for key, embedding in zip(new, embeddings.unbind(), strict=True)}
 
-    def _embed_here(self, new: dict[bytes, Float[Tensor, "1 105 105"]]) -> dict[bytes, Float32[Tensor, "4096"]]:
+    def _embed_here(self, new: dict[bytes, Float[Tensor, "1 105 105"]]) -> dict[bytes, Float32[Tensor, " units"]]:
         """On the recogniser's device, in one batch with what other threads brought meanwhile."""
         futures = {key: Future() for key in new}
         with self._state:

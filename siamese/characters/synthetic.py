@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from siamese.characters.drawings import Drawings
-from siamese.network import IMAGE_SIZE_PX
+from siamese.preprocessing import IMAGE_SIZE_PX
 
 Points = Float[np.ndarray, "_ 2"]  # x to the right, y downwards; lists hold paths of different lengths
 

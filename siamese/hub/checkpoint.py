@@ -17,8 +17,9 @@ from safetensors.torch import load as parse_safetensors
 from safetensors.torch import save as serialise_safetensors
 from torch import Tensor
 
+from siamese.hub.schema import network_config, network_entry
 from siamese.metrics import NAMED_POINTS, ErrorCurve, calibration_in
-from siamese.network import Activation, NetworkConfig, SiameseNetwork
+from siamese.network import Activation, SiameseNetwork
 from siamese.preprocessing import Preprocessing
 from siamese.signatures.features import ScoreFusion, weighing_in
 
@@ -33,6 +34,8 @@ CONFIG_LIMIT_BYTES = 40_000_000  # two SHA-256 of each of 200,000 signatures tak
 COMPACT_TENSOR = "embedding.weight"  # 97 % of the parameters, and the tensor that may be shared
 SCALE_TENSOR = "embedding.weight_scale"
 SCALE_SHARES = (1.0, 0.97, 0.94, 0.9, 0.85, 0.8, 0.7, 0.6, 0.5)  # of the largest weight of a row, tried in turn
+
+MEASURES = ("verification", "training", "figures")  # entries of config.json that are about the weights
 
 Storage = Literal["float32", "int8", "shared"]
 
@@ -92,7 +95,7 @@ def save_checkpoint(
     weights = serialise_safetensors(tensors)
     config = {
         "format": FORMAT,
-        "network": {"activation": network.config.activation},
+        "network": network_entry(network.config),
         "preprocessing": preprocessing.as_dict(),
         "storage": storage,
         "weights_sha256": hashlib.sha256(weights).hexdigest(),
@@ -120,7 +123,7 @@ def load_checkpoint(
     config = read_config(folder)
     preprocessing = preprocessing_of(config, folder)
     with torch.device("meta"):  # the weights come from the file, so none are drawn
-        network = SiameseNetwork(NetworkConfig(activation=config["network"]["activation"]))
+        network = SiameseNetwork(network_config(config["network"]))
     shapes = {name: tensor.shape for name, tensor in network.state_dict().items()}
     tensors = read_tensors(folder, config, shapes)
     if config["storage"] == "shared":
@@ -141,7 +144,7 @@ def read_tensors(folder: Path, config: dict, shapes: dict[str, torch.Size]) -> d
     return restore(tensors) if config["storage"] == "int8" else {name: each.float() for name, each in tensors.items()}
 
 
-def base_layer(base: dict, folder: Path) -> Float32[Tensor, "4096 9216"]:
+def base_layer(base: dict, folder: Path) -> Float32[Tensor, "units features"]:
     """The weights of the large layer out of the bundled checkpoint that `base` names; raises CheckpointError.
 
     `folder` is the checkpoint that shares the layer, for the sentence.
@@ -158,7 +161,10 @@ def base_layer(base: dict, folder: Path) -> Float32[Tensor, "4096 9216"]:
     if config["storage"] == "shared":
         raise CheckpointError(f"{needs}, which has no large layer of its own.")
     with torch.device("meta"):
-        shapes = {name: tensor.shape for name, tensor in SiameseNetwork().state_dict().items()}
+        shapes = {
+            name: tensor.shape
+            for name, tensor in SiameseNetwork(network_config(config["network"])).state_dict().items()
+        }
     return read_tensors(source, config, shapes)[COMPACT_TENSOR]
 
 
@@ -195,7 +201,9 @@ def read_config(folder: Path) -> dict:
     for key in ("network", "preprocessing"):
         if not isinstance(config.get(key), dict):
             raise CheckpointError(f"{path} lacks the entry {key!r}.")
-    if set(config["network"]) != {"activation"} or config["network"]["activation"] not in get_args(Activation):
+    if set(config["network"]) - {"channels", "embedding_units"} != {"activation"} or config["network"][
+        "activation"
+    ] not in get_args(Activation):
         raise CheckpointError(
             f"{path} has the network {config['network']}, must be an activation, one of "
             f"{', '.join(get_args(Activation))}, and nothing else."

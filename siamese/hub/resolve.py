@@ -8,7 +8,6 @@ import errno
 import os
 import queue
 import re
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -16,20 +15,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
-from siamese.hub.card import model_card
 from siamese.hub.checkpoint import (
-    CARD_FILE,
     CONFIG_FILE,
     WEIGHTS_FILE,
     WEIGHTS_LIMIT_BYTES,
     Checkpoint,
     CheckpointError,
     load_checkpoint,
-    read_config,
-    save_checkpoint,
 )
-from siamese.network import SiameseNetwork
-from siamese.preprocessing import Preprocessing
 
 PRETRAINED = Path(__file__).parents[1] / "pretrained"
 BUNDLED = "omniglot"
@@ -526,36 +519,3 @@ def push_files(
         why = reason(error, Request(repo_id, revision or "main", token, None), MUCH)
         raise HubError(f"{repo_id} was not published: {why}.") from error
     return commit.commit_url
-
-
-# What SiameseNetwork's methods of the ecosystem's names do
-
-
-def load_network(source: str | os.PathLike, **options: Option) -> SiameseNetwork:
-    """`SiameseNetwork.from_pretrained`; options as in `load_model`."""
-    return load_model(source, strict=True, **options)[1].network
-
-
-def save_network(
-    network: SiameseNetwork, folder: str | os.PathLike, preprocessing: Preprocessing | None, name: str | None = None
-) -> None:
-    """`SiameseNetwork.save_pretrained`; the card speaks of the repository `name`, by default of the folder's name."""
-    folder = Path(folder)
-    save_checkpoint(folder, network, preprocessing or Preprocessing())
-    (folder / CARD_FILE).write_text(model_card(name or folder.name, read_config(folder)), encoding="utf-8")
-
-
-def push_network(
-    network: SiameseNetwork,
-    repo_id: str,
-    preprocessing: Preprocessing | None,
-    commit_message: str,
-    private: bool | None,
-    token: str | bool | None,
-    branch: str | None,
-) -> str:
-    """`SiameseNetwork.push_to_hub`."""
-    with tempfile.TemporaryDirectory(prefix="one-look-") as folder:
-        save_network(network, folder, preprocessing, repo_id)
-        files = {name: Path(folder) / name for name in (WEIGHTS_FILE, CONFIG_FILE, CARD_FILE)}
-        return push_files(repo_id, files, message=commit_message, private=private, token=token, revision=branch)

@@ -14,8 +14,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from siamese.characters.synthetic import synthetic_drawings
-from siamese.network import IMAGE_SIZE_PX, SiameseNetwork
-from siamese.preprocessing import Preprocessing
+from siamese.network import SiameseNetwork
+from siamese.preprocessing import IMAGE_SIZE_PX, Preprocessing
 
 CALIBRATION_SEED = 20_180  # of the invented drawings that the ranges are measured on
 LEVELS = 255
@@ -45,7 +45,7 @@ class Int8Tower:
     scales: tuple[float, ...]
     """What one step of each layer's input is worth, pictures first."""
 
-    def embed(self, pictures: Float[Tensor, "batch 1 105 105"]) -> Float32[Tensor, "batch 4096"]:
+    def embed(self, pictures: Float[Tensor, "batch 1 105 105"]) -> Float32[Tensor, "batch units"]:
         """Pictures with ink 1 on paper 0, which are rounded to 255 levels as training saw them, to embeddings."""
         features = torch.cat([self._features(part) for part in pictures.split(BATCH)])
         units = OPERATIONS.qlinear_pointwise(
@@ -54,7 +54,7 @@ class Int8Tower:
         )
         return units.sigmoid_()
 
-    def _features(self, pictures: Float[Tensor, "batch 1 105 105"]) -> UInt8[Tensor, "batch 9216"]:
+    def _features(self, pictures: Float[Tensor, "batch 1 105 105"]) -> UInt8[Tensor, "batch features"]:
         features = (pictures * LEVELS).round_().to(torch.uint8).contiguous(memory_format=torch.channels_last)
         for index, layer in enumerate(self.convolutions):
             features = OPERATIONS.qconv_pointwise(

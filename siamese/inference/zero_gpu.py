@@ -41,7 +41,7 @@ class ZeroGpuEncoder:
     ):
         """`lend` makes of a function one that runs in a process forked for the call, with pickled numpy arrays."""
 
-        def embed_there(pictures: Float32[np.ndarray, "images 1 105 105"]) -> Float32[np.ndarray, "images 4096"]:
+        def embed_there(pictures: Float32[np.ndarray, "images 1 105 105"]) -> Float32[np.ndarray, "images units"]:
             tower.to(DEVICE)  # in the fork alone, which keeps it for its next call
             with torch.inference_mode():
                 batch = torch.from_numpy(pictures).to(DEVICE)
@@ -53,7 +53,7 @@ class ZeroGpuEncoder:
         self._call: Future | None = None
         self._state = threading.Lock()
 
-    def embed(self, pictures: Float32[Tensor, "images 1 105 105"]) -> Float32[Tensor, "images 4096"] | None:
+    def embed(self, pictures: Float32[Tensor, "images 1 105 105"]) -> Float32[Tensor, "images units"] | None:
         """Embeddings on the CPU; None where no GPU was lent in time, for whatever reason: the CPU must answer."""
         with self._state:
             if self._call is not None and not self._call.done():

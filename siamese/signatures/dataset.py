@@ -24,8 +24,7 @@ from siamese.characters.omniglot import HUB_ID, cache_folder
 from siamese.imaging.decode import MAX_BYTES, ImageError, open_image
 from siamese.inference.tensor_cache import read_tensors, write_tensors
 from siamese.metrics import area_under_curve, receiver_operating_characteristic
-from siamese.network import IMAGE_SIZE_PX
-from siamese.preprocessing import SIGNATURE, Preprocessing
+from siamese.preprocessing import IMAGE_SIZE_PX, SIGNATURE, Preprocessing
 from siamese.signatures.features import StrokeFeatures, stroke_features, together
 from siamese.signatures.isolation import isolate_signature, prepare_isolated
 from siamese.signatures.isolation import load_signature_ink as load_signature_ink

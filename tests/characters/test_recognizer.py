@@ -326,7 +326,7 @@ def test_visitors_share_the_threads_that_compute(recognizer):
     """OpenMP would give each visitor's thread a team of its own."""
     names = set()
     pictures = torch.rand(4, 1, 105, 105, generator=torch.Generator().manual_seed(0))
-    embed, compare = recognizer._tower.embed, recognizer.network.compare_gallery
+    embed, compare = recognizer._tower.embed, recognizer.network.compare_query
 
     def noted(function):
         def called(*arguments):
@@ -337,7 +337,7 @@ def test_visitors_share_the_threads_that_compute(recognizer):
 
     with pytest.MonkeyPatch.context() as watched:
         watched.setattr(recognizer._tower, "embed", noted(embed))
-        watched.setattr(recognizer.network, "compare_gallery", noted(compare))
+        watched.setattr(recognizer.network, "compare_query", noted(compare))
         visitors = [
             threading.Thread(target=lambda: recognizer.classify(images(2), images(1)[0])),
             threading.Thread(target=recognizer.embed_pictures, args=(pictures,)),

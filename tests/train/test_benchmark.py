@@ -10,7 +10,6 @@ from siamese.network import SiameseNetwork
 from train import benchmark, measured, plain_reference
 from train.__main__ import main
 from train.benchmark import figure, interleaved, report, row, table
-from train.figures import FigureError, gallery_growth
 from train.measured import EMBEDDING_OPERATIONS, Side
 
 CPU = torch.device("cpu")
@@ -32,7 +31,6 @@ def times_of_rounds() -> benchmark.Times:
         ("plain", "trial"): [1.0, 1.0, 1.0],
         ("plain", "trial from files"): [1.2, 1.2, 1.2],
         ("loading", "load"): [0.7, 0.5, 0.9],
-        ("gallery", "uint8 10"): [0.001] * 3,
     }
     for n in (1, 64):
         times["serving", f"embed {n}"] = [n / 400, n / 500, n / 600]
@@ -125,7 +123,7 @@ def test_the_plain_network_answers_like_ours():
         layer.load_state_dict(source.state_dict())
     pictures = measured.distinct_pictures(3)
     with torch.no_grad():
-        expected = ours.compare_gallery(ours.embed(pictures[:2]), ours.embed(pictures[2:])[0])
+        expected = ours.compare_query(ours.embed(pictures[:2]), ours.embed(pictures[2:])[0])
     torch.testing.assert_close(plain_reference.trial(plain, pictures[:2], pictures[2]), expected, rtol=0, atol=1e-5)
 
 
@@ -152,7 +150,7 @@ def test_no_two_pictures_are_equal():
     assert 0 <= pictures.min() <= pictures.max() <= 1
 
 
-@pytest.mark.parametrize("name", ["serving", "training", "gallery"])
+@pytest.mark.parametrize("name", ["serving", "training"])
 def test_every_action_runs(name, monkeypatch, tmp_path):
     if name == "serving":
         from siamese.hub.checkpoint import save_checkpoint
@@ -160,9 +158,6 @@ def test_every_action_runs(name, monkeypatch, tmp_path):
 
         save_checkpoint(tmp_path, SiameseNetwork(generator=torch.Generator().manual_seed(0)), Preprocessing())
         actions = measured.serving(CPU, str(tmp_path), (1, 2))
-    elif name == "gallery":
-        actions = measured.gallery(CPU, (3, 20))
-        assert set(actions) == {"uint8 3", "uint8 20", "float32 3", "float32 20"}
     else:
         monkeypatch.setattr("train.loop.reuse_large_buffers", lambda: None)  # of this process
         monkeypatch.setattr("train.config.TrainConfig.characters", 4)
@@ -189,19 +184,12 @@ def test_what_goes_wrong_ends_in_a_sentence(capsys, monkeypatch, tmp_path):
     assert len(capsys.readouterr().err.strip().splitlines()) == 1
 
 
-def test_a_run_is_written_and_drawn(made, capsys, monkeypatch, tmp_path):
+def test_a_run_is_written(made, capsys, monkeypatch, tmp_path):
     monkeypatch.setattr(benchmark, "measure", lambda *_: made)
     monkeypatch.setattr(benchmark, "resolve_model", lambda *_, **__: type("Found", (), {"folder": tmp_path}))
-    output, plot = tmp_path / "bench.json", tmp_path / "gallery.png"
-    assert main(["benchmark", "--quick", "--output", str(output), "--plot", str(plot)]) == 0
+    output = tmp_path / "bench.json"
+    assert main(["benchmark", "--quick", "--output", str(output)]) == 0
     assert json.loads(output.read_text()) == json.loads(json.dumps(made))
-    assert plot.read_bytes().startswith(b"\x89PNG")
     assert "| ratio |" in capsys.readouterr().out
     assert main(["benchmark", "--quick", "--output", str(output / "no")]) == 1
     assert "cannot be written" in capsys.readouterr().err
-
-
-def test_without_galleries_nothing_is_drawn(made, tmp_path):
-    rows = [entry for entry in made["rows"] if "classes" not in entry]
-    with pytest.raises(FigureError, match="no gallery"):
-        gallery_growth(rows, tmp_path / "gallery.png")

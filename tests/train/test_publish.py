@@ -20,10 +20,12 @@ from safetensors.torch import load_file
 from siamese import network as network_module
 from siamese.hub.card import model_card
 from siamese.hub.checkpoint import load_checkpoint, read_config, save_checkpoint
+from siamese.hub.model import SiameseNetwork as PublicNetwork
 from siamese.hub.resolve import HubError
-from siamese.network import NetworkConfig, SiameseNetwork
+from siamese.network import SiameseNetwork
 from siamese.preprocessing import SIGNATURE, Preprocessing
 from tests.hub_double import OWNER_TOKEN, HubDouble
+from tests.networks import NARROW, narrow_network
 from train.__main__ import main
 from train.config import TrainConfig
 from train.loop import fit
@@ -81,23 +83,15 @@ CONFIG = {
 }
 
 
-def cheap_network(bias: float = 4.0) -> SiameseNetwork:
-    """A network whose weights cost nothing to draw."""
-    with torch.device("meta"):
-        network = SiameseNetwork()
-    network.to_empty(device="cpu")
-    with torch.no_grad():
-        for parameter in network.parameters():
-            parameter.copy_(torch.linspace(-0.01, 0.01, parameter.numel()).view(parameter.shape))
-        network.head.bias.fill_(bias)
-    return network.eval()
+def seeded(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
 
 
 @pytest.fixture(scope="module")
 def compact(tmp_path_factory) -> Path:
     """An int8 checkpoint with figures, and the metrics of its run beside it."""
     run = tmp_path_factory.mktemp("run")
-    save_checkpoint(run / "model", cheap_network(), Preprocessing(), storage="int8", figures=REPORT)
+    save_checkpoint(run / "model", narrow_network(), Preprocessing(), storage="int8", figures=REPORT)
     lines = [{"step": 1, "loss": 0.7}, {"step": 2, "loss": 0.6, "validation_accuracy": 0.5}]
     (run / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     return run / "model"
@@ -203,7 +197,7 @@ def test_a_dry_run_writes_the_folder(compact, tmp_path, capsys):
 
 def test_signature_weights_bring_their_own_pictures(tmp_path):
     run, figures = tmp_path / "run", tmp_path / "figures"
-    save_checkpoint(run / "model", cheap_network(), SIGNATURE, storage="int8", figures={"one_shot": []})
+    save_checkpoint(run / "model", narrow_network(), SIGNATURE, storage="int8", figures={"one_shot": []})
     (run / "metrics.jsonl").write_text(
         '{"step": 1, "loss": 0.7}\n{"step": 2, "loss": 0.6, "validation_accuracy": 0.8}\n'
     )
@@ -223,7 +217,7 @@ def test_round_trip(hub, drawings, tmp_path, capsys):
     """Fit, publish, load elsewhere: outputs equal to the bit."""
     steps, minutes = (100_000, ROUND_TRIP_S / 60) if ROUND_TRIP_S else (2, math.inf)
     config = TrainConfig(hold_out=(), steps=steps, characters=3, warmup_steps=1)
-    network = SiameseNetwork(config.network, generator=torch.Generator().manual_seed(0))
+    network = SiameseNetwork(NARROW, generator=seeded(0))
     outcome = fit(network, drawings, config, tmp_path, torch.device("cpu"), max_minutes=minutes)
     assert outcome.steps >= 2
     save_checkpoint(tmp_path / "model", network, config.preprocessing, training={"steps": outcome.steps})
@@ -255,18 +249,27 @@ with torch.inference_mode():
 
 
 def test_the_methods_of_the_ecosystem(hub, tmp_path):
-    network = cheap_network(bias=2.5)
-    address = network.push_to_hub(REPO, preprocessing=Preprocessing(extent_px=60), branch="tried")
+    verification = {"threshold": 0.3}
+    network = PublicNetwork(
+        NARROW, "modern", seeded(1), Preprocessing(extent_px=60, kind="signature"), {"verification": verification}
+    )
+    address = network.push_to_hub(REPO, branch="tried")
     assert address.endswith(hub.repositories["models", REPO].branches["tried"])
-    loaded = SiameseNetwork.from_pretrained(REPO, revision="tried", cache_dir=tmp_path / "cache", token=OWNER_TOKEN)
-    assert loaded.config == NetworkConfig()
+    loaded = PublicNetwork.from_pretrained(REPO, revision="tried", cache_dir=tmp_path / "cache", token=OWNER_TOKEN)
+    assert loaded.config == NARROW
+    assert loaded.preprocessing == network.preprocessing
+    assert loaded.measures == {"verification": verification}
+    loaded.push_to_hub("user/again")
+    first, again = (hub.repositories["models", name] for name in (REPO, "user/again"))
+    for name in ("config.json", "model.safetensors"):  # reading and pushing changes nothing
+        assert again.files("main")[1][name].content == first.files("tried")[1][name].content
     assert all(torch.equal(a, b) for a, b in zip(loaded.parameters(), network.parameters(), strict=True))
     with pytest.raises(HubError, match=r"lacks config\.json or model\.safetensors"):
-        SiameseNetwork.from_pretrained(REPO)  # the main branch has nothing yet
+        PublicNetwork.from_pretrained(REPO)  # the main branch has nothing yet
     hub.put("user/pickled", {"config.json": b"{}", "pytorch_model.bin": b"cos\nsystem\n"})
     with pytest.raises(HubError, match=r"lacks config\.json or model\.safetensors"):
-        SiameseNetwork.from_pretrained("user/pickled")
-    local = SiameseNetwork.from_pretrained(REPO, revision="tried", cache_dir=tmp_path / "cache", local_files_only=True)
+        PublicNetwork.from_pretrained("user/pickled")
+    local = PublicNetwork.from_pretrained(REPO, revision="tried", cache_dir=tmp_path / "cache", local_files_only=True)
     assert torch.equal(local.head.bias, network.head.bias)
 
 

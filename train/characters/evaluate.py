@@ -145,7 +145,7 @@ class Answers:
 
 def answer(
     network: SiameseNetwork,
-    embeddings: Float[Tensor, "*views drawings 4096"],
+    embeddings: Float[Tensor, "*views drawings units"],
     tasks: Tasks,
     thresholds: dict[str, float],
     split: str,
@@ -228,7 +228,7 @@ def embed_views(
     views: int,
     generator: torch.Generator,
     progress: bool = False,
-) -> Float32[Tensor, "views drawings 4096"]:
+) -> Float32[Tensor, "views drawings units"]:
     """Embeddings of each drawing as it is, and of `views` small affine views of it beside."""
     passes = [embed_drawings(network, prepared, device, precision=precision, progress=progress)]
     for _ in range(views):
@@ -266,7 +266,7 @@ def evaluate(arguments: argparse.Namespace) -> dict:
         "notes": [],
     }
 
-    def embed(which: Model, prepared: UInt8[Tensor, "drawings 1 105 105"]) -> Float32[Tensor, "views drawings 4096"]:
+    def embed(which: Model, prepared: UInt8[Tensor, "drawings 1 105 105"]) -> Float32[Tensor, "views drawings units"]:
         generator = generator_for(seed, "views")
         return embed_views(which.network, prepared, device, precision, views, generator, progress)
 
@@ -322,7 +322,7 @@ def comparison(other: Model, first: Answers, second: Answers) -> dict:
 
 
 def transfer_entry(
-    network: SiameseNetwork, embeddings: Float[Tensor, "*views pictures 4096"], pictures: Pictures, trials: Trials
+    network: SiameseNetwork, embeddings: Float[Tensor, "*views pictures units"], pictures: Pictures, trials: Trials
 ) -> dict:
     """One-shot accuracy on a folder of pictures; nearest neighbour sees the same prepared pictures."""
     accuracy, interval, _ = one_shot_accuracy(network, embeddings, trials)
@@ -344,7 +344,7 @@ def draw_figures(
     report: dict,
     answers: Answers,
     model: Model,
-    embeddings: Float[Tensor, "views drawings 4096"],
+    embeddings: Float[Tensor, "views drawings units"],
     drawings: Drawings,
     tasks: Tasks,
 ) -> None:

@@ -77,7 +77,7 @@ class Scores:
 @torch.inference_mode()
 def scores_of(
     network: SiameseNetwork,
-    embeddings: Float[Tensor, "signatures 4096"],
+    embeddings: Float[Tensor, "signatures units"],
     signatures: Signatures,
     references: int,
     scoring: Scoring = ALONE,
@@ -123,7 +123,7 @@ def scores_of(
 
 def logits_between(
     network: SiameseNetwork,
-    embeddings: Float[Tensor, "signatures 4096"],
+    embeddings: Float[Tensor, "signatures units"],
     signatures: Signatures,
     rows: Int64[Tensor, " n"],
     questioned: Int64[Tensor, " m"],

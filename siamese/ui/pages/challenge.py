@@ -106,7 +106,7 @@ class Round:
 class Sheet:
     """A round in which the visitor draws and the network guesses."""
 
-    candidates: Float[Tensor, "n_way 4096"]
+    candidates: Float[Tensor, "n_way units"]
     alphabet: str
 
 
@@ -325,7 +325,7 @@ class Table:
             "similarities": logits.sigmoid().tolist(),
         }
 
-    def _embed(self, drawings: list[Bool[Tensor, "105 105"]]) -> Float[Tensor, "drawings 4096"]:
+    def _embed(self, drawings: list[Bool[Tensor, "105 105"]]) -> Float[Tensor, "drawings units"]:
         prepared = [prepare_ink(ink.float(), self.recognizer.preprocessing) for ink in drawings]
         return self.recognizer.embed_pictures(torch.stack(prepared))
 
