@@ -20,10 +20,11 @@ from gradio.utils import get_upload_folder
 from siamese.characters.recognizer import Recognizer
 from siamese.imaging.decode import ImageError, check_format
 from siamese.signatures.verifier import UnknownPoint, Verifier
-from siamese.ui.pages.challenge import SOURCES, WAYS, Table
+from siamese.ui.game_session import GameSession
 from siamese.ui.pages.compare import comparison
 from siamese.ui.pages.own_classes import LEAST_CLASSES, MOST_CLASSES, ranking
 from siamese.ui.pages.verify import MAX_REFERENCES
+from siamese.ui.trials import SOURCES, WAYS
 from siamese.ui.validation import UserError, choice, decoded
 
 MAX_FILE_BYTES = 32 << 20
@@ -105,7 +106,7 @@ def several(payload: object, what: str, least: int, most: int) -> list[bytes]:
     return [brought_bytes(one, f"Image {number} of {what}") for number, one in enumerate(payload, 1)]
 
 
-def build(recognizer: Recognizer, table: Table, verifier: Verifier) -> None:
+def build(recognizer: Recognizer, session: GameSession, verifier: Verifier) -> None:
     """Put the endpoints into the open Gradio context; nothing of them is seen on the page."""
 
     @for_programs
@@ -185,10 +186,10 @@ def build(recognizer: Recognizer, table: Table, verifier: Verifier) -> None:
             URLs, 105 x 105 pixels
         """
         if link not in (None, ""):
-            game = table.deck.game_of(link, table.today())
+            game = session.trials.game_of(link, session.now().date())
         else:
-            game = table.deck.new_game(choice(n_way, WAYS, "n_way"), choice(data, list(SOURCES), "data"))
-        dealt = table.deal(game, 0)
+            game = session.trials.new_game(choice(n_way, WAYS, "n_way"), choice(data, list(SOURCES), "data"))
+        dealt = session.deal(game, 0)
         return {
             "challenge_id": dealt["round"],
             "link": dealt["link"],
@@ -209,7 +210,7 @@ def build(recognizer: Recognizer, table: Table, verifier: Verifier) -> None:
             right; truth, the true place from 0; network_choice; network_right; similarities, one in [0, 1] for each
             candidate; certainty, the share in [0, 1] of the network's belief on its choice; alphabet; source
         """
-        return table.answer(challenge_id, choice)
+        return session.answer(challenge_id, choice)
 
     def image(label: str) -> Component:
         return as_sent(gr.Image(label=label, type="filepath", visible=False), ImageData.model_json_schema())

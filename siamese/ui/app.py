@@ -4,7 +4,6 @@ import logging
 import os
 import threading
 from collections.abc import Callable
-from datetime import date
 from importlib.util import find_spec
 from typing import Any
 
@@ -17,8 +16,10 @@ from siamese.characters.recognizer import Recognizer
 from siamese.signatures.verifier import Verifier
 from siamese.ui import api as programs
 from siamese.ui.assets import bundle, script
+from siamese.ui.game_session import GameSession
 from siamese.ui.pages import about, challenge, compare, own_classes, verify
 from siamese.ui.server import UPLOAD_LIFE_S, BodyLimit, RouteAllowlist, cleanup
+from siamese.ui.trials import TrialSource
 
 WAITING_CALLS = 64  # of programs; the next one is told that the queue is full
 CALLS_AT_ONCE = 4
@@ -89,22 +90,21 @@ def build_demo(
     recognizer: Recognizer,
     evaluation: Callable[[], Drawings | None] = lambda: None,
     secret: str | None = None,
-    today: Callable[[], date] | None = None,
     verifier: Verifier | None = None,
 ) -> gr.Blocks:
     """The app around a recogniser.
 
     `evaluation` gives Omniglot's evaluation drawings once they are at hand and None until then; `secret` keys the
-    links of challenges (see challenge.py); `today` is the UTC date, for tests; `verifier` judges signatures, by
+    links of challenges (see trials.py); `verifier` judges signatures, by
     default with the recogniser's own network.
     """
     verifier = verifier or Verifier(recognizer)
-    table = challenge.Table(recognizer, challenge.Deck(evaluation, secret), today)
+    session = GameSession(recognizer, TrialSource(evaluation, secret))
     with gr.Blocks(title="One Look", analytics_enabled=False, delete_cache=FILE_LIFE_S) as demo:
         gr.HTML(MASTHEAD, apply_default_css=False, js_on_load=None)
         with gr.Tabs(overflow_behavior="wrap"):
             with gr.Tab("One-shot challenge", id="challenge", elem_id="challenge"):
-                challenge.build(table)
+                challenge.build(session)
             with gr.Tab("Compare", id="compare", elem_id="compare"):
                 compare.build(recognizer)
             with gr.Tab("Verify a signature", id="verify", elem_id="verify"):
@@ -113,7 +113,7 @@ def build_demo(
                 own_classes.build(recognizer)
             with gr.Tab("About", id="about", elem_id="about"):
                 about.build(recognizer, verifier)
-        programs.build(recognizer, table, verifier)
+        programs.build(recognizer, session, verifier)
     demo.queue(max_size=WAITING_CALLS, default_concurrency_limit=CALLS_AT_ONCE, api_open=False)
     return demo
 

@@ -11,9 +11,10 @@ from collections.abc import Callable
 import torch
 
 from siamese.characters.recognizer import load_recognizer
-from siamese.ui.pages.challenge import Deck, Table, invented_hand
+from siamese.ui.game_session import GameSession
 from siamese.ui.pages.compare import comparison
 from siamese.ui.pictures import drawing_url, ink_image
+from siamese.ui.trials import TrialSource, synthetic_trial
 
 REPEATS = 30
 
@@ -30,16 +31,16 @@ def milliseconds(action: Callable[[int], object]) -> tuple[float, float]:
 
 def main() -> None:
     recognizer = load_recognizer()
-    table = Table(recognizer, Deck())
-    games = [table.deck.new_game(20, "invented") for _ in range(REPEATS + 2)]
-    dealt = [table.deal(game, 0)["round"] for game in games]
-    drawings = [invented_hand(2, seed).candidates for seed in range(REPEATS + 2)]
+    session = GameSession(recognizer, TrialSource())
+    games = [session.trials.new_game(20, "invented") for _ in range(REPEATS + 2)]
+    dealt = [session.deal(game, 0)["round"] for game in games]
+    drawings = [synthetic_trial(2, seed).candidates for seed in range(REPEATS + 2)]
     pairs = [[ink_image(ink.float()) for ink in pair] for pair in drawings]
-    sheet = table.deal_sheet(20, "invented")["round"]
+    drawing_round = session.deal_drawing(20, "invented")["round"]
     rows = {
-        "deal a 20-way round": lambda turn: table.deal(table.deck.new_game(20, "invented"), 0),
-        "answer a 20-way round": lambda turn: table.answer(dealt[turn], 0),
-        "guess a drawing among 20": lambda turn: table.guess(sheet, drawing_url(drawings[turn][0])),
+        "deal a 20-way round": lambda turn: session.deal(session.trials.new_game(20, "invented"), 0),
+        "answer a 20-way round": lambda turn: session.answer(dealt[turn], 0),
+        "guess a drawing among 20": lambda turn: session.guess(drawing_round, drawing_url(drawings[turn][0])),
         "compare two new images": lambda turn: comparison(recognizer, *pairs[turn]),
     }
     print(f"{torch.get_num_threads()} threads, {recognizer.precision}")

@@ -22,8 +22,8 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from siamese.characters.synthetic import draw, synthetic_alphabet, synthetic_hand
-from siamese.ui.pages.challenge import Deck
 from siamese.ui.server import BUSY
+from siamese.ui.trials import TrialSource
 
 TOLERANCE = 0.01  # of a similarity: a batch of another size is rounded otherwise in bfloat16, by 0.001 at most
 PATIENCE_S = 600.0
@@ -172,8 +172,8 @@ async def comparison_of_program(visitor: Visitor, asked: dict, step: "Step") -> 
 
 def links(count: int, n_way: int) -> list[str]:
     """Links to rounds that nobody has played, for an app without a key of its own."""
-    deck = Deck()
-    return [deck.new_game(n_way, "invented").link for _ in range(count)]
+    trials = TrialSource()
+    return [trials.new_game(n_way, "invented").link for _ in range(count)]
 
 
 def pairs(count: int, seed: int) -> Iterator[dict[str, str]]:

@@ -37,9 +37,9 @@ def sign(page, canvas, wobble: float) -> None:
 
 
 def replayed_link() -> str:
-    from siamese.ui.pages.challenge import Deck
+    from siamese.ui.trials import TrialSource
 
-    return LINK + Deck().new_game(10, "invented").link[-2:]
+    return LINK + TrialSource().new_game(10, "invented").link[-2:]
 
 
 def take(address: str, folder: Path) -> None:

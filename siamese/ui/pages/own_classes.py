@@ -16,8 +16,8 @@ from siamese.characters.recognizer import Recognizer
 from siamese.imaging.decode import WEB_FORMATS, ImageError, open_image
 from siamese.preprocessing import prepare_ink
 from siamese.ui.assets import script
-from siamese.ui.pages.challenge import invented_hand
 from siamese.ui.pictures import drawing_url, ink_url, kept_url
+from siamese.ui.trials import synthetic_trial
 from siamese.ui.validation import UserError, decoded, for_page, ink_of, name, picture
 
 LEAST_CLASSES, MOST_CLASSES = 2, 50
@@ -229,12 +229,12 @@ def build(recognizer: Recognizer) -> None:
 
     @for_page
     def own_example(_asked: dict) -> dict:
-        hand = invented_hand(8, EXAMPLE_SEED)
+        trial = synthetic_trial(8, EXAMPLE_SEED)
         names = ("Alder", "Birch", "Cedar", "Elm", "Fir", "Hazel", "Larch", "Oak")
         classes = [
-            {"name": label, "picture": drawing_url(ink)} for label, ink in zip(names, hand.candidates, strict=True)
+            {"name": label, "picture": drawing_url(ink)} for label, ink in zip(names, trial.candidates, strict=True)
         ]
-        return {"classes": classes, "query": drawing_url(hand.query)}
+        return {"classes": classes, "query": drawing_url(trial.query)}
 
     gr.HTML(
         MARKUP,

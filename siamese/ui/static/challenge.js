@@ -382,7 +382,7 @@ const ruler = (ways, totals) => {
 const dealSheet = async () => {
   const mine = ++turn;
   showNext("Next", false);
-  const dealt = await thisTurn(ask(server, "challenge_sheet", { n_way: choices.ways, source: choices.source }));
+  const dealt = await thisTurn(ask(server, "challenge_draw", { n_way: choices.ways, source: choices.source }));
   if (!dealt) return;
   round = { ...dealt, answered: false, guessed: null };
   let busy = false;

@@ -1,0 +1,85 @@
+from datetime import date
+
+import pytest
+import torch
+
+from siamese.characters.drawings import Drawings
+from siamese.ui.trials import TrialSource, synthetic_trial
+from siamese.ui.validation import PermanentUserError, UserError
+
+DAY = date(2026, 3, 14)
+
+
+def same_trial(first, second):
+    pairs = zip((first.query, *first.candidates), (second.query, *second.candidates), strict=True)
+    return first.truth == second.truth and all(torch.equal(a, b) for a, b in pairs)
+
+
+def test_a_link_replays_its_round_in_another_copy_of_the_app():
+    game = TrialSource(secret="kept").new_game(5, "invented")
+    assert same_trial(TrialSource(secret="kept").trial(game, 0), TrialSource(secret="kept").trial(game, 0))
+    replayed = TrialSource(secret="kept").game_of(game.link, DAY)
+    assert replayed == game
+    assert not same_trial(TrialSource(secret="kept").trial(game, 0), TrialSource(secret="kept").trial(game, 1))
+
+
+def test_another_key_deals_another_round_and_says_that_the_link_is_not_its_own():
+    game = TrialSource(secret="one").new_game(5, "invented")
+    assert not same_trial(TrialSource(secret="one").trial(game, 0), TrialSource(secret="two").trial(game, 0))
+    with pytest.raises(UserError, match="another key"):
+        TrialSource(secret="two").game_of(game.link, DAY)
+
+
+def test_the_daily_challenge_is_the_same_whatever_the_key():
+    one, two = TrialSource(secret="one"), TrialSource()
+    games = one.game_of("daily", DAY), two.game_of("daily-2026-03-14", DAY)
+    assert games[0] == games[1]
+    assert games[0].rounds == 10
+    assert games[0].source == "invented"
+    assert same_trial(one.trial(games[0], 7), two.trial(games[1], 7))
+
+
+@pytest.mark.parametrize(
+    "link",
+    ["", "daily-2026-03-15", "daily-2025-12-31", "daily-2026-02-30", "5i-abc", "7i-" + "a" * 16, None, 3, ["daily"]],
+)
+def test_what_is_no_link_is_refused(link):
+    with pytest.raises(PermanentUserError):
+        TrialSource().game_of(link, DAY)
+
+
+def test_a_match_of_ten_has_ten_rounds_in_its_link():
+    trials = TrialSource()
+    game = trials.new_game(20, "invented", is_match=True)
+    assert game.link.endswith("-x10")
+    assert trials.game_of(game.link, DAY).rounds == 10
+
+
+def test_the_true_place_is_spread_over_all_places():
+    truths = [synthetic_trial(3, seed).truth for seed in range(45)]
+    counts = [truths.count(place) for place in range(3)]
+    assert min(counts) > 4  # 15 expected each; 4 or fewer has a chance of about 1 in 1,000
+
+
+def test_omniglot_is_dealt_where_it_is_there(drawings):
+    assert TrialSource(lambda: drawings).sources() == ["omniglot", "invented"]
+    with pytest.raises(UserError, match="not on this server"):
+        TrialSource().new_game(5, "omniglot")
+    trials = TrialSource(lambda: drawings)
+    for number in range(8):
+        game = trials.new_game(5, "omniglot")
+        trial = trials.trial(game, number)
+        rows = [row_of(drawings, ink) for ink in (trial.query, *trial.candidates)]
+        characters, drawers = drawings.character[rows].tolist(), drawings.drawer[rows].tolist()
+        assert len(set(drawings.alphabet[rows].tolist())) == 1
+        assert drawings.alphabet_names[drawings.alphabet[rows[0]]].replace("_", " ") == trial.alphabet
+        assert len(set(characters[1:])) == 5
+        assert characters[0] == characters[1 + trial.truth]
+        assert len(set(drawers[1:])) == 1
+        assert drawers[0] != drawers[1]
+        assert same_trial(trial, TrialSource(lambda: drawings).trial(game, number))
+
+
+def row_of(drawings: Drawings, ink: torch.Tensor) -> int:
+    (found,) = (drawings.ink == ink).flatten(1).all(1).nonzero().flatten().tolist()[:1]
+    return found
