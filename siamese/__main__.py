@@ -82,9 +82,11 @@ def opened(path: Path) -> "Image.Image":
 
 def support_files(folder: Path) -> list[Path]:
     """The files of a support folder in the order of their names; raises ValueError where there are none."""
+    from siamese.data.safe_zip import is_stray
+
     if not folder.is_dir():
         raise ValueError(f"There is no folder of support images at {str(folder)!r}.")
-    files = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+    files = sorted(path for path in folder.iterdir() if path.is_file() and not is_stray(path.name))
     if not files:
         raise ValueError(f"The folder {str(folder)!r} holds no image.")
     if len(files) > MAX_SUPPORT:

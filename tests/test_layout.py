@@ -15,7 +15,7 @@ MAY_TOUCH_THE_NETWORK = {
     "siamese.hub.model",
     "siamese.hub.resolve",
     "siamese.characters.omniglot",
-    "siamese.signatures.dataset",
+    "siamese.data.cache",
     "train.publish",
 }
 

@@ -37,6 +37,8 @@ def files(tmp_path) -> dict[str, str]:
     upright = drawing("L", (120, 120))
     for name, image in {"a": upright.rotate(90), "b": upright, "c": upright.rotate(180)}.items():
         image.save(support / f"{name}.png")
+    for name in ("Thumbs.db", "desktop.ini", ".DS_Store", "._a.png"):  # passed over, whatever left them
+        (support / name).write_bytes(b"stray")
     drawing("RGB", (300, 300)).save(tmp_path / "query.jpg")
     (tmp_path / "text.png").write_text("not an image")
     return {"support": str(support), "query": str(tmp_path / "query.jpg"), "text": str(tmp_path / "text.png")} | {

@@ -27,9 +27,12 @@ from siamese.characters.omniglot import (
     pixel_hashes,
     read_archive,
 )
+from siamese.data.sources import SourceError
 from siamese.imaging.decode import ImageError, open_image
 from siamese.preprocessing import IMAGE_SIZE_PX
-from siamese.signatures.dataset import STATISTICS, SignatureError, leak_probe, load_signatures, pair_leak_probe
+from siamese.signatures.dataset import load_signatures
+from siamese.signatures.image_statistics import STATISTICS
+from siamese.signatures.leak_probe import leak_probe, pair_leak_probe
 
 OFFICIAL_CHARACTERS: dict[Split, int] = {"background": 964, "evaluation": 659}
 OFFICIAL_DRAWERS = 20
@@ -70,7 +73,7 @@ def run(arguments: argparse.Namespace) -> int:
             _check_signatures(arguments.signatures)
         else:
             _check(arguments.check, arguments.output or Path("omniglot-sheet.png"))
-    except (OmniglotError, SignatureError) as error:
+    except (OmniglotError, SourceError) as error:
         print(error, file=sys.stderr)
         return 1
     except OSError as error:

@@ -17,9 +17,7 @@ import numpy as np
 from jaxtyping import Float
 from PIL import Image, ImageDraw
 
-from siamese.characters.synthetic import Hand, Points, synthetic_hand
-from siamese.preprocessing import SIGNATURE, Preprocessing
-from siamese.signatures.dataset import Signatures, prepare_files
+from siamese.data.pen_strokes import Hand, Points, synthetic_hand
 
 DETAIL = 2  # lines are drawn on a raster this much finer
 LETTER_PX = 42  # height of a letter without stems; a signature then is some 500 pixels wide, as scanned at 300 dpi
@@ -179,13 +177,6 @@ def synthetic_files(writers: int, genuine: int, forgeries: int, seed: int) -> It
         for number in range(forgeries):
             forged = forge(plan, hand, synthetic_hand(generator), generator)
             yield f"{writer + 1:02d}/forgery_{number + 1:02d}.png", _png(forged, generator)
-
-
-def synthetic_signatures(
-    writers: int, genuine: int, forgeries: int, seed: int, preprocessing: Preprocessing = SIGNATURE
-) -> Signatures:
-    """The data set of `synthetic_files`, as the network sees it."""
-    return prepare_files(dict(synthetic_files(writers, genuine, forgeries, seed)), preprocessing)
 
 
 def _png(paths: list[Points], generator: np.random.Generator) -> bytes:

@@ -22,7 +22,8 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from siamese.characters.drawings import Drawings
-from siamese.characters.synthetic import draw, synthetic_alphabet, synthetic_hand
+from siamese.characters.synthetic import draw, synthetic_alphabet
+from siamese.data.pen_strokes import synthetic_hand
 from siamese.ui.validation import PermanentUserError, UserError
 
 WAYS = (5, 10, 20)

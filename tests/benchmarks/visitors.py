@@ -21,7 +21,8 @@ import httpx
 import numpy as np
 from PIL import Image, ImageFilter
 
-from siamese.characters.synthetic import draw, synthetic_alphabet, synthetic_hand
+from siamese.characters.synthetic import draw, synthetic_alphabet
+from siamese.data.pen_strokes import synthetic_hand
 from siamese.ui.server import BUSY
 from siamese.ui.trials import TrialSource
 

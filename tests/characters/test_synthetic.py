@@ -12,9 +12,9 @@ from siamese.characters.synthetic import (
     draw,
     synthetic_alphabet,
     synthetic_drawings,
-    synthetic_hand,
     write,
 )
+from siamese.data.pen_strokes import synthetic_hand
 from siamese.preprocessing import Preprocessing, ink_box
 
 PLAIN_HAND = Hand(

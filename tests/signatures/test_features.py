@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from siamese.signatures.dataset import synthetic_signatures
 from siamese.signatures.features import (
     COLUMNS,
     DTW_BAND,
@@ -23,7 +24,6 @@ from siamese.signatures.features import (
     together,
     turn_distances,
 )
-from siamese.signatures.synthetic import synthetic_signatures
 
 WEIGHING = ScoreFusion(0.5, 0.25, -4.0, -2.0, 1.0, 0.3, 2.0)
 
@@ -119,7 +119,7 @@ def test_neither_pen_nor_size_tells():
 
 
 def test_distances_are_zero_to_oneself_and_alike_both_ways():
-    hands = synthetic_signatures(2, 2, 1, seed=3).handwriting
+    hands = synthetic_signatures(2, 2, 1, seed=3).strokes
     for distances in (turn_distances, course_distances):
         found = distances(hands, hands)
         assert found.diagonal().abs().max() < 1e-6

@@ -8,7 +8,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFilter
 from torch.nn import functional as F
 
-from siamese.characters.synthetic import synthetic_hand
+from siamese.data.pen_strokes import synthetic_hand
 from siamese.imaging.decode import ImageError, load_ink, open_image
 from siamese.preprocessing import SIGNATURE, Preprocessing, prepare_ink
 from siamese.signatures.isolation import isolate_signature, load_signature_ink

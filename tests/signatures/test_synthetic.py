@@ -10,16 +10,16 @@ import torch
 from PIL import Image
 from torch.nn import functional as F
 
-from siamese.characters.synthetic import synthetic_hand
+from siamese.data.pen_strokes import synthetic_hand
 from siamese.preprocessing import SIGNATURE
-from siamese.signatures.dataset import STATISTICS, image_statistics
+from siamese.signatures.dataset import synthetic_signatures
+from siamese.signatures.image_statistics import STATISTICS, image_statistics
 from siamese.signatures.synthetic import (
     forge,
     invent_signature,
     sign,
     signature_picture,
     synthetic_files,
-    synthetic_signatures,
 )
 
 

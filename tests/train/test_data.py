@@ -10,13 +10,15 @@ from PIL import Image
 from siamese.characters import omniglot
 from siamese.characters.drawings import Drawings
 from siamese.characters.omniglot import OmniglotError, lake_runs
-from siamese.signatures import dataset as signatures
+from siamese.data import cache
+from siamese.signatures import layouts
+from siamese.signatures.image_statistics import STATISTICS
 from train import data
 
 
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path, monkeypatch):
-    for module in (omniglot, signatures):
+    for module in (omniglot, cache):
         monkeypatch.setattr(module, "cache_folder", lambda: tmp_path / "cache")
 
 
@@ -143,7 +145,7 @@ def test_what_cannot_be_done_is_said_and_shows_in_the_status(monkeypatch, capsys
 @pytest.mark.parametrize(("numbers", "columns"), [((2, 2, 1, 1), 4), ((2, 1, 1, 1), 2), ((1, 2, 0, 1), 0)])
 def test_signatures_are_counted_and_probed(monkeypatch, capsys, numbers, columns):
     """Pairs are probed where there are two genuine signatures of one writer, anything where there are forgeries."""
-    monkeypatch.setattr(signatures, "INVENTED", numbers)
+    monkeypatch.setattr(layouts, "INVENTED", numbers)
     assert run("--signatures", "invented") == 0
     lines = capsys.readouterr().out.splitlines()
     writers, genuine, forged, _ = numbers
@@ -151,7 +153,7 @@ def test_signatures_are_counted_and_probed(monkeypatch, capsys, numbers, columns
         f"{writers} writers: {writers * genuine} genuine signatures, {writers * forged} skilled forgeries."
     )
     rows = [line.split() for line in lines[3:]]
-    assert [row[0] for row in rows] == (list(signatures.STATISTICS) if columns else [])
+    assert [row[0] for row in rows] == (list(STATISTICS) if columns else [])
     assert all(len(row) == 1 + columns and 0 <= float(row[1]) <= 1 for row in rows)
 
 

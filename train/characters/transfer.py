@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from siamese.characters.drawings import Drawings
 from siamese.characters.episodes import Trials, sample_trials
+from siamese.data.safe_zip import is_stray
 from siamese.imaging.decode import ImageError, load_ink
 from siamese.preprocessing import Preprocessing
 
@@ -39,11 +40,11 @@ def load_pictures(
 ) -> Pictures:
     """The pictures of `folder`, which has one sub-folder for each class; of large classes a random choice.
 
-    Files of any size, colour and polarity, as `load_ink` takes them; hidden files are passed over. Raises
+    Files of any size, colour and polarity, as `load_ink` takes them; stray files are passed over. Raises
     TransferError where fewer than two classes have two usable pictures.
     """
     try:
-        classes = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+        classes = sorted(path for path in folder.iterdir() if path.is_dir() and not is_stray(path.name))
     except OSError as error:
         raise TransferError(f"The folder {folder} cannot be read: {error.strerror or error}.") from error
     if len(classes) < 2:
@@ -76,7 +77,7 @@ def load_pictures(
 def choose_files(folder: Path, count: int, generator: torch.Generator) -> list[Path]:
     """At most `count` files of a folder, at random, in the order of their names; raises TransferError."""
     try:
-        files = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+        files = sorted(path for path in folder.iterdir() if path.is_file() and not is_stray(path.name))
     except OSError as error:
         raise TransferError(f"The folder {folder} cannot be read: {error.strerror or error}.") from error
     kept = torch.randperm(len(files), generator=generator)[:count].sort().values

@@ -12,6 +12,7 @@ from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
 from siamese.characters.recognizer import fastest_precision, usable_device
+from siamese.data.sources import SourceError
 from siamese.metrics import (
     NAMED_POINTS,
     Calibration,
@@ -28,8 +29,9 @@ from siamese.metrics import (
     receiver_operating_characteristic,
 )
 from siamese.network import SiameseNetwork
-from siamese.signatures.dataset import SignatureError, Signatures, leak_probe, load_signatures, pair_leak_probe
+from siamese.signatures.dataset import Signatures, load_signatures
 from siamese.signatures.features import ScoreFusion
+from siamese.signatures.leak_probe import leak_probe, pair_leak_probe
 from siamese.signatures.verifier import Scoring, scoring_in
 from train.characters.evaluate import EvaluationError, Model, load_model
 from train.evaluation import clear_of_ends, embed_drawings
@@ -133,7 +135,7 @@ def logits_between(
     logits = network.compare_all(embeddings[rows], embeddings[questioned]).double().cpu()
     if scoring.weighing is None:
         return logits
-    handwriting = signatures.handwriting
+    handwriting = signatures.strokes
     return scoring.weighing.logits(logits, handwriting.take(rows), handwriting.take(questioned))
 
 
@@ -415,7 +417,7 @@ def evaluate_signatures(arguments: argparse.Namespace) -> dict:
 def load(source: str, model: Model) -> Signatures:
     try:
         return load_signatures(source, model.preprocessing)
-    except SignatureError as error:
+    except SourceError as error:
         raise EvaluationError(str(error)) from error
 
 

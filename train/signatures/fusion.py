@@ -44,7 +44,7 @@ def pairs_of(network: SiameseNetwork, signatures: Signatures, device: torch.devi
     embeddings = embed_drawings(network, signatures.images, device)
 
     def between(rows: Int64[Tensor, " n"], others: Int64[Tensor, " m"]) -> Float64[Tensor, "n m 3"]:
-        ours, theirs = signatures.handwriting.take(rows), signatures.handwriting.take(others)
+        ours, theirs = signatures.strokes.take(rows), signatures.strokes.take(others)
         logits = logits_between(network, embeddings, signatures, rows, others)
         return torch.stack([logits, turn_distances(ours, theirs), course_distances(ours, theirs)], -1)
 

@@ -11,9 +11,7 @@ from torch.nn import functional as F
 from siamese.hub.checkpoint import load_checkpoint
 from siamese.metrics import equal_error_point
 from siamese.network import SiameseNetwork
-from siamese.signatures.dataset import Signatures
-from siamese.signatures.features import together
-from siamese.signatures.synthetic import synthetic_signatures
+from siamese.signatures.dataset import Signatures, joined, synthetic_signatures
 from train.augment import distort, sampling_grid, turn
 from train.characters.sampling import step_generator
 from train.config import RecipeError, TrainConfig
@@ -103,16 +101,7 @@ def with_synthetic(training: Signatures, config: TrainConfig) -> Signatures:
     if not config.synthetic_writers:
         return training
     numbers = config.synthetic_writers, INVENTED_GENUINE, INVENTED_FORGERIES
-    invented = synthetic_signatures(*numbers, INVENTED_SEED, config.preprocessing)
-    return Signatures(
-        torch.cat([training.images, invented.images]),
-        torch.cat([training.writer, invented.writer + len(training.writer_names)]),
-        torch.cat([training.genuine, invented.genuine]),
-        (*training.writer_names, *(f"invented {name}" for name in invented.writer_names)),
-        (*training.sha256, *invented.sha256),
-        torch.cat([training.raw_statistics, invented.raw_statistics]),
-        together([training.handwriting, invented.handwriting]),
-    )
+    return joined({"": training, "invented": synthetic_signatures(*numbers, INVENTED_SEED, config.preprocessing)})
 
 
 def split_writers(names: tuple[str, ...], config: TrainConfig) -> Split:

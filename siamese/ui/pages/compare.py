@@ -9,7 +9,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from siamese.characters.recognizer import SURE, Recognizer
-from siamese.characters.synthetic import draw, synthetic_alphabet, synthetic_hand
+from siamese.characters.synthetic import draw, synthetic_alphabet
+from siamese.data.pen_strokes import synthetic_hand
 from siamese.imaging.decode import ImageError
 from siamese.ui.assets import script
 from siamese.ui.pictures import drawing_url, ink_url, overlay_url

@@ -97,7 +97,8 @@ def save_thumbnails(folder: Path, drawings: Drawings, size_px: int) -> None:
 def test_a_folder_of_thumbnails_becomes_trials_among_all_its_classes(tmp_path):
     save_thumbnails(tmp_path, blots({"A": 4}, 3, spoilt=0.0), 28)
     (tmp_path / "class 0" / "notes.png").write_text("not a picture", encoding="utf-8")
-    (tmp_path / "class 0" / ".hidden").write_text("", encoding="utf-8")
+    for name in (".hidden", "Thumbs.db", "desktop.ini"):
+        (tmp_path / "class 0" / name).write_text("", encoding="utf-8")
     (tmp_path / "empty").mkdir()
     pictures = load_pictures(tmp_path, Preprocessing(), torch.Generator().manual_seed(0))
     assert pictures.prepared.shape == (12, 1, 105, 105)

@@ -37,8 +37,10 @@ def some_signatures(writers: int, genuine: int, forgeries: int) -> Signatures:
         genuine=rows % each < genuine,
         writer_names=tuple(f"writer {index}" for index in range(writers)),
         sha256=tuple(f"{row:064x}" for row in rows.tolist()),
+        text=("",) * len(rows),
+        medium=("",) * len(rows),
         raw_statistics=torch.zeros(len(rows), 5),
-        handwriting=StrokeFeatures(torch.zeros(len(rows), 576), torch.zeros(len(rows), 48, 18)),
+        strokes=StrokeFeatures(torch.zeros(len(rows), 576), torch.zeros(len(rows), 48, 18)),
     )
 
 
@@ -109,13 +111,13 @@ def with_handwriting(signatures: Signatures) -> Signatures:
     generator = torch.Generator().manual_seed(1)
     turns = torch.rand(len(signatures), 576, generator=generator)
     course = torch.rand(len(signatures), 48, 18, generator=generator)
-    return replace(signatures, handwriting=StrokeFeatures(turns / turns.norm(dim=1, keepdim=True), course))
+    return replace(signatures, strokes=StrokeFeatures(turns / turns.norm(dim=1, keepdim=True), course))
 
 
 def test_the_handwriting_counts_as_the_weighing_says(line):
     signatures, embeddings = with_handwriting(some_signatures(2, 2, 1)), placed(0, 1, 3, 10, 12, 10.5)
     scores = scores_of(line, embeddings, signatures, 1, Scoring(WEIGHING))
-    one, other = (signatures.handwriting.take(torch.tensor([row])) for row in (0, 1))
+    one, other = (signatures.strokes.take(torch.tensor([row])) for row in (0, 1))
     turns, course = turn_distances(one, other).item(), course_distances(one, other).item()
     assert scores.genuine[0].logit().item() == pytest.approx(0.5 + 0.25 * -1 - 4 * turns - 2 * course, abs=1e-4)
     assert len(scores.skilled[0]) == 2

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from siamese.network import SiameseNetwork
+from siamese.signatures.dataset import synthetic_signatures
 from siamese.signatures.features import course_distances, turn_distances
-from siamese.signatures.synthetic import synthetic_signatures
 from train.evaluation import embed_drawings
 from train.signatures.fusion import fit_fusion, fitted, pairs_of
 
@@ -56,7 +56,7 @@ def test_middles_lie_between_the_kinds():
 def test_each_pair_is_of_one_writer(signatures, network):
     genuine, skilled = pairs_of(network, signatures, CPU)
     assert (genuine.shape, skilled.shape) == ((3 * 3, 3), (3 * 3 * 2, 3))
-    own = signatures.handwriting.take(torch.arange(3))
+    own = signatures.strokes.take(torch.arange(3))
     embeddings = embed_drawings(network, signatures.images, CPU)
     with torch.no_grad():
         logits = network.compare_all(embeddings[:3], embeddings[:3])

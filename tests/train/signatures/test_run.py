@@ -14,7 +14,7 @@ from siamese.hub.signature_card import signature_card
 from siamese.metrics import equal_error_point
 from siamese.network import SiameseNetwork
 from siamese.preprocessing import SIGNATURE
-from siamese.signatures.synthetic import synthetic_signatures
+from siamese.signatures.dataset import synthetic_signatures
 from siamese.signatures.verifier import scoring_in
 from train.__main__ import main
 from train.config import TrainConfig, load_recipe

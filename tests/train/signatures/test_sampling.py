@@ -9,7 +9,7 @@ import torch
 from siamese.hub.checkpoint import save_checkpoint
 from siamese.network import NetworkConfig, SiameseNetwork
 from siamese.preprocessing import SIGNATURE
-from siamese.signatures.synthetic import synthetic_signatures
+from siamese.signatures.dataset import synthetic_signatures
 from train.augment import Distortions
 from train.config import RecipeError, TrainConfig, load_recipe
 from train.signatures.sampling import (
@@ -158,7 +158,7 @@ def test_a_writer_s_signatures_are_bent_alike_and_another_s_otherwise():
 def test_synthetic_writers_stand_behind_those_of_the_data(signatures):
     both = with_synthetic(signatures, replace(SMALL, synthetic_writers=2))
     assert len(both) == len(signatures) + 2 * 24
-    assert both.writers_held[-2:] == ("invented 01", "invented 02")
+    assert both.writers_held[-2:] == ("invented/01", "invented/02")
     assert torch.equal(both.take(torch.arange(len(signatures))).images, signatures.images)
     assert with_synthetic(signatures, SMALL) is signatures
 
