@@ -125,7 +125,7 @@ def launch_settings() -> dict[str, Any]:
         "show_error": False,
         "quiet": False,
         "theme": theme(),
-        "css": script("style.css"),
+        "css": script("style.css", "challenge.css"),
         "head": HEAD + "<script>" + bundle("page.js") + "</script>",
         "footer_links": ["api"],
         "run_history": False,

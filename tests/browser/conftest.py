@@ -31,7 +31,9 @@ def browser():
     path = chromium()
     if path is None and "CI" not in os.environ:
         pytest.skip("There is no Chromium on this machine; install one to drive the app in it.")
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
+
+    expect.set_options(timeout=PATIENCE_MS)
 
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=list(CHROMIUM_FLAGS))
@@ -41,13 +43,13 @@ def browser():
 
 @pytest.fixture
 def open_page(browser, app_address):
-    """A function that opens the app: width in pixels, "light" or "dark", and what stands behind the address."""
+    """A function that opens the app: width in pixels, "light" or "dark", what stands behind the address, options."""
     contexts, troubles = [], []
 
-    def opened(width: int = 1280, scheme: str = "light", query: str = "", context=None):
+    def opened(width: int = 1280, scheme: str = "light", query: str = "", context=None, **options):
         if context is None:
-            size = {"width": width, "height": 844 if width < 500 else 900}
-            context = browser.new_context(viewport=size, color_scheme=scheme)
+            size = {"width": width, "height": 844 if width < 500 else 800}
+            context = browser.new_context(viewport=size, color_scheme=scheme, **options)
             context.set_default_timeout(PATIENCE_MS)
             contexts.append(context)
         page = context.new_page()

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.browser.test_axe import RUN
-from tests.browser.test_play import Refusing, open_tab, scribble
+from tests.browser.visitor import Refusing, open_tab, scribble
 from tests.running_app import start_app, stop_app
 from tests.signature_weights import png, signature, signature_weights
 

@@ -3,7 +3,7 @@ import js from "@eslint/js";
 import globals from "globals";
 
 // Scripts that Gradio runs with `element` and `server` at hand, behind one another; they are not modules yet.
-const scripts = ["compare", "forgery_game", "own_classes", "upload", "verify"].map(
+const scripts = ["compare", "forgery_game", "own_classes", "pad", "upload", "verify"].map(
   (name) => `siamese/ui/static/${name}.js`,
 );
 

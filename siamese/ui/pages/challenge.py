@@ -4,44 +4,82 @@ from typing import Any
 
 import gradio as gr
 
-from siamese.ui.assets import script
+from siamese.characters.recognizer import Recognizer
 from siamese.ui.game_session import GameSession
-from siamese.ui.trials import SOURCES, WAYS, Game
+from siamese.ui.pages.about import config_of
+from siamese.ui.trials import DAILY_WAYS, MATCH_ROUNDS, SOURCES, WAYS, Game
 from siamese.ui.validation import choice, for_page, for_page_at_once, whole_number
 
 PEOPLE, PAPER = 0.955, 0.920  # 20-way on Lake's runs: Lake et al. 2015 (4.5 % error); Koch et al. 2015, table 2
 
 MARKUP = """
-<section class="panel challenge" aria-labelledby="challenge-title" data-mode="free">
-  <header class="lead"><h2 id="challenge-title">You have seen each of these once. Which one is it?</h2>
-  <p data-rule></p></header>
+<section class="panel challenge" aria-labelledby="challenge-title" data-mode="free" data-state="playing">
+  <header class="lead"><h2 id="challenge-title">{title}</h2></header>
   <div class="controls">
     <fieldset class="segments" data-modes><legend class="visually-hidden">Game</legend></fieldset>
     <fieldset class="segments small" data-ways><legend>Candidates</legend></fieldset>
     <fieldset class="segments small" data-sources><legend>Alphabets</legend></fieldset>
   </div>
+  <p class="rule" data-rule></p>
+  <p class="beat" data-beat hidden></p>
   <div class="board" data-board>
-    <div class="asked"><p class="asked-label" data-asked-label>Find this character</p>
-      <div class="tile query" data-query></div>
-      <p class="from" data-from></p></div>
+    <div class="side">
+      <div class="asked" data-asked>
+        <h3 class="asked-label" data-asked-label>Which one is the same character?</h3>
+        <div class="tile query" data-query></div>
+        <div class="asked-notes">
+          <p class="clock" data-clock role="timer" hidden></p><p class="from" data-from></p></div>
+      </div>
+      <div class="turn">
+        <div class="turn-text"><p class="say" data-say role="status" aria-live="polite"></p>
+          <p class="detail" data-detail></p></div>
+        <button type="button" class="button primary" data-next>Next</button>
+      </div>
+    </div>
     <div class="candidates" data-candidates role="group" aria-label="Candidates"></div>
   </div>
-  <div class="turn"><div class="turn-text"><p class="say" data-say role="status" aria-live="polite"></p>
-    <p class="detail" data-detail></p></div>
-    <div class="turn-buttons"><button type="button" class="button primary" data-next>Next</button></div></div>
   <div class="finish" data-finish hidden></div>
   <div class="tally" data-tally></div>
-  <p class="keys">Keys: <kbd>1</kbd> to <kbd>9</kbd>, <kbd>0</kbd> (then <kbd>q</kbd> to <kbd>p</kbd>) pick,
-  arrows move, <kbd>Enter</kbd> goes on.
-  <button type="button" class="plain" data-copy-link>Copy a link to this round</button></p>
+  <div class="below">
+    <button type="button" class="plain" data-copy-link>Copy a link to this round</button>
+    <span class="copied" data-copied role="status"></span>
+    <p class="keys"><label><input type="checkbox" data-shortcuts> Single-key shortcuts:</label>
+    <kbd>A</kbd> to <kbd>T</kbd> pick a candidate. Arrow keys move, <kbd>Enter</kbd> continues.</p>
+  </div>
 </section>
 """
 
 
-def build(session: GameSession) -> None:
-    """Put the tab's contents into the open Gradio context."""
+def lake_accuracy(recognizer: Recognizer) -> float | None:
+    """Reads the network's accuracy on Lake's 20-way runs from its config.json.
 
-    def game_asked(asked: dict) -> Game:
+    Returns:
+        The accuracy in [0, 1], or None where the config, which may be anybody's, gives none.
+    """
+    figures = config_of(recognizer).get("figures")
+    reports = figures.get("one_shot") if isinstance(figures, dict) else None
+    for report in reports if isinstance(reports, list) else []:
+        if isinstance(report, dict) and report.get("protocol") == "lake_runs" and report.get("n_way") == 20:
+            accuracy = report.get("accuracy")
+            return accuracy if isinstance(accuracy, float) and 0 <= accuracy <= 1 else None
+    return None
+
+
+def title(accuracy: float | None) -> str:
+    """Words the heading: what people and the network score on the same task."""
+    network = "" if accuracy is None else f", this network {percent(accuracy)}"
+    return f"People get {percent(PEOPLE)} right{network}. You? <small>20 candidates, Lake's test</small>"
+
+
+def percent(share: float) -> str:
+    """Words a share with up to two decimals, as in "98.75 %"."""
+    return f"{share * 100:.2f}".rstrip("0").rstrip(".") + "\u00a0%"
+
+
+def build(session: GameSession) -> None:
+    """Puts the tab's contents into the open Gradio context."""
+
+    def asked_game(asked: dict) -> Game:
         if asked.get("link") is not None:
             return session.trials.game_of(asked["link"], session.now().date())
         n_way = choice(asked.get("n_way"), WAYS, "The number of candidates")
@@ -50,10 +88,10 @@ def build(session: GameSession) -> None:
 
     @for_page
     def challenge_deal(asked: dict) -> dict[str, Any]:
-        game = game_asked(asked)
+        game = asked_game(asked)
         return session.deal(game, whole_number(asked.get("index", 0), 0, game.rounds - 1, "The round's number"))
 
-    @for_page_at_once  # everything was worked out when the round was dealt
+    @for_page_at_once  # everything was computed when the round was dealt
     def challenge_answer(asked: dict) -> dict[str, Any]:
         return session.answer(asked.get("round"), asked.get("choice"))
 
@@ -71,13 +109,16 @@ def build(session: GameSession) -> None:
         return {
             "ways": list(WAYS),
             "sources": [{"key": key, "name": SOURCES[key]} for key in session.trials.sources()],
+            "match_rounds": MATCH_ROUNDS,
+            "daily_ways": DAILY_WAYS,
+            "now_s": session.now().timestamp(),
             "people": PEOPLE,
             "paper": PAPER,
         }
 
     gr.HTML(
-        MARKUP,
-        js_on_load=script("challenge.js"),
+        MARKUP.format(title=title(lake_accuracy(session.recognizer))),
+        js_on_load="oneLook.tabs.challenge(element, server)",
         apply_default_css=False,
         server_functions=[challenge_deal, challenge_answer, challenge_draw, challenge_guess, challenge_options],
         elem_classes="tab",

@@ -1,5 +1,7 @@
 // What this browser remembers. Never sent anywhere, never trusted.
+
 const MEMORY_KEY = "one-look/1";
+
 export const remember = (change) => {
   let memory = {};
   try {

@@ -8,6 +8,10 @@ import { inTime, UserError } from "./server.js";
   const SHEET_PX = 420;
   const PEN_PX = 11;
 
+  const MOVED_PX = 4; // of the sheet's; a press that moved less is a dot
+
+  const hasLength = (stroke) => stroke.some(([x, y]) => Math.hypot(x - stroke[0][0], y - stroke[0][1]) >= MOVED_PX);
+
   export const readAsUrl = (blob) =>
     new Promise((resolve, reject) => {
       const reader = new FileReader();
@@ -241,7 +245,7 @@ import { inTime, UserError } from "./server.js";
       node, sheet, take, show,
       value: () => {
         if (file) return file;
-        if (!strokes.length) return null;
+        if (!strokes.some(hasLength)) return null; // a dot alone is a press, no drawing
         const flat = make("canvas");
         flat.width = canvas.width;
         flat.height = canvas.height;

@@ -1,4 +1,5 @@
 // What the tabs share. Runs once, in the document's head, before any tab is built.
+import { challengeTab } from "./challenge/tab.js";
 import { guard, make, percent, pressed, say } from "./dom.js";
 import { drawInk, ink, seen } from "./ink.js";
 import { remember } from "./memory.js";
@@ -26,4 +27,5 @@ window.oneLook = {
   seen,
   UserError,
   Refusal: UserError,
+  tabs: { challenge: challengeTab },
 };

@@ -1,0 +1,68 @@
+// Scores below the board: of this game, and of all rounds of this browser beside chance, the paper and people.
+import { make, percent } from "../dom.js";
+import { count } from "./sentences.js";
+
+const marksRow = (name, marks, rounds) => {
+  const states = Array.from({ length: rounds }, (_, i) => (i < marks.length ? (marks[i] ? "right" : "wrong") : "open"));
+  return make(
+    "span",
+    { class: "marks-row", role: "img", "aria-label": `${name}: ${states.join(", ")}` },
+    make("em", { text: name }),
+    ...states.map((state) => make("span", { class: `mark ${state}` })),
+  );
+};
+
+// One square for each round, for both sides.
+export const marksGrid = ({ mine, network, rounds }) =>
+  make("div", { class: "marks" }, marksRow("You", mine, rounds), marksRow("Network", network, rounds));
+
+const ruler = (ways, totals, { people, paper }) => {
+  const at = (share) => `left:${(share * 100).toFixed(2)}%`;
+  const fixed = [["chance", 1 / ways, `guessing ${percent(1 / ways)}`]];
+  if (ways === 20) {
+    fixed.push(
+      ["paper", paper, `Koch et al. ${percent(paper, 1)}`],
+      ["people", people, `people ${percent(people, 1)}`],
+    );
+  }
+  const line = make("div", { class: "ruler-line" });
+  for (const [kind, share] of fixed) line.append(make("span", { class: `tick ${kind}`, style: at(share) }));
+  const words = [];
+  for (const [side, name, right] of [
+    ["network", "network", totals.network],
+    ["you", "you", totals.mine],
+  ]) {
+    if (!totals.rounds) break;
+    line.append(make("span", { class: `dot ${side}`, style: at(right / totals.rounds) }));
+    words.unshift(`${name} ${percent(right / totals.rounds)}`);
+  }
+  words.push(...fixed.map(([, , text]) => text));
+  const rounds = totals.rounds
+    ? `${totals.rounds} round${totals.rounds === 1 ? "" : "s"} with ${ways} candidates in this browser: `
+    : `With ${ways} candidates: `;
+  return make(
+    "div",
+    { class: "ruler" },
+    line,
+    make("p", { class: "ruler-text", text: `${rounds}${words.join(", ")}.` }),
+  );
+};
+
+// `game` is what is being played, `memory` what this browser remembers, `figures` {people, paper} in [0, 1].
+export const showTally = (host, game, ways, memory, figures) => {
+  const of = (marks) => `${count(marks)} / ${marks.length}`;
+  const isDrawing = game.mode === "draw";
+  const cells = isDrawing
+    ? [["Network right", of(game.network)]]
+    : [
+        ["You", of(game.mine)],
+        ["Network", of(game.network)],
+        ["Right in a row", `${memory.streak ?? 0}`],
+        ["Most in a row", `${memory.bestStreak ?? 0}`],
+      ];
+  const scores = cells.map(([name, value]) => make("div", {}, make("dt", { text: name }), make("dd", { text: value })));
+  host.replaceChildren(make("dl", { class: "scores" }, ...scores));
+  if (game.rounds > 1) host.append(marksGrid(game));
+  const totals = memory.totals?.[ways] ?? { rounds: 0, mine: 0, network: 0 };
+  if (!isDrawing) host.append(ruler(ways, totals, figures));
+};
