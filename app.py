@@ -7,7 +7,7 @@ from siamese.ui.zero_gpu import lender  # isort: skip; before whatever imports t
 
 from siamese.characters.recognizer import load_recognizer
 from siamese.signatures.verifier import load_verifier
-from siamese.ui.app import EvaluationSet, build_demo, launch_settings
+from siamese.ui.app import build_demo, launch_settings
 
 if __name__ == "__main__":
     try:
@@ -15,5 +15,5 @@ if __name__ == "__main__":
     except (OSError, ValueError) as error:  # HubError, CheckpointError: one sentence
         sys.exit(str(error))
     verifier = load_verifier(characters=recognizer)  # of SIGNATURE_MODEL_ID, or what can stand in for it
-    demo = build_demo(recognizer, EvaluationSet(), os.environ.get("CHALLENGE_SECRET"), verifier=verifier)
+    demo = build_demo(recognizer, os.environ.get("CHALLENGE_SECRET"), verifier=verifier)
     demo.launch(**launch_settings())

@@ -70,7 +70,6 @@ def start_app(folder: Path, program: Sequence[str] = ("app.py",), **environment:
         "GRADIO_TEMP_DIR": f"{folder}/uploads",
         "TMPDIR": f"{folder}/tmp",
         "HF_HUB_OFFLINE": "1",
-        "OMNIGLOT_DATA": "invented",
         **environment,
     }
     if "MODEL_ID" not in settings and not (ROOT / "siamese/pretrained/omniglot/model.safetensors").exists():

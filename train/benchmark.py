@@ -252,7 +252,7 @@ def listening(model: str) -> tuple[float, int]:
     with socket.socket() as chosen:
         chosen.bind(("127.0.0.1", 0))
         port = chosen.getsockname()[1]
-    settings = {"GRADIO_SERVER_PORT": str(port), "HF_HUB_OFFLINE": "1", "OMNIGLOT_DATA": "invented", "MODEL_ID": model}
+    settings = {"GRADIO_SERVER_PORT": str(port), "HF_HUB_OFFLINE": "1", "MODEL_ID": model}
     start = time.perf_counter()
     app = subprocess.Popen(
         [sys.executable, str(APP)],

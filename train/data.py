@@ -17,16 +17,15 @@ from torch import Tensor
 from siamese.characters.drawings import Drawings
 from siamese.characters.episodes import excluded_alphabets
 from siamese.characters.omniglot import (
-    LAKE_RUNS,
     OFFICIAL_ALPHABETS,
-    SPLITS,
     OmniglotError,
-    Split,
     lake_runs,
     load_drawings,
+    load_omniglot,
     pixel_hashes,
     read_archive,
 )
+from siamese.data.bundled import FOLDER, LAKE_RUNS, SPLITS, Split, write_table
 from siamese.data.sources import SourceError
 from siamese.imaging.decode import ImageError, open_image
 from siamese.preprocessing import IMAGE_SIZE_PX
@@ -43,7 +42,16 @@ SHEET_CHARACTERS, SHEET_DRAWERS = 4, 3  # for each alphabet
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     task = parser.add_mutually_exclusive_group(required=True)
-    task.add_argument("--check", metavar="SOURCE", help="print what a source holds and write a sheet of samples")
+    task.add_argument(
+        "--check",
+        nargs="?",
+        const="",
+        metavar="SOURCE",
+        help="print what a source holds and write a sheet of samples (without a SOURCE: the bundled set)",
+    )
+    task.add_argument(
+        "--bundle", metavar="SOURCE", help="write the parquet files of the package from a copy of Omniglot"
+    )
     task.add_argument(
         "--lake-runs", metavar="ARCHIVE", type=Path, help="make the table of Lake's runs from his all_runs.zip"
     )
@@ -57,7 +65,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--output",
         metavar="FILE",
         type=Path,
-        help="where the sheet (default: omniglot-sheet.png) or the table (default: the package's own) goes",
+        help="where the sheet (default: omniglot-sheet.png), the table or the folder of parquet files (default: the "
+        "package's own) goes",
     )
 
 
@@ -69,6 +78,8 @@ def run(arguments: argparse.Namespace) -> int:
             output = arguments.output or LAKE_RUNS
             output.write_text(_table_text(table), encoding="utf-8")
             print(f"Wrote {len(table['runs'])} runs to {output}.")
+        elif arguments.bundle is not None:
+            write_bundle(arguments.bundle, arguments.output or FOLDER)
         elif arguments.signatures is not None:
             _check_signatures(arguments.signatures)
         else:
@@ -80,6 +91,23 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"{error.filename or 'The output'} cannot be written: {error.strerror}.", file=sys.stderr)
         return 1
     return 0
+
+
+def write_bundle(source: str, folder: Path) -> None:
+    """Writes the splits of Omniglot as the package holds them; both together take about a minute.
+
+    Args:
+        source: A folder with the official archives, or another source as in `load_omniglot`.
+        folder: Where background.parquet and evaluation.parquet go; existing ones are replaced.
+
+    Raises:
+        OmniglotError: The source cannot be read.
+        OSError: The folder cannot be written.
+    """
+    for split, rows in load_omniglot(source).items():
+        path = folder / f"{split}.parquet"
+        write_table(rows, path)
+        print(f"Wrote {len(rows)} drawings to {path}, {path.stat().st_size} bytes.")
 
 
 def lake_table(archive: Path, evaluation: Drawings) -> dict[str, Any]:
@@ -214,6 +242,7 @@ def describe(split: Split, drawings: Drawings) -> str:
         and len(characters) == OFFICIAL_CHARACTERS[split]
         and len(drawings) == OFFICIAL_CHARACTERS[split] * OFFICIAL_DRAWERS
     )
+    lines.append(f"  SHA-256 of pixels and characters: {drawings.digest()}")
     lines.append(f"  {'the whole of' if whole else 'not the whole of'} Omniglot's {split} set")
     if small := excluded_alphabets(drawings, 20):
         lines.append(f"  too few characters for 20-way trials within the alphabet: {', '.join(small)}")

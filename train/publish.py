@@ -50,7 +50,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = "Push a model, the app (--space) or the data set (--data) to the Hub, in one commit."
     add = parser.add_argument
     add("--model", metavar="DIR", help="the checkpoint to publish; with --space: user/name@revision that it shows")
-    add("--data", metavar="SOURCE", help="publish Omniglot from this source: folder, Hub id or 'invented'")
+    add(
+        "--data",
+        nargs="?",
+        const="",
+        metavar="SOURCE",
+        help="publish Omniglot, from a folder, a Hub id or 'invented' (without a SOURCE: the bundled set)",
+    )
     add("--repo-id", metavar="USER/NAME", help="where the model or the data set goes")
     add("--space", metavar="USER/NAME", help="publish the app there")
     add("--private", action="store_true", help="a new repository that only you can see")
@@ -113,17 +119,17 @@ def push_model(
 
 def destination(arguments: argparse.Namespace) -> tuple[str, str]:
     """The repository that is pushed to and its kind; raises PublishError for options that do not go together."""
-    if arguments.data and (arguments.model or arguments.space):
+    if arguments.data is not None and (arguments.model or arguments.space):
         raise PublishError("--data publishes the data set alone: leave out --model and --space.")
     if arguments.space and arguments.repo_id:
         raise PublishError("--space says already where the app goes: leave out --repo-id.")
-    if not (arguments.space or arguments.data or arguments.model):
-        raise PublishError("Say what to publish: --model DIR, --data SOURCE or --space USER/NAME.")
+    if not (arguments.space or arguments.data is not None or arguments.model):
+        raise PublishError("Say what to publish: --model DIR, --data or --space USER/NAME.")
     if arguments.space:
         return named("--space", arguments.space), "space"
     if not arguments.repo_id:
         raise PublishError("Say where it goes: --repo-id USER/NAME.")
-    return named("--repo-id", arguments.repo_id), "dataset" if arguments.data else "model"
+    return named("--repo-id", arguments.repo_id), "dataset" if arguments.data is not None else "model"
 
 
 def named(option: str, repo_id: str) -> str:
@@ -313,7 +319,7 @@ def stage_dataset(folder: Path, source: str, repo_id: str) -> None:
     splits = load_omniglot(source)
     (folder / "data").mkdir(parents=True, exist_ok=True)
     for name, split in splits.items():
-        split.to_parquet(str(folder / data_file(name)))
+        split.to_parquet(str(folder / data_file(name)), compression="zstd")
     (folder / CARD_FILE).write_text(dataset_card(repo_id, splits), encoding="utf-8")
 
 

@@ -78,7 +78,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--init", metavar="CHECKPOINT", help="every run begins with these weights (default: drawn at random)")
     add("--only", metavar="NAME", nargs="+", help="these changes; the first that the file lists is always made")
     add("--seeds", metavar="SEED", type=int, nargs="+", help="repeat every run with each of these seeds")
-    add("--data", metavar="SOURCE", help="folder, Hub id or 'invented' (default: $OMNIGLOT_DATA, else the archives)")
+    add("--data", metavar="SOURCE", help="folder, Hub id or 'invented' (default: $OMNIGLOT_DATA, else the bundled set)")
     add("--trials", type=int, default=10_000, help="20-way trials in held-out alphabets (default: 10000)")
     add("--report-evaluation", action="store_true", help="add the evaluation set and Lake's runs: not to choose by")
     add("--device", help="cpu or cuda (default: cuda where present)")

@@ -27,6 +27,7 @@ from torch import Tensor
 from siamese.characters import synthetic as invented
 from siamese.characters.drawings import Drawings, pack_bits, unpack_bits
 from siamese.characters.episodes import Trials
+from siamese.data.bundled import LAKE_RUNS, SPLITS, Split, read_bundled, read_table
 from siamese.imaging.decode import ImageError, open_image
 from siamese.inference.tensor_cache import read_tensors, write_tensors
 from siamese.preprocessing import IMAGE_SIZE_PX
@@ -34,20 +35,12 @@ from siamese.preprocessing import IMAGE_SIZE_PX
 if TYPE_CHECKING:  # takes a second to import, and a cached start does without
     import datasets
 
-Split = Literal["background", "evaluation"]
-SPLITS: tuple[Split, ...] = ("background", "evaluation")
-
 # (alphabets, characters, drawers, seed) of `--data invented`: 20 drawers as Omniglot has, 24 characters for 20 ways
 INVENTED: dict[Split, tuple[int, int, int, int]] = {
     "background": (20, 24, 20, 2015),
     "evaluation": (10, 24, 20, 105),
 }
 
-OFFICIAL_URL = "https://raw.githubusercontent.com/brendenlake/omniglot/master/python/images_{split}.zip"
-OFFICIAL_MD5: dict[Split, str] = {
-    "background": "68d2efa1b9178cc56df9314c21c6e718",
-    "evaluation": "6b91aef0f799c5bb55b94e3f2daec811",
-}
 OFFICIAL_ALPHABETS: dict[Split, tuple[str, ...]] = {
     "background": (
         *("Alphabet_of_the_Magi", "Anglo-Saxon_Futhorc", "Arcadian", "Armenian", "Asomtavruli_(Georgian)", "Balinese"),
@@ -78,12 +71,10 @@ MAX_ARCHIVE_BYTES = 64 << 20  # the official archives have 9.5 MB and 6.5 MB
 MAX_MEMBERS = 100_000  # Omniglot has 32,460 images in 1,623 folders
 MAX_IMAGE_BYTES = 64 << 10  # Omniglot's largest has 522 bytes
 MAX_UNPACKED_BYTES = 256 << 20
-CONNECT_S = 10
 
 IMAGE_PATH = re.compile(r"(?:.*/)?images_(background|evaluation)/([^/]+)/character(\d{1,4})/\d{1,8}_(\d{1,4})\.png")
 HUB_ID = re.compile(r"([\w.-]+/[\w.-]+)(?:@([\w./-]+))?")
 CACHE_FORMAT = "1"
-LAKE_RUNS = Path(__file__).parent / "lake_runs.json"
 
 
 class OmniglotError(ValueError):
@@ -94,13 +85,9 @@ class OmniglotError(ValueError):
 class _Place:
     """Where a source is, once its name has been understood."""
 
-    kind: Literal["invented", "folder", "hub", "official"]
+    kind: Literal["bundled", "invented", "folder", "hub"]
     name: str
     revision: str | None = None
-
-    @property
-    def is_remote(self) -> bool:
-        return self.kind in ("hub", "official")
 
 
 @dataclass(frozen=True)
@@ -121,13 +108,16 @@ def load_omniglot(source: str | None = None) -> "datasets.DatasetDict":
 
     `source` is a folder with the official archives, with what they unpack to, or with parquet files; the id of a
     data set on the Hub, "user/name" or "user/name@revision"; or "invented". None takes the environment variable
-    OMNIGLOT_DATA, and without it the official archives on GitHub.
+    OMNIGLOT_DATA, and without it the set that is bundled with the package.
 
     Raises OmniglotError where the source cannot be read or does not hold what Omniglot does.
     """
     import datasets
 
     place = _resolve(source)
+    if place.kind == "bundled":
+        bundled = {split: datasets.Dataset(datasets.table.InMemoryTable(read_table(split))) for split in SPLITS}
+        return datasets.DatasetDict(bundled)
     entries: dict[str, list[_Entry]] = {}
     refusals: list[OmniglotError] = []
     for split in SPLITS:
@@ -160,24 +150,25 @@ def load_omniglot(source: str | None = None) -> "datasets.DatasetDict":
     )
 
 
-def load_drawings(split: Split, source: str | None = None, fetch: bool = True) -> Drawings:
-    """One split of Omniglot, decoded once and from then on read from the cache folder in well under a second.
+def load_drawings(split: Split, source: str | None = None) -> Drawings:
+    """One split of Omniglot. The bundled set is decoded each time, which takes a second; other sources are decoded
+    once and from then on read from the cache folder.
 
     `source` as in `load_omniglot`. A data set on the Hub without a revision is read anew only where the cache does
-    not hold it. With `fetch` false nothing is asked of the network: a remote source serves only out of the cache.
+    not hold it.
 
     Raises OmniglotError where the source cannot be read or does not hold what Omniglot does.
     """
     if split not in SPLITS:
         raise OmniglotError(f"The split is {split!r}, must be one of {', '.join(SPLITS)}.")
     place = _resolve(source)
+    if place.kind == "bundled":
+        return bundled_drawings(split)
     identity = f"{CACHE_FORMAT} {_identity(place, split)}"
     cache = cache_folder() / f"{split}-{_hash(f'{place.kind} {place.name} {place.revision}'.encode())}.safetensors"
     cached = _read_cache(cache, identity)
     if cached is not None:
         return cached
-    if place.is_remote and not fetch:
-        raise OmniglotError(f"{_spoken(place)} is not in the cache, and nothing may be fetched now.")
     if place.kind == "invented":
         drawings = invented.synthetic_drawings(*INVENTED[split])
     else:
@@ -185,6 +176,15 @@ def load_drawings(split: Split, source: str | None = None, fetch: bool = True) -
     with contextlib.suppress(OSError):  # a full or read-only disk costs the next start some seconds, no more
         _write_cache(cache, identity, drawings)
     return drawings
+
+
+def bundled_drawings(split: Split) -> Drawings:
+    """Decodes a split of the set that is bundled with the package."""
+    bundled = read_bundled(split)
+    held, alphabet = bundled.alphabet.unique(return_inverse=True)
+    _, character = torch.stack([bundled.alphabet, bundled.character]).unique(dim=1, return_inverse=True)
+    names = tuple(bundled.alphabet_names[index] for index in held.tolist())
+    return Drawings(bundled.all_ink(), alphabet, character, bundled.drawer, names)
 
 
 def lake_runs(evaluation: Drawings) -> Trials:
@@ -287,7 +287,7 @@ def _read_member(members: zipfile.ZipFile, member: zipfile.ZipInfo, shown: str) 
 def _resolve(source: str | None) -> _Place:
     name = source or os.environ.get("OMNIGLOT_DATA")
     if not name:
-        return _Place("official", OFFICIAL_URL)
+        return _Place("bundled", "bundled")
     if name == "invented":
         return _Place("invented", name)
     folder = Path(name).expanduser()
@@ -307,7 +307,6 @@ def _spoken(place: _Place) -> str:
         "invented": "The invented data set",
         "folder": f"The folder {place.name!r}",
         "hub": f"The data set {place.name}{f'@{place.revision}' if place.revision else ''}",
-        "official": "Omniglot's official archive",
     }[place.kind]
 
 
@@ -315,8 +314,6 @@ def _identity(place: _Place, split: Split) -> str:
     """What changes when the data behind a source change."""
     if place.kind == "invented":
         return f"{INVENTED[split]} {_hash(Path(invented.__file__).read_bytes())}"
-    if place.kind == "official":
-        return OFFICIAL_MD5[split]
     if place.kind == "hub":
         return f"{place.name}@{place.revision}"
     files = _split_files(Path(place.name), split)
@@ -354,8 +351,6 @@ def _entries(place: _Place, split: Split) -> list[_Entry]:
     """The drawings of one split by alphabet, character, drawer."""
     if place.kind == "invented":
         entries = _invented_entries(split)
-    elif place.kind == "official":
-        entries = _archive_entries(_fetch_official(split), split)
     elif place.kind == "hub":
         entries = _table_entries(_fetch_from_hub(place), split, _spoken(place))
     else:
@@ -413,31 +408,6 @@ def _path_entries(files: Iterable[tuple[str, bytes]], split: Split) -> list[_Ent
     return [
         _Entry(image, match[2], int(match[3]), int(match[4])) for match, image in matches if match and match[1] == split
     ]
-
-
-def _fetch_official(split: Split) -> Path:
-    import aiohttp
-    import datasets
-
-    url = OFFICIAL_URL.format(split=split)
-    timeout = aiohttp.ClientTimeout(total=600, sock_connect=CONNECT_S, sock_read=60)
-    protocol = url.split(":")[0]
-    settings = datasets.DownloadConfig(
-        use_etag=False,  # what lies in the cache needs no network
-        storage_options={protocol: {"client_kwargs": {"timeout": timeout}}},
-    )
-    try:
-        archive = Path(datasets.DownloadManager(download_config=settings).download(url))
-    except Exception as error:  # fsspec, aiohttp and the operating system each raise their own
-        raise OmniglotError(
-            f"Omniglot could not be fetched from {url} ({_first_line(error)}); set OMNIGLOT_DATA to a folder that "
-            f"holds it, or try again later."
-        ) from error
-    if hashlib.md5(archive.read_bytes(), usedforsecurity=False).hexdigest() != OFFICIAL_MD5[split]:
-        with contextlib.suppress(OSError):
-            archive.unlink()  # so that the next attempt fetches it again
-        raise OmniglotError(f"What {url} gave is not Omniglot's official archive: its checksum differs.")
-    return archive
 
 
 def _fetch_from_hub(place: _Place) -> "Mapping[str, datasets.Dataset]":

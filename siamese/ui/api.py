@@ -179,7 +179,7 @@ def build(recognizer: Recognizer, session: GameSession, verifier: Verifier) -> N
 
         Parameters:
             n_way: number of candidates: 5, 10 or 20
-            data: whose characters: "invented", or "omniglot" where the server has Omniglot's evaluation images
+            data: whose characters: "omniglot", its evaluation alphabets, or "invented"
             link: what stands behind ?challenge= in a link, to deal exactly that round; otherwise empty
         Returns:
             challenge_id, good for one answer within 30 minutes; link; n_way; data; query and candidates as PNG data
@@ -224,7 +224,7 @@ def build(recognizer: Recognizer, session: GameSession, verifier: Verifier) -> N
     def text(label: str) -> Component:
         return as_sent(gr.Textbox("", label=label, visible=False))
 
-    data = as_sent(gr.Radio(list(SOURCES), value="invented", label="data", visible=False))
+    data = as_sent(gr.Radio(list(SOURCES), value="omniglot", label="data", visible=False))
     endpoints = [
         (compare, [image("first"), image("second")]),
         (verify, [images("references"), image("questioned"), text("operating_point")]),

@@ -1,9 +1,6 @@
 """The whole page: masthead, tabs, endpoints; and how it is launched."""
 
 import logging
-import os
-import threading
-from collections.abc import Callable
 from importlib.util import find_spec
 from typing import Any
 
@@ -11,7 +8,6 @@ import gradio as gr
 from gradio.themes import Base
 from starlette.middleware import Middleware
 
-from siamese.characters.drawings import Drawings
 from siamese.characters.recognizer import Recognizer
 from siamese.signatures.verifier import Verifier
 from siamese.ui import api as programs
@@ -46,30 +42,6 @@ HEAD = """
 """
 
 
-class EvaluationSet:
-    """Omniglot's evaluation drawings where they can be had without asking the network, read while the app serves.
-
-    A source that OMNIGLOT_DATA names counts where it is local or in the cache already; so do the official images.
-    """
-
-    def __init__(self) -> None:
-        self._drawings: Drawings | None = None
-        if os.environ.get("OMNIGLOT_DATA") != "invented":  # those are dealt as what they are
-            threading.Thread(target=self._read, name="omniglot", daemon=True).start()
-
-    def __call__(self) -> Drawings | None:
-        """The drawings, or None while there are none."""
-        return self._drawings
-
-    def _read(self) -> None:
-        from siamese.characters.omniglot import OmniglotError, load_drawings
-
-        try:
-            self._drawings = load_drawings("evaluation", fetch=False)
-        except OmniglotError as reason:
-            log.info("Rounds come from invented alphabets: %s", reason)
-
-
 def theme() -> Base:
     """Gradio's plainest theme with the fonts of the visitor's system, so that none is asked for anywhere."""
     plain = Base(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
@@ -88,18 +60,18 @@ def theme() -> Base:
 
 def build_demo(
     recognizer: Recognizer,
-    evaluation: Callable[[], Drawings | None] = lambda: None,
     secret: str | None = None,
     verifier: Verifier | None = None,
 ) -> gr.Blocks:
-    """The app around a recogniser.
+    """Builds the app around a recogniser.
 
-    `evaluation` gives Omniglot's evaluation drawings once they are at hand and None until then; `secret` keys the
-    links of challenges (see trials.py); `verifier` judges signatures, by
-    default with the recogniser's own network.
+    Args:
+        recognizer: Compares characters.
+        secret: Keys the links of challenges, see trials.py.
+        verifier: Judges signatures, by default with the recogniser's own network.
     """
     verifier = verifier or Verifier(recognizer)
-    session = GameSession(recognizer, TrialSource(evaluation, secret))
+    session = GameSession(recognizer, TrialSource(secret))
     with gr.Blocks(title="One Look", analytics_enabled=False, delete_cache=FILE_LIFE_S) as demo:
         gr.HTML(MASTHEAD, apply_default_css=False, js_on_load=None)
         with gr.Tabs(overflow_behavior="wrap"):

@@ -7,12 +7,12 @@ its answer. The daily challenge must be the same in every copy of the app and al
 """
 
 import base64
+import functools
 import hashlib
 import hmac
 import random
 import re
 import secrets
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 from typing import Literal
@@ -21,10 +21,10 @@ import numpy as np
 from jaxtyping import Bool
 from torch import Tensor
 
-from siamese.characters.drawings import Drawings
 from siamese.characters.synthetic import draw, synthetic_alphabet
+from siamese.data.bundled import BundledDrawings, read_bundled
 from siamese.data.pen_strokes import synthetic_hand
-from siamese.ui.validation import PermanentUserError, UserError
+from siamese.ui.validation import PermanentUserError
 
 WAYS = (5, 10, 20)
 MATCH_ROUNDS = 10
@@ -32,14 +32,17 @@ DAILY_WAYS = 10
 FIRST_DAILY = date(2026, 1, 1)
 PUBLIC_KEY = b"one look: the same challenge for everybody"
 
-Source = Literal["invented", "omniglot"]
-SOURCES: dict[Source, str] = {"invented": "Invented alphabets", "omniglot": "Omniglot evaluation alphabets"}
+Source = Literal["omniglot", "invented"]
+SOURCES: dict[Source, str] = {"omniglot": "Omniglot evaluation alphabets", "invented": "Invented alphabets"}
+"""Names of the sources; the first is the default."""
 
 LINK = re.compile(r"(5|10|20)([io])-([a-z2-7]{14})([a-z2-7]{2})(-x10)?")
 DAILY_LINK = re.compile(r"daily-(\d{4})-(\d{2})-(\d{2})")
 
 RowsOfAlphabet = dict[int, dict[int, int]]
 """Character -> drawer -> row of the drawings."""
+Place = tuple[str, int, int]
+"""Alphabet, character, drawer of a drawing."""
 
 
 @dataclass(frozen=True)
@@ -81,35 +84,23 @@ class Game:
 class TrialSource:
     """Makes games and gives their trials."""
 
-    def __init__(self, evaluation: Callable[[], Drawings | None] = lambda: None, secret: str | None = None) -> None:
+    def __init__(self, secret: str | None = None) -> None:
         """
         Args:
-            evaluation: Gives Omniglot's evaluation drawings, or None while there are none.
             secret: Key of the links; without one they use the public key.
         """
-        self._evaluation = evaluation
         self._key = secret.encode() if secret else PUBLIC_KEY
         self._key_check = _base32(hmac.digest(self._key, b"mark", "sha256"), 2)
-        self._rows: dict[str, RowsOfAlphabet] = {}
-
-    def sources(self) -> list[Source]:
-        """Lists what trials can come from now; the first is the default."""
-        return ["invented"] if self._evaluation() is None else ["omniglot", "invented"]
 
     def new_game(self, n_way: int, source: Source, is_match: bool = False) -> Game:
-        """Makes a game that nobody has played.
-
-        Raises:
-            UserError: The source is not on this server.
-        """
-        self._require(source)
+        """Makes a game that nobody has played."""
         identity = _base32(secrets.token_bytes(16), 14)
         link = f"{n_way}{source[0]}-{identity}{self._key_check}{'-x10' if is_match else ''}"
         return Game(link, n_way, source, MATCH_ROUNDS if is_match else 1, False)
 
     def daily_game(self, day: date) -> Game:
         """Gives the daily challenge of a day."""
-        return Game(f"daily-{day.isoformat()}", DAILY_WAYS, "invented", MATCH_ROUNDS, True)
+        return Game(f"daily-{day.isoformat()}", DAILY_WAYS, "omniglot", MATCH_ROUNDS, True)
 
     def game_of(self, link: object, today: date) -> Game:
         """Reads a link.
@@ -120,7 +111,6 @@ class TrialSource:
 
         Raises:
             PermanentUserError: It is no link, or stands for a day whose challenge is not open.
-            UserError: Its source is not on this server.
         """
         if link == "daily":
             return self.daily_game(today)
@@ -141,35 +131,43 @@ class TrialSource:
                 "This challenge was made by a copy of the app with another key and cannot be replayed here."
             )
         source: Source = "omniglot" if letter == "o" else "invented"
-        self._require(source)
         return Game(found.group(), int(ways), source, MATCH_ROUNDS if match else 1, False)
 
     def trial(self, game: Game, index: int) -> Trial:
         """Gives trial `index` (from 0) of a game, the same each time."""
         key = PUBLIC_KEY if game.is_daily else self._key
         seed = int.from_bytes(hmac.digest(key, f"{game.link}.{index}".encode(), "sha256"), "big")
-        if game.source == "omniglot":
-            return self._omniglot_trial(game.n_way, seed)
-        return synthetic_trial(game.n_way, seed)
+        if game.is_daily:
+            days = (date.fromisoformat(game.link.removeprefix("daily-")) - FIRST_DAILY).days
+            queries = _daily_queries()
+            return omniglot_trial(game.n_way, seed, queries[(days * game.rounds + index) % len(queries)])
+        return omniglot_trial(game.n_way, seed) if game.source == "omniglot" else synthetic_trial(game.n_way, seed)
 
-    def _require(self, source: Source) -> None:
-        if source not in self.sources():
-            raise UserError("Omniglot's evaluation images are not on this server; please play with invented alphabets.")
 
-    def _omniglot_trial(self, n_way: int, seed: int) -> Trial:
-        drawings = self._evaluation()
-        if not self._rows:
-            self._rows = _rows_by_alphabet(drawings)
-        chance = random.Random(seed)
-        names = [name for name, characters in sorted(self._rows.items()) if len(characters) >= n_way]
-        name = chance.choice(names)
-        characters = chance.sample(sorted(self._rows[name]), n_way)
-        truth = chance.randrange(n_way)
-        drawers = sorted(set.intersection(*(set(self._rows[name][character]) for character in characters)))
-        support, other = chance.sample(drawers, 2)
-        rows = [self._rows[name][character][support] for character in characters]
-        query = self._rows[name][characters[truth]][other]
-        return Trial(tuple(drawings.ink[row] for row in rows), drawings.ink[query], truth, name.replace("_", " "))
+def omniglot_trial(n_way: int, seed: int, query: Place | None = None) -> Trial:
+    """Gives a trial of one of Omniglot's evaluation alphabets.
+
+    Args:
+        n_way: Number of candidates.
+        seed: The same seed gives the same trial.
+        query: The drawing to be recognised; without one it is drawn by chance, all alphabets of at least `n_way`
+            characters being equally likely.
+    """
+    drawings, alphabets = _evaluation_set(), _rows_by_alphabet()
+    chance = random.Random(seed)
+    if query is None:
+        name = chance.choice([name for name, characters in alphabets.items() if len(characters) >= n_way])
+        character = chance.choice(list(alphabets[name]))
+        query = (name, character, chance.choice(list(alphabets[name][character])))
+    name, character, drawer = query
+    rows = alphabets[name]
+    characters = chance.sample([one for one in rows if one != character], n_way - 1)
+    truth = chance.randrange(n_way)
+    characters.insert(truth, character)
+    shared = set.intersection(*(set(rows[one]) for one in characters)) - {drawer}
+    support = chance.choice(sorted(shared))
+    candidates = tuple(drawings.ink(rows[one][support]) for one in characters)
+    return Trial(candidates, drawings.ink(rows[character][drawer]), truth, name.replace("_", " "))
 
 
 def synthetic_trial(n_way: int, seed: int) -> Trial:
@@ -189,12 +187,35 @@ def synthetic_trial(n_way: int, seed: int) -> Trial:
     return Trial(candidates, draw(characters[truth], other, generator), truth, alphabet.name)
 
 
-def _rows_by_alphabet(drawings: Drawings) -> dict[str, RowsOfAlphabet]:
+@functools.cache
+def _evaluation_set() -> BundledDrawings:
+    return read_bundled("evaluation")
+
+
+@functools.cache
+def _rows_by_alphabet() -> dict[str, RowsOfAlphabet]:
+    drawings = _evaluation_set()
     rows: dict[str, RowsOfAlphabet] = {}
     places = zip(drawings.alphabet.tolist(), drawings.character.tolist(), drawings.drawer.tolist(), strict=True)
     for row, (alphabet, character, drawer) in enumerate(places):
         rows.setdefault(drawings.alphabet_names[alphabet], {}).setdefault(character, {})[drawer] = row
     return rows
+
+
+@functools.cache
+def _daily_queries() -> list[Place]:
+    """Lists every drawing of the evaluation set in the order in which daily challenges ask for them.
+
+    A drawing comes again only after all others have: 13,180 drawings last 1,318 days of ten rounds.
+    """
+    places = [
+        (name, character, drawer)
+        for name, characters in _rows_by_alphabet().items()
+        for character, drawers in characters.items()
+        for drawer in drawers
+    ]
+    random.Random(int.from_bytes(PUBLIC_KEY, "big")).shuffle(places)
+    return places
 
 
 def _base32(data: bytes, count: int) -> str:

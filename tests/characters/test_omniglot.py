@@ -1,13 +1,8 @@
-"""Everything is drawn on the spot; what needs the real Omniglot runs where OMNIGLOT_DATA names a folder."""
+"""Sources other than the bundled set; what they hold is drawn on the spot."""
 
-import functools
-import hashlib
-import http.server
 import io
 import json
-import os
 import stat
-import threading
 import zipfile
 from pathlib import Path
 
@@ -26,8 +21,6 @@ from siamese.characters.omniglot import (
     pixel_hashes,
     read_archive,
 )
-
-REAL = os.environ.get("OMNIGLOT_DATA")
 
 
 @pytest.fixture(autouse=True)
@@ -169,53 +162,8 @@ def test_a_data_set_on_the_hub_is_read_once(drawings, monkeypatch):
     for _ in range(2):
         assert torch.equal(load_drawings("evaluation", "somebody/omniglot@v1").ink, drawings.ink[24:])
     assert asked == [("somebody/omniglot", "v1")]
-    assert torch.equal(load_drawings("evaluation", "somebody/omniglot@v1", fetch=False).ink, drawings.ink[24:])
     load_drawings("evaluation", "somebody/omniglot@v2")
     assert asked[1:] == [("somebody/omniglot", "v2")]
-
-
-@pytest.fixture
-def official(drawings, tmp_path, monkeypatch):
-    """The official home, on this machine; gives the paths that were asked for."""
-    home, asked = tmp_path / "home", []
-    home.mkdir()
-    content = archive(home / "images_evaluation.zip", files(drawings, "evaluation")).read_bytes()
-    digest = hashlib.md5(content, usedforsecurity=False).hexdigest()
-
-    class Handler(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *_: object) -> None:
-            asked.append(self.path)
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=home))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    monkeypatch.setattr(omniglot, "OFFICIAL_URL", f"http://127.0.0.1:{server.server_port}/images_{{split}}.zip")
-    monkeypatch.setitem(omniglot.OFFICIAL_MD5, "evaluation", digest)
-    yield asked
-    server.shutdown()
-    server.server_close()
-
-
-def test_without_a_source_the_official_archive_is_fetched_once(drawings, official):
-    with pytest.raises(OmniglotError, match="official archive is not in the cache"):
-        load_drawings("evaluation", fetch=False)
-    assert official == []
-    assert_same(load_drawings("evaluation"), drawings)
-    assert official
-    official.clear()
-    assert_same(load_drawings("evaluation", fetch=False), drawings)
-    assert_same(load_drawings("evaluation"), drawings)
-    assert official == []
-
-
-def test_an_archive_that_is_not_the_official_one_is_refused(official, monkeypatch):
-    monkeypatch.setitem(omniglot.OFFICIAL_MD5, "evaluation", "0" * 32)
-    with pytest.raises(OmniglotError, match="is not Omniglot's official archive: its checksum differs"):
-        load_drawings("evaluation")
-
-
-def test_an_official_home_that_does_not_answer(official):
-    with pytest.raises(OmniglotError, match=r"Omniglot could not be fetched from http.*background.zip .*OMNIGLOT_DATA"):
-        load_drawings("background")
 
 
 def test_invented_drawings_serve_as_both_splits(monkeypatch):
@@ -580,25 +528,3 @@ def test_characters_sorted_otherwise_are_noticed(two_runs, drawings):
 def test_invented_drawings_hold_no_runs_of_lakes(drawings):
     with pytest.raises(OmniglotError, match="800 of their drawings are not here"):
         lake_runs(drawings)
-
-
-@pytest.mark.skipif(not REAL, reason="OMNIGLOT_DATA names no folder")
-def test_the_real_evaluation_set():
-    drawings = load_drawings("evaluation", REAL)
-    assert (len(drawings), len(drawings.alphabet_names), len(drawings.character.unique())) == (13_180, 20, 659)
-    assert (drawings.character.bincount() == 20).all()
-    assert set(drawings.alphabet_names) == set(omniglot.OFFICIAL_ALPHABETS["evaluation"])
-    trials = lake_runs(drawings)
-    assert trials.support.shape == (400, 20)
-    runs = Path(REAL) / "all_runs.zip"
-    if not runs.is_file():
-        pytest.skip("OMNIGLOT_DATA holds no all_runs.zip")
-    with zipfile.ZipFile(runs) as members:
-        for number in range(20):
-            lines = members.read(f"run{number + 1:02d}/class_labels.txt").decode().split("\n")
-            for place, line in enumerate(filter(str.strip, lines)):
-                row = number * 20 + place
-                test, training = (Image.open(io.BytesIO(members.read(name))).convert("1") for name in line.split())
-                true = trials.support[row, trials.label[row]]
-                assert test.tobytes() == Image.fromarray(~drawings.ink[trials.query[row]].numpy()).tobytes()
-                assert training.tobytes() == Image.fromarray(~drawings.ink[true].numpy()).tobytes()

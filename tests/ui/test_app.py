@@ -100,7 +100,7 @@ def test_bad_input_gets_a_sentence(client, files):
         ("/classify", ([a], a), "2 to 50 images"),
         ("/new_challenge", (7, "invented", ""), "n_way must be one of 5, 10, 20"),
         ("/new_challenge", (1e300, "invented", ""), "n_way must be one of"),
-        ("/new_challenge", (5, "imagenet", ""), "data must be one of invented, omniglot"),
+        ("/new_challenge", (5, "imagenet", ""), "data must be one of omniglot, invented"),
         ("/new_challenge", (5, "invented", "5i-cut"), "no challenge"),
         ("/answer_challenge", ("guess", 0), "too old"),
     ):

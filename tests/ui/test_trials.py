@@ -1,9 +1,10 @@
-from datetime import date
+from datetime import date, timedelta
 
 import pytest
 import torch
 
-from siamese.characters.drawings import Drawings
+from siamese.characters.omniglot import pixel_hashes
+from siamese.ui import trials
 from siamese.ui.trials import TrialSource, synthetic_trial
 from siamese.ui.validation import PermanentUserError, UserError
 
@@ -35,7 +36,7 @@ def test_the_daily_challenge_is_the_same_whatever_the_key():
     games = one.game_of("daily", DAY), two.game_of("daily-2026-03-14", DAY)
     assert games[0] == games[1]
     assert games[0].rounds == 10
-    assert games[0].source == "invented"
+    assert games[0].source == "omniglot"
     assert same_trial(one.trial(games[0], 7), two.trial(games[1], 7))
 
 
@@ -49,10 +50,10 @@ def test_what_is_no_link_is_refused(link):
 
 
 def test_a_match_of_ten_has_ten_rounds_in_its_link():
-    trials = TrialSource()
-    game = trials.new_game(20, "invented", is_match=True)
+    source = TrialSource()
+    game = source.new_game(20, "invented", is_match=True)
     assert game.link.endswith("-x10")
-    assert trials.game_of(game.link, DAY).rounds == 10
+    assert source.game_of(game.link, DAY).rounds == 10
 
 
 def test_the_true_place_is_spread_over_all_places():
@@ -61,15 +62,13 @@ def test_the_true_place_is_spread_over_all_places():
     assert min(counts) > 4  # 15 expected each; 4 or fewer has a chance of about 1 in 1,000
 
 
-def test_omniglot_is_dealt_where_it_is_there(drawings):
-    assert TrialSource(lambda: drawings).sources() == ["omniglot", "invented"]
-    with pytest.raises(UserError, match="not on this server"):
-        TrialSource().new_game(5, "omniglot")
-    trials = TrialSource(lambda: drawings)
+def test_a_trial_of_omniglot_is_of_one_evaluation_alphabet_by_two_drawers(omniglot):
+    drawings, source = omniglot["evaluation"], TrialSource()
+    row_of = {digest: row for row, digest in enumerate(pixel_hashes(drawings.ink))}
     for number in range(8):
-        game = trials.new_game(5, "omniglot")
-        trial = trials.trial(game, number)
-        rows = [row_of(drawings, ink) for ink in (trial.query, *trial.candidates)]
+        game = source.new_game(5, "omniglot")
+        trial = source.trial(game, number)
+        rows = [row_of[digest] for digest in pixel_hashes(torch.stack([trial.query, *trial.candidates]))]
         characters, drawers = drawings.character[rows].tolist(), drawings.drawer[rows].tolist()
         assert len(set(drawings.alphabet[rows].tolist())) == 1
         assert drawings.alphabet_names[drawings.alphabet[rows[0]]].replace("_", " ") == trial.alphabet
@@ -77,9 +76,17 @@ def test_omniglot_is_dealt_where_it_is_there(drawings):
         assert characters[0] == characters[1 + trial.truth]
         assert len(set(drawers[1:])) == 1
         assert drawers[0] != drawers[1]
-        assert same_trial(trial, TrialSource(lambda: drawings).trial(game, number))
+        assert same_trial(trial, TrialSource().trial(game, number))
 
 
-def row_of(drawings: Drawings, ink: torch.Tensor) -> int:
-    (found,) = (drawings.ink == ink).flatten(1).all(1).nonzero().flatten().tolist()[:1]
-    return found
+def test_the_daily_challenge_asks_for_no_drawing_twice_within_a_year(monkeypatch):
+    source = TrialSource()
+    first = source.trial(source.daily_game(DAY), 0)
+    queries = []
+    monkeypatch.setattr(trials, "omniglot_trial", lambda n_way, seed, query: queries.append(query) or first)
+    for days in range(366):
+        game = source.daily_game(DAY + timedelta(days))
+        for index in range(game.rounds):
+            source.trial(game, index)
+    assert len(queries) == len(set(queries)) == 3660
+    assert queries[0][0].replace("_", " ") == first.alphabet

@@ -372,7 +372,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = "Measure a checkpoint on Omniglot's evaluation set: one table, one JSON report, figures."
     add = parser.add_argument
     add("--model", metavar="DIR_OR_REPO", help="a folder or user/name@revision (default: the bundled weights)")
-    add("--data", metavar="SOURCE", help="folder, Hub id or 'invented' (default: $OMNIGLOT_DATA, else the archives)")
+    add("--data", metavar="SOURCE", help="folder, Hub id or 'invented' (default: $OMNIGLOT_DATA, else the bundled set)")
     add("--split", choices=("evaluation", "background"), default="evaluation", help="of the data (default: evaluation)")
     add("--images", metavar="FOLDER", help="measure transfer too, to a folder with one sub-folder for each class")
     add("--signatures", metavar="SOURCE", help="measure on signatures instead: archive, folder or Hub id")

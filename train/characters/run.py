@@ -50,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add = parser.add_argument
     add("--recipe", default="modern", help=f"one of {', '.join(recipe_names())}, or a TOML file (default: modern)")
-    add("--data", metavar="SOURCE", help="folder, Hub id or 'invented' (default: $OMNIGLOT_DATA, else the archives)")
+    add("--data", metavar="SOURCE", help="folder, Hub id or 'invented' (default: $OMNIGLOT_DATA, else the bundled set)")
     add("--output", metavar="DIR", type=Path, required=True, help="the run's folder")
     add("--init", metavar="CHECKPOINT", help="begin with these weights: a folder or user/name@revision")
     add("--resume", action="store_true", help="go on with the run in --output, exactly where it was saved")

@@ -178,7 +178,7 @@ def how_to_call() -> str:
 
 client = Client("http://127.0.0.1:7860")
 print(client.predict(handle_file("a.png"), handle_file("b.png"), api_name="/compare"))
-dealt = client.predict(n_way=20, data="invented", link="", api_name="/new_challenge")
+dealt = client.predict(n_way=20, data="omniglot", link="", api_name="/new_challenge")
 print(client.predict(dealt["challenge_id"], 3, api_name="/answer_challenge"))"""
     javascript = """import { Client, handle_file } from "@gradio/client";
 

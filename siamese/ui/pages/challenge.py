@@ -98,7 +98,7 @@ def build(session: GameSession) -> None:
     @for_page
     def challenge_draw(asked: dict) -> dict[str, Any]:
         n_way = choice(asked.get("n_way"), WAYS, "The number of candidates")
-        return session.deal_drawing(n_way, choice(asked.get("source"), session.trials.sources(), "The alphabets"))
+        return session.deal_drawing(n_way, choice(asked.get("source"), list(SOURCES), "The alphabets"))
 
     @for_page
     def challenge_guess(asked: dict) -> dict[str, Any]:
@@ -108,7 +108,7 @@ def build(session: GameSession) -> None:
     def challenge_options(_asked: dict) -> dict[str, Any]:
         return {
             "ways": list(WAYS),
-            "sources": [{"key": key, "name": SOURCES[key]} for key in session.trials.sources()],
+            "sources": [{"key": key, "name": SOURCES[key]} for key in SOURCES],
             "match_rounds": MATCH_ROUNDS,
             "daily_ways": DAILY_WAYS,
             "now_s": session.now().timestamp(),

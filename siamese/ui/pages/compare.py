@@ -3,20 +3,18 @@
 from typing import Literal
 
 import gradio as gr
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from siamese.characters.recognizer import SURE, Recognizer
-from siamese.characters.synthetic import draw, synthetic_alphabet
-from siamese.data.pen_strokes import synthetic_hand
 from siamese.imaging.decode import ImageError
 from siamese.ui.assets import script
 from siamese.ui.pictures import drawing_url, ink_url, overlay_url
+from siamese.ui.trials import omniglot_trial
 from siamese.ui.validation import UserError, for_page, picture
 
-EXAMPLE_SEED = 31
+EXAMPLE_SEEDS = (31, 32, 33, 34)
 CLOSE_CALL = 0.05  # half the width, in similarity, of "too close to call" where a checkpoint has no calibration
 
 Answer = Literal["same", "different", "unsure"]
@@ -84,20 +82,17 @@ def figures(recognizer: Recognizer, similarity: float) -> dict:
 
 
 def examples() -> list[dict[str, str]]:
-    """Four pairs of an invented alphabet, drawn on the spot; the captions do not give the answer away."""
-    generator = np.random.default_rng(EXAMPLE_SEED)
-    characters = synthetic_alphabet(6, generator).characters
-    hands = [synthetic_hand(generator) for _ in range(2)]
-    captions = ["Two hands", "Another pair", "A third one", "And a last"]
-    places = [(0, 0), (1, 2), (3, 3), (4, 5)]
-    return [
-        {
-            "a": drawing_url(draw(characters[a], hands[0], generator)),
-            "b": drawing_url(draw(characters[b], hands[1], generator)),
-            "caption": caption,
-        }
-        for caption, (a, b) in zip(captions, places, strict=True)
-    ]
+    """Gives four pairs of Omniglot's drawings, each by two drawers.
+
+    The first and the third pair are of one character each, the others of two. The captions do not give the answer away.
+    """
+    captions = ["Two drawers", "Another pair", "A third one", "And a last"]
+    pairs = []
+    for place, (caption, seed) in enumerate(zip(captions, EXAMPLE_SEEDS, strict=True)):
+        trial = omniglot_trial(2, seed)
+        candidate = trial.candidates[trial.truth if place % 2 == 0 else 1 - trial.truth]
+        pairs.append({"a": drawing_url(candidate), "b": drawing_url(trial.query), "caption": caption})
+    return pairs
 
 
 def build(recognizer: Recognizer) -> None:

@@ -17,7 +17,7 @@ from siamese.imaging.decode import WEB_FORMATS, ImageError, open_image
 from siamese.preprocessing import prepare_ink
 from siamese.ui.assets import script
 from siamese.ui.pictures import drawing_url, ink_url, kept_url
-from siamese.ui.trials import synthetic_trial
+from siamese.ui.trials import omniglot_trial
 from siamese.ui.validation import UserError, decoded, for_page, ink_of, name, picture
 
 LEAST_CLASSES, MOST_CLASSES = 2, 50
@@ -229,7 +229,7 @@ def build(recognizer: Recognizer) -> None:
 
     @for_page
     def own_example(_asked: dict) -> dict:
-        trial = synthetic_trial(8, EXAMPLE_SEED)
+        trial = omniglot_trial(8, EXAMPLE_SEED)
         names = ("Alder", "Birch", "Cedar", "Elm", "Fir", "Hazel", "Larch", "Oak")
         classes = [
             {"name": label, "picture": drawing_url(ink)} for label, ink in zip(names, trial.candidates, strict=True)
