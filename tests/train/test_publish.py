@@ -389,7 +389,7 @@ def test_the_app_of_this_project(tmp_path):
         "requirements.txt",
         "README.md",
         "siamese/ui/app.py",
-        "siamese/characters/lake_runs.json",
+        "siamese/data/omniglot/lake_runs.json",
     } <= written
     assert not any(name.startswith(("tests", "train")) or "__pycache__" in name for name in written)
     requirements = (PROJECT / "requirements.txt").read_text().splitlines()
