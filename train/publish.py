@@ -314,12 +314,16 @@ def space_metadata(model: str | None, dataset: str | None, hardware: str) -> dic
 
 def stage_dataset(folder: Path, source: str, repo_id: str) -> None:
     """Both splits as parquet with the images embedded, and a card."""
+    import pyarrow.parquet
+
     from siamese.characters.omniglot import load_omniglot
 
     splits = load_omniglot(source)
     (folder / "data").mkdir(parents=True, exist_ok=True)
     for name, split in splits.items():
-        split.to_parquet(str(folder / data_file(name)), compression="zstd")
+        # not `to_parquet`, which leaves images uncompressed: the bundled PNG files rely on the file's compression
+        table = split.with_format("arrow")[:].replace_schema_metadata(split.features.arrow_schema.metadata)
+        pyarrow.parquet.write_table(table, folder / data_file(name), compression="zstd")
     (folder / CARD_FILE).write_text(dataset_card(repo_id, splits), encoding="utf-8")
 
 
