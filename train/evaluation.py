@@ -1,25 +1,124 @@
-"""What a network makes of drawings: embeddings once, then trials, pairs, thresholds and intervals from them."""
+"""What the evaluations share: the model, its embeddings, and trials, pairs, thresholds and intervals made of them."""
 
-import math
+import json
 import zlib
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from jaxtyping import Bool, Float, Float32, Int64, UInt8
+from scipy.stats import binomtest
 from torch import Tensor
 from tqdm import tqdm
 
 from siamese.characters.drawings import Drawings
 from siamese.characters.episodes import Trials, correct, trial_logits
-from siamese.characters.recognizer import fastest_precision
+from siamese.characters.recognizer import answering_precision, fastest_precision, usable_device
+from siamese.hub import resolve as hub
+from siamese.inference.int8 import Int8Tower, int8_tower, is_fast
 from siamese.metrics import calibration, most_accurate_threshold, receiver_operating_characteristic
 from siamese.network import SiameseNetwork
+from siamese.preprocessing import Preprocessing
 
+INT8_BATCH = 64
 PAIRS = 10_000
 PROTOCOLS = (("within_alphabet", True), ("across_alphabets", False))  # where different pairs come from
-PAIRS_AT_ONCE = 2_048  # a gathered block of 2 x 32 MiB stays small beside the embeddings
+PAIRS_AT_ONCE = 256  # a gathered block of 2 x 4 MiB stays in the processor's cache
+
+
+class EvaluationError(ValueError):
+    """An evaluation that cannot be made; the message is one sentence."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """A checkpoint that is evaluated, on one device and in one precision.
+
+    Attributes:
+        network: On `device`, in float32.
+        preprocessing: How its pictures are prepared.
+        config: What config.json holds.
+        folder: Where the checkpoint lies.
+        device: Where it computes.
+        precision: Of the convolutions and the 9216 x 4096 layer.
+        encoder: What embeds where the precision is int8.
+        description: The entry "model" of the report.
+    """
+
+    network: SiameseNetwork
+    preprocessing: Preprocessing
+    config: dict
+    folder: Path
+    device: torch.device
+    precision: torch.dtype
+    encoder: Int8Tower | None
+    description: dict
+
+    @torch.inference_mode()
+    def embed(
+        self, prepared: UInt8[Tensor, "drawings 1 105 105"], progress: bool = False
+    ) -> Float32[Tensor, "drawings units"]:
+        """Embeds prepared drawings (ink 255 on paper 0) as the app would in this precision."""
+        if self.encoder is None:
+            return embed_drawings(self.network, prepared, self.device, precision=self.precision, progress=progress)
+        embeddings = torch.empty(len(prepared), self.network.config.embedding_units)
+        with tqdm(total=len(prepared), desc="embedding in int8", unit="image", disable=not progress) as bar:
+            for start in range(0, len(prepared), INT8_BATCH):
+                batch = prepared[start : start + INT8_BATCH]
+                embeddings[start : start + INT8_BATCH] = self.encoder.embed(batch.float().div_(255))
+                bar.update(len(batch))
+        return embeddings
+
+
+def load_model(source: str | None, device: str | None, precision: str | None) -> Model:
+    """Loads the checkpoint named and no other.
+
+    Args:
+        source: A folder, "user/name@revision", or None for the bundled weights.
+        device: Such as "cpu" or "cuda"; None for CUDA where it is present.
+        precision: "int8", "bfloat16" or "float32"; None for the one in which the app would answer here.
+
+    Raises:
+        EvaluationError: The device is not there, or cannot compute the network in this precision.
+        HubError, CheckpointError: The checkpoint cannot be had or is damaged.
+    """
+    try:
+        chosen = usable_device(device)
+    except ValueError as error:
+        raise EvaluationError(str(error)) from error
+    dtype = getattr(torch, precision) if precision else answering_precision(chosen)
+    origin, checkpoint = hub.load_model(source, strict=True)
+    network, encoder = checkpoint.network.to(chosen), None
+    if dtype == torch.int8:
+        suits = chosen.type == "cpu" and is_fast()
+        encoder = int8_tower(network, checkpoint.preprocessing) if suits else None
+        if encoder is None and precision:
+            raise EvaluationError(
+                "int8 needs a CPU with VNNI instructions and a network of rectifiers; choose another --precision."
+            )
+        dtype = torch.int8 if encoder else fastest_precision(chosen)
+    description = {
+        "source": origin.name,
+        "revision": origin.revision,
+        "parameters": sum(parameter.numel() for parameter in network.parameters()),
+        "storage": checkpoint.config["storage"],
+        "precision": str(dtype).removeprefix("torch."),
+        "device": torch.cuda.get_device_name(chosen) if chosen.type == "cuda" else chosen.type,
+    }
+    return Model(
+        *(network, checkpoint.preprocessing, checkpoint.config, origin.folder, chosen, dtype, encoder, description)
+    )
+
+
+def write_report(report: dict, path: Path) -> None:
+    """Writes a report as JSON; raises EvaluationError where that fails."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise EvaluationError(f"The report {path} cannot be written: {error.strerror or error}.") from error
 
 
 @dataclass(frozen=True)
@@ -92,25 +191,38 @@ def one_shot_accuracy(
 
 
 def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
-    """The 95 % score interval of a share (Wilson, 1927): holds up near 0 and 1, where +-1.96 errors does not."""
+    """Gives the 95 % score interval of a share, which holds up near 0 and 1.
+
+    Args:
+        successes: From 0 to `trials`.
+        trials: At least 1.
+
+    Returns:
+        The ends of the interval, fractions.
+
+    Raises:
+        ValueError: A count is out of range.
+
+    Source: Wilson (1927), "Probable inference, the law of succession, and statistical inference".
+    """
     if not 0 <= successes <= trials or trials == 0:
         raise ValueError(f"There is no interval of {successes} successes in {trials} trials.")
-    z = 1.959963984540054
-    share, spread = successes / trials, z * z / trials
-    centre = (share + spread / 2) / (1 + spread)
-    half = z * math.sqrt(share * (1 - share) / trials + spread / (4 * trials)) / (1 + spread)
-    return max(0.0, centre - half), min(1.0, centre + half)
+    interval = binomtest(successes, trials).proportion_ci(confidence_level=0.95, method="wilson")
+    return float(interval.low), float(interval.high)
 
 
 def paired_test(correct_a: Bool[Tensor, " trials"], correct_b: Bool[Tensor, " trials"]) -> float:
-    """Two-sided p of McNemar's exact test that two networks, tried on the same trials, are equally good."""
+    """Tests whether two networks that met the same trials are equally good.
+
+    Args:
+        correct_a: Which trials the first network won.
+        correct_b: Which trials the second network won.
+
+    Returns:
+        Two-sided p of McNemar's exact test, which looks at the trials that only one of the two won.
+    """
     only_a, only_b = int((correct_a & ~correct_b).sum()), int((correct_b & ~correct_a).sum())
-    differing = only_a + only_b
-    term = total = 1  # binomial coefficients, exact however many trials there are
-    for k in range(min(only_a, only_b)):
-        term = term * (differing - k) // (k + 1)
-        total += term
-    return min(1.0, 2 * total / 2**differing)
+    return float(binomtest(only_a, only_a + only_b).pvalue) if only_a + only_b else 1.0
 
 
 def verification_pairs(drawings: Drawings, pairs: int, generator: torch.Generator, within_alphabet: bool) -> Pairs:

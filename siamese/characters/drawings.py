@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Int64, UInt8
 from torch import Tensor
+from tqdm import tqdm
 
 from siamese.preprocessing import Preprocessing, prepare_ink
 
@@ -50,10 +51,10 @@ class Drawings:
         wanted = torch.tensor([i for i, name in enumerate(self.alphabet_names) if name in names], dtype=torch.int64)
         return self.take(torch.isin(self.alphabet, wanted))
 
-    def prepared(self, preprocessing: Preprocessing) -> UInt8[Tensor, "drawings 1 105 105"]:
-        """Every drawing brought to one centre and extent; ink 255 on paper 0."""
+    def prepared(self, preprocessing: Preprocessing, progress: bool = False) -> UInt8[Tensor, "drawings 1 105 105"]:
+        """Brings every drawing to one centre and extent; ink 255 on paper 0."""
         pictures = torch.empty(len(self), 1, *self.ink.shape[1:], dtype=torch.uint8)
-        for row, ink in enumerate(self.ink):
+        for row, ink in enumerate(tqdm(self.ink, desc="preparing", unit="drawing", disable=not progress)):
             pictures[row] = (prepare_ink(ink.float(), preprocessing) * 255).round().to(torch.uint8)
         return pictures
 

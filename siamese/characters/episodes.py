@@ -9,7 +9,7 @@ from torch import Tensor
 from siamese.characters.drawings import Drawings
 from siamese.network import SiameseNetwork
 
-SCORE_BLOCK_ELEMENTS = 1 << 24  # of one block of differences: 64 MiB in float32
+SCORE_BLOCK_ELEMENTS = 1 << 20  # of a block of differences: 4 MiB stay in the cache, 64 MiB take 3 times as long
 CHOICE_BLOCK_ELEMENTS = 1 << 23  # of one block of random keys
 
 

@@ -105,10 +105,11 @@ def test_entries_name_protocol_ways_and_trials():
     ink = torch.stack([ink_at((5, 5), (6, 7), (9, 5)), ink_at((5, 5), (9, 5)), ink_at((5, 5), (6, 7), (9, 5))])
     rows = torch.zeros(3, dtype=torch.int64)
     drawings = Drawings(ink, rows, torch.tensor([0, 1, 0]), torch.tensor([1, 1, 2]), ("A",))
-    entries = baselines(drawings, one_trial([1, 0], 2, 1), "within_alphabet", [2])
+    entries = baselines(drawings, one_trial([1, 0], 2, 1), "within_alphabet", [2], with_hausdorff=True)
     shared = {"protocol": "within_alphabet", "n_way": 2, "trials": 1}
     assert entries == [
         {"name": "chance", **shared, "accuracy": 0.5},
         {"name": "nearest_neighbour_l2", **shared, "accuracy": 1.0},
         {"name": "modified_hausdorff", **shared, "accuracy": 1.0},
     ]
+    assert baselines(drawings, one_trial([1, 0], 2, 1), "within_alphabet", [2], with_hausdorff=False) == entries[:2]

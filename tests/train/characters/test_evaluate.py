@@ -12,27 +12,31 @@ from siamese.characters.episodes import Trials
 from siamese.characters.omniglot import lake_runs
 from siamese.data.bundled import encode_png
 from siamese.hub.checkpoint import load_checkpoint, save_checkpoint
-from siamese.network import PARAMETERS, SiameseNetwork
 from siamese.preprocessing import Preprocessing
 from tests.blots import blots
+from tests.networks import NARROW, narrow_network
 from train.characters import evaluate
 from train.characters.baselines import modified_hausdorff_distances, squared_pixel_distances, won_among
-from train.characters.evaluate import add_arguments, embed_views, make_tasks, run, thresholds_of
+from train.characters.evaluate import add_arguments, embed_views, run, thresholds_of
 from train.characters.transfer import TransferError, load_pictures, transfer_trials
-from train.evaluation import embed_drawings, one_shot_logits
+from train.evaluation import embed_drawings, load_model, one_shot_logits
 
 
 @pytest.fixture(scope="module")
-def network() -> SiameseNetwork:
-    return SiameseNetwork(generator=torch.Generator().manual_seed(0)).eval()
+def checkpoint(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("run") / "model"
+    verification = {"threshold": 0.6, "calibration": {"similarity_edges": [0.0, 1.0], "share_same": [0.5]}}
+    save_checkpoint(folder, narrow_network(), Preprocessing(), storage="int8", verification=verification)
+    (folder.parent / "metrics.jsonl").write_text('{"step": 1, "loss": 2.0}\n', encoding="utf-8")
+    return folder
 
 
-def test_the_first_view_is_the_drawing_itself_and_the_others_are_near_it(network):
+def test_the_first_view_is_the_drawing_itself_and_the_others_are_near_it(checkpoint):
+    model = load_model(str(checkpoint), "cpu", "float32")
     prepared = blots({"A": 2}, 2).prepared(Preprocessing())
-    generator = torch.Generator().manual_seed(0)
-    views = embed_views(network, prepared, torch.device("cpu"), torch.float32, 2, generator)
-    plain = embed_drawings(network, prepared, precision=torch.float32)
-    assert views.shape == (3, 4, 4096)
+    views = embed_views(model, prepared, 2, torch.Generator().manual_seed(0))
+    plain = embed_drawings(model.network, prepared, precision=torch.float32)
+    assert views.shape == (3, 4, NARROW.embedding_units)
     torch.testing.assert_close(views[0], plain)
     assert not torch.allclose(views[1], plain)
     assert not torch.allclose(views[1], views[2])
@@ -45,38 +49,6 @@ def test_thresholds_come_from_the_checkpoint():
     thresholds, remark = thresholds_of({})
     assert thresholds == {"within_alphabet": 0.5, "across_alphabets": 0.5}
     assert "no threshold from validation" in remark
-
-
-# Tasks
-
-
-def test_tasks_name_the_alphabets_left_out_and_what_cannot_be_asked():
-    drawings = blots({"Small": 4, "Large": 12}, 2)
-    tasks = make_tasks(drawings, seed=3, trials=30, with_lake_runs=True)
-    asked = {(task.protocol, task.trials.n_way): task for task in tasks.one_shot}
-    assert set(asked) == {(p, n) for p in ("within_alphabet", "across_alphabets") for n in (2, 3, 5, 10)}
-    assert asked["within_alphabet", 3].left_out == []
-    assert asked["within_alphabet", 5].left_out == ["Small"]
-    assert asked["across_alphabets", 10].left_out == []
-    assert bool((drawings.alphabet[asked["within_alphabet", 5].trials.query] == 1).all())
-    assert {name: trials.n_way for name, trials in tasks.per_alphabet.items()} == {"Small": 4, "Large": 12}
-    for index, trials in enumerate(tasks.per_alphabet.values()):
-        assert bool((drawings.alphabet[trials.support] == index).all())
-        chosen = trials.support[torch.arange(len(trials)), trials.label]
-        assert torch.equal(drawings.character[chosen], drawings.character[trials.query])
-    assert set(tasks.verification) == {"within_alphabet", "across_alphabets"}
-    assert len(tasks.notes) == 3
-    assert tasks.notes[0].startswith("Lake's runs are left out: Lake's runs need Omniglot's evaluation images")
-    assert tasks.notes[1].startswith("within one alphabet, 20-way, is left out:")
-
-
-def test_tasks_are_decided_by_the_seed():
-    drawings = blots({"A": 6, "B": 6}, 3)
-    first, again, other = (make_tasks(drawings, seed, 20, with_lake_runs=False) for seed in (0, 0, 1))
-    for mine, same, different in zip(first.one_shot, again.one_shot, other.one_shot, strict=True):
-        assert torch.equal(mine.trials.support, same.trials.support)
-        assert not torch.equal(mine.trials.support, different.trials.support)
-    assert torch.equal(first.verification["within_alphabet"].first, again.verification["within_alphabet"].first)
 
 
 # Transfer
@@ -125,15 +97,6 @@ def test_a_folder_without_classes_is_refused(tmp_path):
 # The command
 
 
-@pytest.fixture(scope="module")
-def checkpoint(network, tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("run") / "model"
-    verification = {"threshold": 0.6, "calibration": {"similarity_edges": [0.0, 1.0], "share_same": [0.5]}}
-    save_checkpoint(folder, network, Preprocessing(), storage="int8", verification=verification)
-    (folder.parent / "metrics.jsonl").write_text('{"step": 1, "loss": 2.0}\n', encoding="utf-8")
-    return folder
-
-
 def evaluate_with(*options: str) -> int:
     parser = argparse.ArgumentParser()
     add_arguments(parser)
@@ -150,12 +113,14 @@ def test_one_command_one_table_one_report(checkpoint, tmp_path, monkeypatch, cap
     status = evaluate_with(
         *("--model", checkpoint, "--data", "anything", "--trials", 40, "--output", report_file, "--figures", figures),
         *("--images", tmp_path / "images", "--compare", checkpoint, "--device", "cpu", "--seed", 2),
+        *("--baselines", "--precision", "float32", "bfloat16"),
     )
     printed = capsys.readouterr().out
     report = json.loads(report_file.read_text(encoding="utf-8"))
     assert status == 0
     assert report["model"]["source"] == str(checkpoint)
-    assert report["model"]["parameters"] == PARAMETERS
+    parameters = sum(parameter.numel() for parameter in narrow_network().parameters())
+    assert report["model"]["parameters"] == parameters
     assert (report["model"]["storage"], report["model"]["device"], report["seed"]) == ("int8", "cpu", 2)
     assert [(row["protocol"], row["n_way"]) for row in report["one_shot"]] == [
         *(("within_alphabet", n_way) for n_way in (2, 3, 5)),
@@ -180,7 +145,10 @@ def test_one_command_one_table_one_report(checkpoint, tmp_path, monkeypatch, cap
     assert within_five["left_out"] == ["Small"]
     assert f"{100 * within_five['accuracy']:.2f} %" in printed
     assert "5-way within an alphabet leaves out Small" in printed
-    assert "38,951,745 parameters, stored as int8" in printed
+    assert f"{parameters:,} parameters, stored as int8, float32 on cpu" in printed
+    assert [other["precision"] for other in report["other_precisions"]] == ["bfloat16"]
+    assert len(report["other_precisions"][0]["one_shot"]) == len(report["one_shot"])
+    assert printed.count("bfloat16") == 2  # a column of each table
     assert {path.name for path in figures.iterdir()} == {
         *("accuracy_over_n.png", "trials.png", "roc.png", "training.png")
     }
@@ -204,11 +172,12 @@ def test_transfer_alone_needs_no_alphabets(checkpoint, tmp_path, monkeypatch, ca
             ("--images", "x", "--transfer-only", "--compare", "y", "--data", "d", "--figures", "z"),
             "--transfer-only does not go with --compare, --data, --figures",
         ),
-        (("--signatures", "x", "--views", "2", "--seed", "1"), "--signatures does not go with --seed, --views"),
+        (("--precision", "int8", "--device", "cpu"), "int8 needs a CPU with VNNI"),
         (("--device", "abacus"), "The device 'abacus' is not there"),
     ],
 )
-def test_what_cannot_be_evaluated_is_said_in_one_sentence(options, sentence, capsys):
+def test_what_cannot_be_evaluated_is_said_in_one_sentence(options, sentence, capsys, monkeypatch):
+    monkeypatch.setattr("train.evaluation.is_fast", lambda: False)
     assert evaluate_with(*options) == 1
     written = capsys.readouterr()
     assert written.out == ""
