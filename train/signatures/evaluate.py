@@ -1,6 +1,7 @@
-"""How often forgers fool a checkpoint, on writers it has never seen: `python -m train evaluate --signatures`."""
+"""How often forgers fool a checkpoint, on writers it has never seen: `python -m train evaluate-signatures`."""
 
 import argparse
+import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
@@ -13,6 +14,8 @@ from torch import Tensor
 
 from siamese.characters.recognizer import fastest_precision, usable_device
 from siamese.data.sources import SourceError
+from siamese.hub.checkpoint import CheckpointError
+from siamese.hub.resolve import HubError
 from siamese.metrics import (
     NAMED_POINTS,
     Calibration,
@@ -32,9 +35,9 @@ from siamese.network import SiameseNetwork
 from siamese.signatures.dataset import Signatures, load_signatures
 from siamese.signatures.features import ScoreFusion
 from siamese.signatures.leak_probe import leak_probe, pair_leak_probe
-from siamese.signatures.verifier import Scoring, scoring_in
-from train.characters.evaluate import EvaluationError, Model, load_model
-from train.evaluation import clear_of_ends, embed_drawings
+from siamese.signatures.verifier import BUNDLED, Scoring, scoring_in
+from train.evaluation import EvaluationError, Model, clear_of_ends, embed_drawings, load_model, write_report
+from train.figures import FigureError
 
 REFERENCES = (1, 3, 5)
 THRESHOLD_REFERENCES = (1, 2, 3, 5, 10)  # numbers that config.json has thresholds for
@@ -379,19 +382,19 @@ def evaluate_signatures(arguments: argparse.Namespace) -> dict:
     except ValueError as error:
         raise EvaluationError(str(error)) from error
     precision = getattr(torch, arguments.precision) if arguments.precision else fastest_precision(device)
-    model = load_model(arguments.model, device, precision)
+    model = load_model(arguments.model, arguments.device, str(precision).removeprefix("torch."))
     people = (model.config.get("training") or {}).get("signatures")
     if people and people.get("hashed") != HASHED:
         raise EvaluationError(
             "The checkpoint names whom it has seen in a way that is no longer read; train it again, or its figures on "
             "writers that it has seen would mean nothing."
         )
-    signatures = load(arguments.signatures, model)
+    signatures = load(arguments.data, model)
     names = unseen_writers(signatures, seen_hashes(model.config))
     held = signatures.writers_held
     if not names:
         raise EvaluationError(
-            f"The checkpoint was trained or chosen on all {len(held)} writers of {arguments.signatures}; figures on "
+            f"The checkpoint was trained or chosen on all {len(held)} writers of {arguments.data}; figures on "
             "writers that it has seen mean nothing, so give others."
         )
     chosen = signatures.of_writers(names)
@@ -407,7 +410,7 @@ def evaluate_signatures(arguments: argparse.Namespace) -> dict:
         notes.append("The checkpoint names no thresholds for signatures, so there are no operating points.")
     if len(names) > entry["writers_scored"]:
         notes.append(f"{len(names) - entry['writers_scored']} writers have too few signatures to be scored.")
-    entry |= {"data": Path(arguments.signatures).name, "writers_seen": len(held) - len(names), "writers": list(names)}
+    entry |= {"data": Path(arguments.data).name, "writers_seen": len(held) - len(names), "writers": list(names)}
     if arguments.figures:
         draw(by_references, Path(arguments.figures))
     report = {"model": model.description, "seed": SEED, "one_shot": [], "verification": [], "signatures": entry}
@@ -495,3 +498,32 @@ def told(report: dict) -> str:
     if entry["writers_seen"]:
         scored += f"; {entry['writers_seen']} more were left out, as the checkpoint has seen them"
     return "\n".join([f"{report['model']['source']}: {scored}.", "", table(entry), *report["notes"]])
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Defines the options of `python -m train evaluate-signatures`."""
+    parser.description = "Measure a checkpoint on signatures of writers that it has not seen."
+    add = parser.add_argument
+    add("--data", metavar="SOURCE", required=True, help="signatures: archive, folder, Hub id or 'invented'")
+    add("--model", metavar="DIR_OR_REPO", default=BUNDLED, help="a folder or user/name@revision (default: the bundled)")
+    add("--output", metavar="FILE", type=Path, help="where the JSON report goes")
+    add("--figures", metavar="DIR", help="where the figures go, as PNG")
+    add("--device", help="cpu or cuda (default: cuda where present)")
+    add("--precision", choices=("float32", "bfloat16"), help="of the convolutions (default: the fastest there)")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Evaluates, prints the table and writes the report.
+
+    Returns:
+        The exit status: 0, or 1 after one sentence on standard error.
+    """
+    try:
+        report = evaluate_signatures(arguments)
+        print(told(report))
+        if arguments.output:
+            write_report(report, arguments.output)
+    except (CheckpointError, EvaluationError, FigureError, HubError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0

@@ -16,8 +16,8 @@ from siamese.network import SiameseNetwork
 from siamese.signatures.dataset import Signatures, load_signatures
 from siamese.signatures.verifier import Scoring, scoring_in
 from train import distributed
-from train.characters.evaluate import EvaluationError, write_report
 from train.config import RecipeError, TrainConfig, config_from
+from train.evaluation import EvaluationError, write_report
 from train.loop import Outcome, fit
 from train.run_folder import MODEL, STOPPED, draw_curve, held_out_run, prepare_output, push
 from train.signatures.evaluate import (

@@ -279,7 +279,7 @@ def model(drawn, tmp_path, monkeypatch):
 
 def test_the_command_scores_unseen_writers_only_and_says_so(model, tmp_path, capsys):
     report = tmp_path / "report.json"
-    words = ["evaluate", "--model", str(model), "--signatures", "some/archive.zip", "--output", str(report)]
+    words = ["evaluate-signatures", "--model", str(model), "--data", "some/archive.zip", "--output", str(report)]
     assert main([*words, "--figures", str(tmp_path / "figures"), "--device", "cpu"]) == 0
     told = capsys.readouterr().out
     assert "Scored 3 writers of archive.zip; 2 more were left out, as the checkpoint has seen them." in told
@@ -311,27 +311,27 @@ def test_who_was_seen_must_be_told_by_pixels(model, capsys):
     training = read_config(model)["training"]
     del training["signatures"]["hashed"]  # the hashes of files, as they once were, match no hash of pixels
     amend_config(model, training=training)
-    assert main(["evaluate", "--model", str(model), "--signatures", "x.zip", "--device", "cpu"]) == 1
+    assert main(["evaluate-signatures", "--model", str(model), "--data", "x.zip", "--device", "cpu"]) == 1
     assert "names whom it has seen in a way that is no longer read" in capsys.readouterr().err
 
 
 def test_writers_that_were_all_seen_are_refused(model, drawn, monkeypatch, capsys):
     first = drawn.of_writers(["writer 0", "writer 1"])
     monkeypatch.setattr(module, "load_signatures", lambda _source, _preparation: first)
-    assert main(["evaluate", "--model", str(model), "--signatures", "x.zip", "--device", "cpu"]) == 1
+    assert main(["evaluate-signatures", "--model", str(model), "--data", "x.zip", "--device", "cpu"]) == 1
     assert "trained or chosen on all 2 writers of x.zip" in capsys.readouterr().err
 
 
 def test_a_source_that_is_not_there_is_refused(tmp_path, capsys):
     save_checkpoint(tmp_path / "model", SiameseNetwork(), SIGNATURE)
-    words = ["evaluate", "--model", str(tmp_path / "model"), "--signatures", str(tmp_path / "none.zip")]
+    words = ["evaluate-signatures", "--model", str(tmp_path / "model"), "--data", str(tmp_path / "none.zip")]
     assert main([*words, "--device", "cpu"]) == 1
     assert len(capsys.readouterr().err.strip().splitlines()) == 1
 
 
 def test_signatures_without_forgeries_cannot_be_scored(model, drawn, monkeypatch, capsys):
     monkeypatch.setattr(module, "load_signatures", lambda _source, _preparation: drawn.take(drawn.genuine))
-    assert main(["evaluate", "--model", str(model), "--signatures", "x.zip", "--device", "cpu"]) == 1
+    assert main(["evaluate-signatures", "--model", str(model), "--data", "x.zip", "--device", "cpu"]) == 1
     assert "there is nothing to score" in capsys.readouterr().err
 
 
