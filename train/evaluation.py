@@ -123,7 +123,13 @@ def write_report(report: dict, path: Path) -> None:
 
 @dataclass(frozen=True)
 class Pairs:
-    """Pairs of drawings by different drawers; `first` and `second` are rows into a `Drawings`."""
+    """Pairs of drawings by different drawers.
+
+    Attributes:
+        first: Rows of the drawings.
+        second: Rows of the drawings.
+        same: Whether both show one character.
+    """
 
     first: Int64[Tensor, " pairs"]
     second: Int64[Tensor, " pairs"]
@@ -139,11 +145,16 @@ def embed_drawings(
     precision: torch.dtype | None = None,
     progress: bool = False,
 ) -> Float32[Tensor, "drawings units"]:
-    """Embeddings of prepared drawings (ink 255 on paper 0), on `device`.
+    """Embeds prepared drawings.
 
-    The network, which must be there already, is used in evaluation mode and left in the mode it was in. By default
-    in the precision that is fastest there; what leaves the 9216 x 4096 layer is float32 again, as the recogniser
-    has it.
+    Args:
+        network: On `device`; used in evaluation mode and left in the mode that it was in.
+        prepared: Ink 255 on paper 0.
+        device: Where the embeddings are made and stay.
+        batch_size: Drawings in one pass.
+        precision: Of the convolutions and the 9216 x 4096 layer, whose output is float32 again; by default what is
+            fastest on the device.
+        progress: Whether to show a bar.
     """
     device = torch.device(device)
     precision = precision or fastest_precision(device)
@@ -169,7 +180,7 @@ def embed_drawings(
 def one_shot_logits(
     network: SiameseNetwork, embeddings: Float[Tensor, "*views drawings units"], trials: Trials
 ) -> Float[Tensor, "trials n_way"]:
-    """Logits of each query with each of its candidates; of several views of every drawing, the mean over all pairs."""
+    """Scores each query with each of its candidates; with several views of every drawing, the mean over all pairs."""
     if embeddings.ndim == 2:
         return trial_logits(network, embeddings, trials)
     views, drawings = embeddings.shape[:2]
@@ -185,7 +196,11 @@ def one_shot_logits(
 def one_shot_accuracy(
     network: SiameseNetwork, embeddings: Float[Tensor, "*views drawings units"], trials: Trials
 ) -> tuple[float, tuple[float, float], Bool[Tensor, " trials"]]:
-    """Share of trials won, its 95 % interval, and which were won (on the CPU); a tie is not won."""
+    """Scores trials and counts those that were won; a tie is not won.
+
+    Returns:
+        The share of trials won, its 95 % interval, and which trials were won.
+    """
     won = correct(one_shot_logits(network, embeddings, trials).cpu(), trials.label.cpu())
     return won.double().mean().item(), wilson_interval(int(won.sum()), len(won)), won
 
@@ -226,10 +241,16 @@ def paired_test(correct_a: Bool[Tensor, " trials"], correct_b: Bool[Tensor, " tr
 
 
 def verification_pairs(drawings: Drawings, pairs: int, generator: torch.Generator, within_alphabet: bool) -> Pairs:
-    """Pairs by different drawers, the first half the same character, the second half different ones.
+    """Draws pairs by different drawers, the first half of the same character, the second half of different ones.
 
-    The different ones come from one alphabet with `within_alphabet`, else from anywhere. Raises ValueError where
-    the drawings hold no such pair.
+    Args:
+        drawings: What the pairs are taken from.
+        pairs: How many.
+        generator: Decides them.
+        within_alphabet: Whether different characters come from one alphabet, otherwise from any two.
+
+    Raises:
+        ValueError: The drawings hold no such pair.
     """
     same_count = pairs // 2
     first, second = [], []
@@ -246,7 +267,7 @@ def verification_pairs(drawings: Drawings, pairs: int, generator: torch.Generato
 def _pairs_in_groups(
     drawings: Drawings, group: Int64[Tensor, " drawings"], count: int, same: bool, generator: torch.Generator
 ) -> tuple[Int64[Tensor, " pairs"], Int64[Tensor, " pairs"]]:
-    """Pairs whose first is any drawing and whose second is any of the same group that fits."""
+    """Draws the first of each pair from all drawings and the second from those of its group that fit."""
     order = group.argsort(stable=True)
     _, place, size = group.unique(return_inverse=True, return_counts=True)
     begin = size.cumsum(0) - size
@@ -270,7 +291,7 @@ def _pairs_in_groups(
 def pair_logits(
     network: SiameseNetwork, embeddings: Float[Tensor, "*views drawings units"], pairs: Pairs
 ) -> Float[Tensor, " pairs"]:
-    """Logits of "the same character" for each pair, on the CPU in float64; the mean over all pairs of views."""
+    """Scores pairs: logits of "the same character", on the CPU in float64, the mean over all pairs of views."""
     views = embeddings if embeddings.ndim == 3 else embeddings[None]
     total = torch.zeros(len(pairs.first), dtype=torch.float64)
     for broadcast in views:
@@ -283,7 +304,7 @@ def pair_logits(
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Drawings of alphabets that a network has not been trained on, and what it makes of them."""
+    """Drawings of alphabets that a network has not been trained on, and their embeddings."""
 
     network: SiameseNetwork
     embeddings: Float[Tensor, "*views drawings units"]
@@ -295,11 +316,16 @@ class HeldOut:
 
 
 def calibrate(held_out: Sequence[HeldOut], generator: torch.Generator, pairs: int = PAIRS) -> dict:
-    """What config.json holds under "verification", measured on drawings that were neither trained nor are reported on.
+    """Measures the entry "verification" of config.json on held-out alphabets.
 
-    "thresholds" holds the most accurate similarity for each of the two ways of drawing different pairs; "threshold"
-    and "calibration" are those of the harder one, where different pairs come from one alphabet. Of several networks,
-    each on drawings of its own, the pairs are put together: `pairs` of each.
+    Args:
+        held_out: One network or several, each with drawings of its own, whose pairs are pooled.
+        generator: Decides the pairs.
+        pairs: How many for each network and protocol.
+
+    Returns:
+        "thresholds", the most accurate similarity of each protocol; "threshold" and "calibration" of the harder one,
+        where different pairs come from one alphabet; "measured_on", a sentence.
     """
     thresholds = {}
     for protocol, within_alphabet in PROTOCOLS:
@@ -323,10 +349,10 @@ def calibrate(held_out: Sequence[HeldOut], generator: torch.Generator, pairs: in
 
 
 def clear_of_ends(similarity: float, margin: float = 1e-6) -> float:
-    """A threshold that config.json may hold: neither 0 nor 1, where every score, or none, would pass."""
+    """Keeps a threshold away from 0 and 1, where every score, or none, would pass."""
     return min(max(similarity, margin), 1 - margin)
 
 
 def generator_for(seed: int, *parts: str | int) -> torch.Generator:
-    """A generator of its own for each part of an evaluation, so that leaving one out changes no other."""
+    """Makes a generator for one part of an evaluation, so that leaving a part out changes no other."""
     return torch.Generator().manual_seed(zlib.crc32(" ".join(map(str, (seed, *parts))).encode()))

@@ -1,4 +1,4 @@
-"""Pictures of the figures, as PNG files. Matplotlib's objects are used without pyplot: nothing global is touched."""
+"""Draws what was measured, as PNG files; without pyplot, whose state is global."""
 
 import json
 from collections.abc import Sequence
@@ -50,9 +50,11 @@ class Curve:
 
 
 def accuracy_over_n(report: dict, path: Path) -> None:
-    """Accuracy over the number of candidates: the network, the baselines, people and the paper.
+    """Draws accuracy over the number of candidates: the network, the baselines, people and the paper.
 
-    `report` holds "one_shot" and "baselines" as `python -m train evaluate` writes them.
+    Args:
+        report: "one_shot" and "baselines" as `python -m train evaluate` writes them.
+        path: The PNG file.
     """
     figure, axes = _new(7.2, 4.6)
     for protocol, colour in (("within_alphabet", BLUE), ("across_alphabets", GREEN)):
@@ -95,7 +97,7 @@ def accuracy_over_n(report: dict, path: Path) -> None:
 
 
 def roc_curves(curves: Sequence[Curve], path: Path) -> None:
-    """Share of same pairs accepted over the share of different pairs accepted, with area and equal error rate."""
+    """Draws the share of same pairs accepted over that of different pairs, with area and equal error rate."""
     figure, axes = _new(5.4, 5.2)
     for curve, colour in zip(curves, (BLUE, GREEN, ORANGE, GREY), strict=False):
         point = equal_error_point(curve.roc)
@@ -114,7 +116,7 @@ def roc_curves(curves: Sequence[Curve], path: Path) -> None:
 
 
 def signature_roc(curves: Sequence[Curve], path: Path) -> None:
-    """Share of genuine signatures accepted over the share of forgeries accepted, with area and equal error rate."""
+    """Draws the share of genuine signatures accepted over that of forgeries, with area and equal error rate."""
     figure, axes = _new(5.6, 5.2)
     for curve, colour in zip(curves, (BLUE, GREEN, ORANGE, GREY), strict=False):
         point = equal_error_point(curve.roc)
@@ -136,8 +138,10 @@ def signature_roc(curves: Sequence[Curve], path: Path) -> None:
 
 
 def detection_error_tradeoff(curves: Sequence[Curve], path: Path) -> None:
-    """FRR over FAR on axes of the normal distribution's quantiles (Martin et al., 1997): there, scores of two normal
-    distributions give a straight line."""
+    """Draws FRR over FAR on axes of the normal distribution's quantiles, where normal scores give a straight line.
+
+    Source: Martin et al. (1997), "The DET curve in assessment of detection task performance".
+    """
     shares = (0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6)
     figure, axes = _new(5.6, 5.4)
     for curve, colour in zip(curves, (BLUE, GREEN, ORANGE, GREY), strict=False):
@@ -158,7 +162,7 @@ def detection_error_tradeoff(curves: Sequence[Curve], path: Path) -> None:
 
 
 def trial_rows(won: Bool[Tensor, " trials"], rows: int) -> list[int]:
-    """Trials to show: half of them lost ones, where there are as many, the others won; each kind evenly spread."""
+    """Chooses trials to show: half of them lost, where there are as many, the others won; each kind evenly spread."""
     lost_rows, won_rows = (~won).nonzero().flatten().tolist(), won.nonzero().flatten().tolist()
     lost = min(len(lost_rows), max(rows // 2, rows - len(won_rows)))
     return _spread(won_rows, min(len(won_rows), rows - lost)) + _spread(lost_rows, lost)
@@ -172,9 +176,17 @@ def trials_picture(
     path: Path,
     rows: int = 8,
 ) -> None:
-    """Trials one below the other: the query, then its candidates with their similarities.
+    """Draws trials one below the other: the query, then its candidates with their similarities.
 
-    The network's pick is framed, the truth is underlined; whether it was right is said in words.
+    The network's choice is framed and the true candidate underlined.
+
+    Args:
+        drawings: What the rows of `trials` point to.
+        trials: All trials of a task.
+        similarity: Of each query with its candidates.
+        won: Which trials were won.
+        path: The PNG file.
+        rows: How many trials are shown.
     """
     shown = trial_rows(won, rows)
     columns = trials.n_way + 2  # the query, a gap, the candidates
@@ -198,16 +210,23 @@ def trials_picture(
             for spine in axes.spines.values():
                 spine.set_edgecolor(colour if place == picked else "#cccccc")
                 spine.set_linewidth(2.5 if place == picked else 0.5)
-    legend = "the query, then its candidates with their similarities (frame: the network's pick; green bar: the truth)"
+    legend = (
+        "the query, then its candidates with their similarities (frame: its choice; green bar: the truth)"
+    )
     grid[0][2].set_title(legend, fontsize=9, loc="left")
     _save(figure, path)
 
 
 def training_curve(metrics: Path, path: Path, measure: str = ONE_SHOT_LABEL) -> None:
-    """Loss and validation accuracy over steps, out of a run's metrics.jsonl; `measure` names that accuracy.
+    """Draws loss and validation accuracy over the steps of a run.
 
-    Each line is a JSON object with "step" and any of "loss" and "validation_accuracy". Raises FigureError for a
-    file without such lines; a last line that was cut off is passed over.
+    Args:
+        metrics: The run's metrics.jsonl, see `read_metrics`.
+        path: The PNG file.
+        measure: What the accuracy is called.
+
+    Raises:
+        FigureError: The file cannot be read or holds nothing to draw.
     """
     losses, accuracies = read_metrics(metrics)
     figure, axes = _new(7.2, 4.2)
@@ -232,7 +251,18 @@ def training_curve(metrics: Path, path: Path, measure: str = ONE_SHOT_LABEL) -> 
 
 
 def read_metrics(metrics: Path) -> tuple[list[tuple[int, float]], list[tuple[int, float]]]:
-    """Training losses and validation accuracies of a metrics.jsonl, each with its step; raises FigureError."""
+    """Reads the losses and validation accuracies of a run.
+
+    Args:
+        metrics: A JSON object on each line, with "step" and any of "loss" and "validation_accuracy"; a last line that
+            was cut off is passed over.
+
+    Returns:
+        Losses and accuracies, each with its step.
+
+    Raises:
+        FigureError: The file cannot be read or holds no such line.
+    """
     try:
         lines = metrics.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -255,7 +285,7 @@ def read_metrics(metrics: Path) -> tuple[list[tuple[int, float]], list[tuple[int
 
 
 def running_mean(values: Sequence[float], window: int) -> list[float]:
-    """The mean of each value and those before it, at most `window` of them."""
+    """Averages each value and those before it, at most `window` of them."""
     total = [0.0, *accumulate(values)]
     starts = [max(0, end - window) for end in range(1, len(total))]
     return [(total[end] - total[start]) / (end - start) for end, start in enumerate(starts, 1)]

@@ -1,4 +1,4 @@
-"""Drawings of characters as tensors: what a data source is turned into, whatever it was."""
+"""Drawings of characters as tensors, whatever source they come from."""
 
 import hashlib
 from dataclasses import dataclass
@@ -14,35 +14,39 @@ from siamese.preprocessing import Preprocessing, prepare_ink
 
 @dataclass(frozen=True)
 class Drawings:
-    """One split. Row i of every tensor speaks of drawing i; any two drawings of a character are by two drawers."""
+    """One split; row i of every tensor belongs to drawing i. Any two drawings of a character are by two drawers.
+
+    Attributes:
+        ink: Ink true on paper false, as drawn: not yet brought to one centre and extent.
+        alphabet: Index into `alphabet_names`.
+        character: Index over the characters of all alphabets; equal where two drawings show the same character.
+        drawer: Who drew it, from 1, as in Omniglot's file names.
+        alphabet_names: Names of the alphabets.
+    """
 
     ink: Bool[Tensor, "drawings 105 105"]
-    """Ink true on paper false, as drawn: not yet brought to one centre and extent."""
     alphabet: Int64[Tensor, " drawings"]
-    """Index into `alphabet_names`."""
     character: Int64[Tensor, " drawings"]
-    """Index over the characters of all alphabets: equal numbers mean the same character of the same alphabet."""
     drawer: Int64[Tensor, " drawings"]
-    """Who drew it, from 1, as in Omniglot's file names."""
     alphabet_names: tuple[str, ...]
 
     def __len__(self) -> int:
         return len(self.ink)
 
     def digest(self) -> str:
-        """SHA-256 of what was drawn and which character it is: another one is other data."""
+        """Gives the SHA-256 of all pixels and of which character each drawing shows."""
         digest = hashlib.sha256(self.ink.numpy())
         digest.update(self.character.numpy())
         return digest.hexdigest()
 
     def take(self, rows: Int64[Tensor, " rows"] | Bool[Tensor, " drawings"]) -> "Drawings":
-        """The drawings of these rows; names keep their index."""
+        """Takes the drawings of these rows; alphabet names keep their index."""
         return Drawings(
             self.ink[rows], self.alphabet[rows], self.character[rows], self.drawer[rows], self.alphabet_names
         )
 
     def of_alphabets(self, names: set[str]) -> "Drawings":
-        """The drawings of the alphabets named; raises ValueError for a name that is not here."""
+        """Takes the drawings of the alphabets named; raises ValueError for an unknown name."""
         unknown = names - set(self.alphabet_names)
         if unknown:
             raise ValueError(
@@ -60,8 +64,11 @@ class Drawings:
 
 
 def joined(first: Drawings, second: Drawings) -> Drawings:
-    """Both, the alphabets and characters of `second` numbered after those of `first`; raises ValueError where they
-    share the name of an alphabet."""
+    """Puts two sets together; alphabets and characters of `second` are numbered after those of `first`.
+
+    Raises:
+        ValueError: Both have an alphabet of the same name.
+    """
     both = sorted(set(first.alphabet_names) & set(second.alphabet_names))
     if both:
         raise ValueError(f"Both data sets have an alphabet called {', '.join(both)}.")
@@ -76,9 +83,11 @@ def joined(first: Drawings, second: Drawings) -> Drawings:
 
 
 def pack_bits(ink: Bool[Tensor, "drawings 105 105"]) -> UInt8[Tensor, "drawings bytes"]:
+    """Packs eight pixels into a byte, row after row."""
     return torch.from_numpy(np.packbits(ink.flatten(1).numpy(), axis=1))
 
 
 def unpack_bits(packed: UInt8[Tensor, "drawings bytes"], size_px: int) -> Bool[Tensor, "drawings size size"]:
+    """Undoes `pack_bits` for square drawings."""
     bits = np.unpackbits(packed.numpy(), axis=1, count=size_px * size_px)
     return torch.from_numpy(bits.reshape(-1, size_px, size_px)).bool()

@@ -1,4 +1,4 @@
-"""N-way one-shot trials: a query, and one drawing of each of `n_way` characters to tell it from."""
+"""Samples and scores N-way one-shot trials: a query, and one drawing of each of `n_way` characters."""
 
 from dataclasses import dataclass
 
@@ -14,19 +14,22 @@ CHOICE_BLOCK_ELEMENTS = 1 << 23  # of one block of random keys
 
 
 class EpisodeError(ValueError):
-    """A trial that these drawings cannot give; the message is one sentence."""
+    """Raised for trials that the drawings cannot give; the message is one sentence."""
 
 
 @dataclass(frozen=True)
 class Trials:
-    """One-shot trials as rows into a `Drawings`; row i of every tensor speaks of trial i."""
+    """One-shot trials as rows into a `Drawings`; row i of every tensor belongs to trial i.
+
+    Attributes:
+        support: One drawing of each of `n_way` characters.
+        query: A drawing of one of these characters, by another drawer than its drawing in `support`.
+        label: Place of the query's character in `support`, from 0.
+    """
 
     support: Int64[Tensor, "trials n_way"]
-    """One drawing of each of `n_way` characters."""
     query: Int64[Tensor, " trials"]
-    """A drawing of one of these characters, by another drawer than its drawing in `support`."""
     label: Int64[Tensor, " trials"]
-    """Place of the query's character in `support`, from 0."""
 
     def __len__(self) -> int:
         return len(self.query)
@@ -49,13 +52,21 @@ class _Characters:
 def sample_trials(
     drawings: Drawings, n_way: int, trials: int, generator: torch.Generator, within_alphabet: bool
 ) -> Trials:
-    """Random trials; the true class stands at a random place.
+    """Samples random trials; the true class stands at a random place.
 
-    Within an alphabet: each trial takes one alphabet, all alphabets of at least `n_way` characters being equally
-    likely, and `n_way` of its characters. Across: `n_way` of all characters. Supports are by any drawers, the query
-    by another drawer than the support of its own character. Characters drawn only once take no part.
+    Supports are by any drawers, the query is by another drawer than the support of its own character. Characters drawn
+    only once take no part.
 
-    Raises EpisodeError where `n_way` or `trials` is out of range or no alphabet holds enough characters.
+    Args:
+        drawings: What the rows point to.
+        n_way: Number of candidates, at least 2.
+        trials: Number of trials, at least 1.
+        generator: Decides everything.
+        within_alphabet: Each trial takes one alphabet, all alphabets of at least `n_way` characters being equally
+            likely, and `n_way` of its characters. Otherwise it takes `n_way` of all characters.
+
+    Raises:
+        EpisodeError: `n_way` or `trials` is out of range, or no alphabet holds enough characters.
     """
     if n_way < 2:
         raise EpisodeError(f"n_way is {n_way}, but a trial needs at least 2 characters to choose from.")
@@ -87,7 +98,7 @@ def sample_trials(
 
 
 def excluded_alphabets(drawings: Drawings, n_way: int) -> list[str]:
-    """Names of the alphabets left out of within-alphabet trials, because they hold fewer than `n_way` characters."""
+    """Names the alphabets that have too few characters for `n_way` trials within one alphabet."""
     characters = _characters(drawings)
     held = characters.alphabet.bincount(minlength=len(drawings.alphabet_names))
     present = drawings.alphabet.bincount(minlength=len(drawings.alphabet_names)) > 0
@@ -98,7 +109,13 @@ def excluded_alphabets(drawings: Drawings, n_way: int) -> list[str]:
 def trial_logits(
     network: SiameseNetwork, embeddings: Float[Tensor, "drawings units"], trials: Trials
 ) -> Float[Tensor, "trials n_way"]:
-    """Logits of each trial's query with each of its supports; `embeddings` stand in the order of the drawings."""
+    """Computes the logits of each query with each of its supports.
+
+    Args:
+        network: Its head compares.
+        embeddings: In the order of the drawings.
+        trials: Rows into the embeddings.
+    """
     rows = max(1, SCORE_BLOCK_ELEMENTS // (trials.n_way * embeddings.shape[1]))
     blocks = []
     for support, query in zip(trials.support.split(rows), trials.query.split(rows), strict=True):
@@ -110,7 +127,7 @@ def trial_logits(
 
 
 def correct(logits: Float[Tensor, "trials n_way"], label: Int64[Tensor, " trials"]) -> Bool[Tensor, " trials"]:
-    """Whether the true class alone scores highest: a tie, or a score that is not a number, counts as wrong."""
+    """Tells whether the true class alone scores highest; a tie, or a score that is not a number, counts as wrong."""
     true = logits.gather(1, label[:, None].to(logits.device))
     return (logits < true).sum(1) == logits.shape[1] - 1
 

@@ -1,4 +1,4 @@
-"""What needs no learning: chance, nearest neighbour on pixels, and Lake's modified Hausdorff distance."""
+"""Baselines without learning: chance, nearest neighbour on pixels, and Lake's modified Hausdorff distance."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ BLOCK_ELEMENTS = 1 << 24  # of a block of gathered pictures: 64 MiB in float32
 
 
 def chance(n_way: int) -> float:
-    """Expected share of trials won by guessing."""
+    """Gives the expected share of trials won by guessing."""
     return 1 / n_way
 
 
@@ -22,7 +22,7 @@ def chance(n_way: int) -> float:
 def squared_pixel_distances(
     pictures: Bool[Tensor, " drawings *picture"] | UInt8[Tensor, " drawings *picture"], trials: Trials
 ) -> Float[Tensor, "trials n_way"]:
-    """Squared L2 distance of each query to each of its supports, summed over differences: never below 0."""
+    """Computes the squared L2 distance of each query to each of its supports, from the differences: never below 0."""
     flat = pictures.flatten(1)
     at_once = max(1, BLOCK_ELEMENTS // (trials.n_way * flat.shape[1]))
     blocks = zip(trials.query.split(at_once), trials.support.split(at_once), strict=True)
@@ -33,10 +33,12 @@ def squared_pixel_distances(
 def modified_hausdorff_distances(
     ink: Bool[Tensor, "drawings height width"], trials: Trials, progress: bool = False
 ) -> Float64[Tensor, "trials n_way"]:
-    """Modified Hausdorff distance of each query to each of its supports (Dubuisson and Jain, 1994), in pixels.
+    """Computes the modified Hausdorff distance of each query to each of its supports, in pixels.
 
-    As in the demo of Lake et al. (2015): the coordinates of the ink, each drawing's mean taken off; the mean
-    distance from the points of one drawing to the nearest of the other; the greater of both directions.
+    As in the demo of Lake et al. (2015): the coordinates of the ink less their mean; the mean distance from the points
+    of one drawing to the nearest of the other; the greater of both directions.
+
+    Source: Dubuisson and Jain (1994), "A modified Hausdorff distance for object matching".
     """
     used = torch.cat([trials.support.flatten(), trials.query]).unique().tolist()
     factors = {row: distance_factors(centred_ink(ink[row])) for row in used}
@@ -51,7 +53,7 @@ def modified_hausdorff_distances(
 
 
 def centred_ink(ink: Bool[Tensor, "height width"]) -> Float64[Tensor, "points 2"]:
-    """Row and column of each inked pixel, their mean taken off; raises ValueError where there is no ink."""
+    """Lists row and column of each inked pixel, less their mean; raises ValueError where there is no ink."""
     points = ink.nonzero().double()
     if len(points) == 0:
         raise ValueError("A drawing without ink has no Hausdorff distance.")
@@ -61,7 +63,7 @@ def centred_ink(ink: Bool[Tensor, "height width"]) -> Float64[Tensor, "points 2"
 def distance_factors(
     points: Float64[Tensor, "points 2"],
 ) -> tuple[Float64[Tensor, "points 4"], Float64[Tensor, "4 points"]]:
-    """Left factor of one drawing times right factor of another: the squared distances of all their points."""
+    """Makes two factors: the left one of a drawing times the right one of another are all squared distances."""
     length, ones = points.square().sum(1, keepdim=True), points.new_ones(len(points), 1)
     return torch.cat([points, length, ones], 1), torch.cat([-2 * points, ones, length], 1).T.contiguous()
 
@@ -69,7 +71,7 @@ def distance_factors(
 def won_among(
     distances: Float[Tensor, "trials candidates"], label: Int64[Tensor, " trials"], n_way: int
 ) -> Bool[Tensor, " trials"]:
-    """Whether the true candidate is nearer than each of the first `n_way` - 1 others: smaller trials out of larger."""
+    """Tells whether the true candidate is nearer than each of the first `n_way` - 1 others."""
     true = distances.gather(1, label[:, None])
     others = torch.ones_like(distances, dtype=torch.bool).scatter_(1, label[:, None], False)
     return (true < distances[others].view(len(distances), -1)[:, : n_way - 1]).all(1)

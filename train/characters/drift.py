@@ -1,8 +1,8 @@
-"""How much higher one network scores than others on alphabets that none has seen: invented ones.
+"""Transfers thresholds from runs that held alphabets out to a run on all alphabets.
 
-A run on all alphabets goes on for longer than those that held some out and gave it its threshold. The longer a network
-has trained, the higher it scores what it has never seen, pairs of one character and of two alike: what parted them
-best before is then too low.
+The run on all alphabets trains for longer, and the longer a network has trained, the higher it scores pairs of
+characters that it has never seen, same and different ones. The thresholds of the held-out runs are then too low. By how
+much is measured on invented alphabets, which no run has seen.
 """
 
 from collections.abc import Sequence
@@ -19,8 +19,18 @@ INVENTED = (30, 20, 10, 77)  # alphabets, characters, drawers, seed: none that `
 PAIRS = 20_000
 
 
-def levels(networks: Sequence[tuple[SiameseNetwork, Preprocessing]], device: torch.device) -> list[dict[str, float]]:
-    """For each network the logit at which it errs alike both ways, by the name of the protocol."""
+def eer_logits(
+    networks: Sequence[tuple[SiameseNetwork, Preprocessing]], device: torch.device
+) -> list[dict[str, float]]:
+    """Measures at which logit networks make as many errors of both kinds.
+
+    Args:
+        networks: Each with the preprocessing that it was trained on.
+        device: Where the networks are.
+
+    Returns:
+        For each network the logit at its equal error rate on invented alphabets, by protocol.
+    """
     drawings = synthetic_drawings(*INVENTED)
     found = []
     for network, preprocessing in networks:
@@ -34,15 +44,21 @@ def levels(networks: Sequence[tuple[SiameseNetwork, Preprocessing]], device: tor
     return found
 
 
-def moved(verification: dict, before: Sequence[dict[str, float]], now: dict[str, float]) -> dict:
-    """What held-out runs measured, for a network that scores unseen alphabets higher by now - the mean of `before`.
+def transfer_thresholds(verification: dict, before: Sequence[dict[str, float]], now: dict[str, float]) -> dict:
+    """Shifts thresholds and the edges of the calibration by a difference of logits.
 
-    Thresholds and the bounds of the calibration are moved by that difference of logits.
+    Args:
+        verification: What the held-out runs measured, as in config.json.
+        before: `eer_logits` of the held-out runs.
+        now: `eer_logits` of the network that gets the thresholds.
+
+    Returns:
+        The entry "verification" of that network: shifted by `now` less the mean of `before`.
     """
     by = {protocol: level - sum(one[protocol] for one in before) / len(before) for protocol, level in now.items()}
     within = by["within_alphabet"]
     thresholds = {
-        protocol: clear_of_ends(after(threshold, by[protocol]))
+        protocol: clear_of_ends(shift_logit(threshold, by[protocol]))
         for protocol, threshold in verification.get(
             "thresholds", {"within_alphabet": verification["threshold"]}
         ).items()
@@ -50,7 +66,7 @@ def moved(verification: dict, before: Sequence[dict[str, float]], now: dict[str,
     changes = {"threshold": thresholds["within_alphabet"], "thresholds": thresholds, "moved_by_logits": by}
     if bins := verification.get("calibration"):
         first, *inner, last = bins["similarity_edges"]
-        edges = [first, *(after(edge, within) for edge in inner), last]
+        edges = [first, *(shift_logit(edge, within) for edge in inner), last]
         changes["calibration"] = bins | {"similarity_edges": edges}
     changes["measured_on"] = (
         f"{verification.get('measured_on', 'held-out alphabets')}; moved by {within:+.2f} in the logit, by which these "
@@ -59,6 +75,6 @@ def moved(verification: dict, before: Sequence[dict[str, float]], now: dict[str,
     return verification | changes
 
 
-def after(similarity: float, by: float) -> float:
-    """A similarity whose logit is moved."""
+def shift_logit(similarity: float, by: float) -> float:
+    """Adds `by` to the logit of a similarity in (0, 1)."""
     return (torch.tensor(similarity, dtype=torch.float64).logit() + by).sigmoid().item()

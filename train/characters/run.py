@@ -108,7 +108,7 @@ def train(arguments: argparse.Namespace, config: TrainConfig, device: torch.devi
     if distributed.is_first():
         if arguments.calibration_from:  # looked at now, not after hours
             carried = carried_verification(arguments.calibration_from, drawings, device) | {"from_held_out_run": True}
-            before = drift.levels([loaded(source, device) for source in arguments.calibration_from], device)
+            before = drift.eer_logits([loaded(source, device) for source in arguments.calibration_from], device)
         prepare_output(arguments)
     distributed.wait()
     output = arguments.output
@@ -118,8 +118,8 @@ def train(arguments: argparse.Namespace, config: TrainConfig, device: torch.devi
 
         def export(measured: SiameseNetwork, outcome: Outcome, folder: Path) -> None:
             if carried:
-                (now,) = drift.levels([(measured, config.preprocessing)], device)
-                verification = drift.moved(carried, before, now)
+                (now,) = drift.eer_logits([(measured, config.preprocessing)], device)
+                verification = drift.transfer_thresholds(carried, before, now)
             else:
                 verification = verification_of(config, measured, drawings, device)
             training = provenance(arguments, config, outcome, drawings)

@@ -1,4 +1,4 @@
-"""Which drawings meet in a step. What is drawn depends on (seed, step) alone."""
+"""Samples the batches and pairs of training; what is drawn depends on (seed, step) alone."""
 
 from dataclasses import dataclass
 
@@ -11,43 +11,67 @@ from siamese.characters.drawings import Drawings
 
 @dataclass(frozen=True)
 class Batch:
-    """Rows of the training drawings, and how each is seen; every row meets every other."""
+    """Drawings of one step; each is compared with every other.
+
+    Attributes:
+        rows: Rows of the training drawings.
+        view: One of the eight views of the square, see `train.augment`.
+        character: Equal where two rows show the same character in the same view.
+    """
 
     rows: Int64[Tensor, " n"]
     view: Int64[Tensor, " n"]
-    """One of the eight views of the square, see `train.augment.turn`."""
     character: Int64[Tensor, " n"]
-    """Equal where two rows show the same character in the same view."""
 
 
 @dataclass(frozen=True)
 class PairBatch:
-    """Rows of the training drawings, met in pairs only."""
+    """Pairs of one step.
+
+    Attributes:
+        first: Rows of the training drawings.
+        second: Rows of the training drawings.
+        same: Whether both show one character.
+        copy: 0 for the pair as drawn, otherwise the number of a distorted copy, unlike that of any other pair.
+    """
 
     first: Int64[Tensor, " pairs"]
     second: Int64[Tensor, " pairs"]
     same: Bool[Tensor, " pairs"]
     copy: Int64[Tensor, " pairs"]
-    """0 for the pair as drawn, above it the number of a distorted copy, unlike that of any other pair."""
 
 
 def step_generator(seed: int, step: int) -> torch.Generator:
-    """The randomness of one step, whatever came before it and whoever asks."""
+    """Makes the generator of one step; it depends on nothing that came before."""
     return torch.Generator().manual_seed((seed * 1_000_003 + step) % (1 << 63))
 
 
 @dataclass(frozen=True)
 class AlphabetSampler:
-    """Characters of as few alphabets as fill the batch, so that each meets those it is easily taken for."""
+    """Fills batches from as few alphabets as possible, whose characters are the hardest to tell apart.
+
+    Attributes:
+        by_character: Rows of each character's drawings.
+        by_alphabet: Characters of each alphabet, as places in `by_character`.
+        weight: How often each alphabet is drawn.
+    """
 
     by_character: list[Int64[Tensor, " _"]]
-    """Rows of each character's drawings."""
     by_alphabet: list[Int64[Tensor, " _"]]
-    """Characters (places in `by_character`) of each alphabet."""
     weight: Float[Tensor, " alphabets"]
 
     def sample(self, characters: int, drawers: int, views: int, generator: torch.Generator) -> Batch:
-        """`characters` x `drawers` rows, each alphabet in one of the first `views` views of the square."""
+        """Samples a batch.
+
+        Args:
+            characters: Number of characters.
+            drawers: Drawings of each, fewer where a character has fewer.
+            views: Each alphabet is seen in one of the first `views` of the eight views of the square.
+            generator: Decides everything.
+
+        Raises:
+            ValueError: The training set holds fewer characters.
+        """
         rows, view, character = [], [], []
         for alphabet in torch.multinomial(self.weight, len(self.weight), generator=generator).tolist():
             members = self.by_alphabet[alphabet]
@@ -66,7 +90,11 @@ class AlphabetSampler:
 
 
 def alphabet_sampler(drawings: Drawings) -> AlphabetSampler:
-    """Alphabets are drawn as often as they have characters; raises ValueError for a character drawn only once."""
+    """Makes a sampler that draws alphabets in proportion to their characters.
+
+    Raises:
+        ValueError: A character was drawn only once.
+    """
     by_character = rows_of(drawings.character)
     if any(len(rows) < 2 for rows in by_character):
         raise ValueError("A character was drawn only once; training needs two drawers of each.")
@@ -76,27 +104,36 @@ def alphabet_sampler(drawings: Drawings) -> AlphabetSampler:
 
 
 def rows_of(label: Int64[Tensor, " n"]) -> list[Int64[Tensor, " _"]]:
-    """For each label in rising order, where it stands."""
+    """Lists for each label, in rising order, the places that have it."""
     order = label.argsort(stable=True)
     return list(order.split(label.unique(return_counts=True)[1].tolist()))
 
 
 @dataclass(frozen=True)
 class PairList:
-    """A fixed list of pairs, as in section 4.1 of Koch et al. (2015), gone through in a new order each epoch."""
+    """A fixed list of pairs that is gone through in a new order each epoch.
+
+    Attributes:
+        first: Rows of the training drawings.
+        second: Rows of the training drawings.
+        same: Whether both show one character.
+        copies: Distorted copies of each pair, beside the pair itself.
+        seed: Decides the orders.
+
+    Source: Koch et al. (2015), section 4.1.
+    """
 
     first: Int64[Tensor, " pairs"]
     second: Int64[Tensor, " pairs"]
     same: Bool[Tensor, " pairs"]
     copies: int
-    """Distorted copies of each pair that the list holds beside the pair itself."""
     seed: int
 
     def __len__(self) -> int:
         return len(self.first) * (1 + self.copies)
 
     def sample(self, pairs: int, step: int) -> PairBatch:
-        """The pairs of this step; the rest of an epoch that fills no batch is left out."""
+        """Gives the pairs of a step, `pairs` of them; the end of an epoch that fills no batch is left out."""
         pairs = min(pairs, len(self))
         epoch, place = divmod(step, len(self) // pairs)
         order = torch.randperm(len(self), generator=step_generator(self.seed, -1 - epoch))
@@ -113,10 +150,17 @@ class PairList:
 def pair_list(
     drawings: Drawings, pairs: int, copies: int, seed: int, different_within_alphabet: bool = True
 ) -> PairList:
-    """`pairs` pairs, alternately same and different, as many of each alphabet; both by different drawers.
+    """Draws a list of pairs by different drawers, alternately same and different, as many of each alphabet.
 
-    Different pairs lie within one alphabet, or else the second character is any other. Raises ValueError for a
-    character drawn only once and where no alphabet has two characters.
+    Args:
+        drawings: The training drawings.
+        pairs: Number of pairs, without copies.
+        copies: Distorted copies of each pair.
+        seed: Decides the pairs and their orders.
+        different_within_alphabet: Whether the characters of a different pair come from one alphabet.
+
+    Raises:
+        ValueError: A character was drawn only once, or no alphabet has two characters.
     """
     generator = step_generator(seed, 0)
     by_character = dict(zip(drawings.character.unique().tolist(), rows_of(drawings.character), strict=True))

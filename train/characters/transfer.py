@@ -1,4 +1,4 @@
-"""One-shot trials on a folder of pictures that no part of the training has seen: handwriting of any kind."""
+"""One-shot trials on a folder of other handwriting, which no part of the training has seen."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,23 +25,32 @@ class TransferError(ValueError):
 
 @dataclass(frozen=True)
 class Pictures:
-    """The pictures of a folder as the network sees them."""
+    """The pictures of a folder as the network sees them.
+
+    Attributes:
+        prepared: Ink 255 on paper 0.
+        drawings: The same as one alphabet; who drew a picture is not known, so each counts as by another drawer.
+        refused: A sentence for each file that is no usable picture.
+    """
 
     prepared: UInt8[Tensor, "pictures 1 105 105"]
-    """Ink 255 on paper 0."""
     drawings: Drawings
-    """The same as one alphabet; every picture counts as by another hand, for who drew it is not known."""
     refused: tuple[str, ...]
-    """A sentence for each file that is no usable picture."""
 
 
 def load_pictures(
     folder: Path, preprocessing: Preprocessing, generator: torch.Generator, progress: bool = False
 ) -> Pictures:
-    """The pictures of `folder`, which has one sub-folder for each class; of large classes a random choice.
+    """Reads a folder with one sub-folder for each class.
 
-    Files of any size, colour and polarity, as `load_ink` takes them; stray files are passed over. Raises
-    TransferError where fewer than two classes have two usable pictures.
+    Args:
+        folder: Its files may have any size, colour and polarity; stray ones are passed over.
+        preprocessing: How pictures are prepared for the network.
+        generator: Chooses among the pictures of large classes.
+        progress: Whether to show a bar.
+
+    Raises:
+        TransferError: Fewer than two classes have two usable pictures.
     """
     try:
         classes = sorted(path for path in folder.iterdir() if path.is_dir() and not is_stray(path.name))
@@ -75,7 +84,7 @@ def load_pictures(
 
 
 def choose_files(folder: Path, count: int, generator: torch.Generator) -> list[Path]:
-    """At most `count` files of a folder, at random, in the order of their names; raises TransferError."""
+    """Chooses at most `count` files of a folder at random, in the order of their names; raises TransferError."""
     try:
         files = sorted(path for path in folder.iterdir() if path.is_file() and not is_stray(path.name))
     except OSError as error:
@@ -85,6 +94,6 @@ def choose_files(folder: Path, count: int, generator: torch.Generator) -> list[P
 
 
 def transfer_trials(pictures: Pictures, trials: int, generator: torch.Generator) -> Trials:
-    """One-shot trials among all classes, or among MOST_WAYS random ones at a time where there are more."""
+    """Draws one-shot trials among all classes, at most MOST_WAYS of them in a trial."""
     classes = len(pictures.drawings.character.unique())
     return sample_trials(pictures.drawings, min(classes, MOST_WAYS), trials, generator, within_alphabet=False)

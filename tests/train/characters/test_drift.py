@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from siamese.metrics import calibration_in
-from siamese.network import SiameseNetwork
 from siamese.preprocessing import Preprocessing
+from tests.networks import narrow_network
 from train.characters import drift
 
 MEASURED = {
@@ -24,7 +24,7 @@ def logit(share: float) -> float:
 
 def test_thresholds_and_bins_move_by_the_difference_of_logits():
     before = [{"within_alphabet": -1.0, "across_alphabets": -2.0}, {"within_alphabet": 0.0, "across_alphabets": -1.0}]
-    found = drift.moved(MEASURED, before, {"within_alphabet": 0.25, "across_alphabets": -2.0})
+    found = drift.transfer_thresholds(MEASURED, before, {"within_alphabet": 0.25, "across_alphabets": -2.0})
     assert found["moved_by_logits"] == {"within_alphabet": 0.75, "across_alphabets": -0.5}
     assert logit(found["threshold"]) == pytest.approx(0.75)
     assert found["threshold"] == found["thresholds"]["within_alphabet"]
@@ -39,7 +39,7 @@ def test_thresholds_and_bins_move_by_the_difference_of_logits():
 
 def test_a_checkpoint_with_nothing_but_a_threshold_moves_it():
     level = {"within_alphabet": 0.0, "across_alphabets": 0.0}
-    found = drift.moved({"threshold": 0.3}, [level], {"within_alphabet": 1.0, "across_alphabets": 0.0})
+    found = drift.transfer_thresholds({"threshold": 0.3}, [level], {"within_alphabet": 1.0, "across_alphabets": 0.0})
     assert logit(found["threshold"]) == pytest.approx(logit(0.3) + 1)
     assert "calibration" not in found
 
@@ -47,10 +47,10 @@ def test_a_checkpoint_with_nothing_but_a_threshold_moves_it():
 def test_a_network_that_scores_everything_higher_is_found_out(monkeypatch):
     monkeypatch.setattr(drift, "INVENTED", (2, 5, 3, 1))
     monkeypatch.setattr(drift, "PAIRS", 100)
-    networks = [SiameseNetwork(generator=torch.Generator().manual_seed(1)).eval() for _ in range(2)]
+    networks = [narrow_network(1), narrow_network(1)]
     with torch.no_grad():
         networks[1].head.bias += 1.5
-    low, high = drift.levels([(network, Preprocessing()) for network in networks], torch.device("cpu"))
+    low, high = drift.eer_logits([(network, Preprocessing()) for network in networks], torch.device("cpu"))
     assert set(low) == {"within_alphabet", "across_alphabets"}
     for protocol, level in low.items():
         assert high[protocol] - level == pytest.approx(1.5, abs=1e-3)

@@ -286,7 +286,7 @@ def test_a_final_run_moves_the_thresholds_by_what_it_scores_higher(trained, data
     assert main([*words, "--calibration-from", str(trained / "model")]) == 0
     before, after = (load_checkpoint(path / "model") for path in (trained, tmp_path / "run"))
     was, found = (checkpoint.config["verification"] for checkpoint in (before, after))
-    both = module.drift.levels(
+    both = module.drift.eer_logits(
         [(checkpoint.network, checkpoint.preprocessing) for checkpoint in (before, after)], torch.device("cpu")
     )
     assert found["from_held_out_run"]
