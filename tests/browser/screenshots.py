@@ -1,4 +1,4 @@
-"""The README's pictures: `python -m tests.browser.screenshots DIR`. They show invented alphabets only."""
+"""The README's pictures: `python -m tests.browser.screenshots DIR`. They show Omniglot's evaluation alphabets."""
 
 import argparse
 import io
@@ -10,7 +10,7 @@ from PIL import Image
 from tests.browser.conftest import CHROMIUM_FLAGS, PATIENCE_MS, chromium
 from tests.running_app import running_app
 
-LINK, PICK = "10i-onelookatthese", 3  # the link is completed below with the mark of the public key
+LINK, PICK = "10o-onelookatthese", 3  # the link is completed below with the mark of the public key
 COLOURS = 96  # flat paper and ink need no more, and a picture stays below 150 KB
 DESKTOP, PHONE = (1180, 900), (390, 844)
 
@@ -39,7 +39,7 @@ def sign(page, canvas, wobble: float) -> None:
 def replayed_link() -> str:
     from siamese.ui.trials import TrialSource
 
-    return LINK + TrialSource().new_game(10, "invented").link[-2:]
+    return LINK + TrialSource().new_game(10, "omniglot").link[-2:]
 
 
 def take(address: str, folder: Path) -> None:
