@@ -210,9 +210,7 @@ def trials_picture(
             for spine in axes.spines.values():
                 spine.set_edgecolor(colour if place == picked else "#cccccc")
                 spine.set_linewidth(2.5 if place == picked else 0.5)
-    legend = (
-        "the query, then its candidates with their similarities (frame: its choice; green bar: the truth)"
-    )
+    legend = "the query, then its candidates with their similarities (frame: its choice; green bar: the truth)"
     grid[0][2].set_title(legend, fontsize=9, loc="left")
     _save(figure, path)
 
