@@ -1,17 +1,19 @@
 """How ink is brought to one centre and extent: the same for training, evaluation and uploads."""
 
+import math
 from dataclasses import asdict, dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from siamese.imaging.skeleton import drawn, skeletonize
+from siamese.imaging.skeleton import render_strokes, skeleton_length_px, skeletonize
 
 IMAGE_SIZE_PX = 105  # each side of what the network sees, as in Koch et al. (2015)
 INK_LEVEL = 0.25  # what counts as ink when the box is measured; below it is the blur of a scaled edge
-LINE_LEVEL = 0.5  # what counts as ink when lines are skeletonize: the middle of an edge, whatever its blur
+MEASURED_PX = 240  # longer side at which a pen is measured: three times the usual extent, so that a hairline has pixels
+LINE_LEVEL = 0.5  # what counts as ink when lines are thinned: the middle of an edge, whatever its blur
 KINDS = ("character", "signature")
 
 
@@ -42,6 +44,13 @@ class Preprocessing:
     standard deviations, so that one long tail moves nothing else; what then lies beyond the picture is cut off. 0
     brings the box of the ink to centre and extent."""
 
+    redraw_below_px: float = 0.0
+    """Lines of a pen finer than this are drawn again along their middle, whatever the pen was; in pixels of the
+    105 x 105 picture, as `pen_width_px` measures it. 0 leaves every pen as it is."""
+
+    redraw_pen_px: float = 3.0
+    """Width of the pen with which those lines are drawn again, in the same pixels."""
+
     def __post_init__(self) -> None:
         if self.extent_px != 0 and not 8 <= self.extent_px <= IMAGE_SIZE_PX:
             raise ValueError(f"extent_px is {self.extent_px}, must be 0 or lie in 8 to {IMAGE_SIZE_PX}.")
@@ -55,6 +64,12 @@ class Preprocessing:
             raise ValueError(f"spread is {self.spread}, must be 0 or, with a pen_px, lie in 2 to 8.")
         if self.extent_px == 0 and (self.pen_px != 0 or self.aspect_power != 1):
             raise ValueError("extent_px is 0, which leaves ink in its frame: pen_px must be 0 and aspect_power 1.")
+        if not 0 <= self.redraw_below_px <= 8:
+            raise ValueError(f"redraw_below_px is {self.redraw_below_px}, must lie in 0 to 8.")
+        if self.redraw_below_px and (self.extent_px == 0 or self.pen_px):
+            raise ValueError("redraw_below_px needs an extent_px above 0 and a pen_px of 0.")
+        if not 1 <= self.redraw_pen_px <= 8:
+            raise ValueError(f"redraw_pen_px is {self.redraw_pen_px}, must lie in 1 to 8.")
 
     def as_dict(self) -> dict:
         return asdict(self)
@@ -84,6 +99,10 @@ def prepare_ink(ink: Float[Tensor, "height width"], preprocessing: Preprocessing
     if box is None:
         raise ValueError("The picture holds no ink.")
     top, left, bottom, right = box if preprocessing.extent_px else (0, 0, *ink.shape)
+    if preprocessing.redraw_below_px:
+        lines = _hairlines(ink[top:bottom, left:right], preprocessing)
+        if lines is not None:
+            return _rendered(lines, preprocessing, preprocessing.redraw_pen_px)
     height, width = bottom - top, right - left
     extent, longer = preprocessing.extent_px or IMAGE_SIZE_PX, max(height, width)
     if not preprocessing.keep_aspect:
@@ -100,6 +119,52 @@ def prepare_ink(ink: Float[Tensor, "height width"], preprocessing: Preprocessing
     return picture
 
 
+def pen_width_px(ink: Float[Tensor, "height width"], extent_px: int) -> float:
+    """Measures the pen that drew the ink: the area of the ink over the length of its middle lines.
+
+    Args:
+        ink: Ink in [0, 1], cropped to its box.
+        extent_px: Length to which the longer side of the box will be scaled.
+
+    Returns:
+        The width in pixels after that scaling, whatever the size of `ink`; infinite where no pixel reaches INK_LEVEL.
+    """
+    reduced = _reduced(ink)
+    return _width_px(reduced, skeletonize(reduced >= INK_LEVEL), extent_px)
+
+
+def _width_px(ink: Float[Tensor, "height width"], lines: Bool[Tensor, "height width"], extent_px: int) -> float:
+    return float(ink.sum()) / skeleton_length_px(lines) * extent_px / max(ink.shape) if lines.any() else math.inf
+
+
+def _reduced(ink: Float[Tensor, "height width"]) -> Float[Tensor, "_ _"]:
+    """The ink with a longer side of at most MEASURED_PX."""
+    longer = max(ink.shape)
+    if longer <= MEASURED_PX:
+        return ink
+    height, width = (max(1, round(side * MEASURED_PX / longer)) for side in ink.shape)
+    return resized(ink, height, width)[0].clamp(0, 1)
+
+
+def _hairlines(ink: Float[Tensor, "height width"], preprocessing: Preprocessing) -> Bool[Tensor, "_ _"] | None:
+    """The middle lines of ink whose pen is finer than `redraw_below_px`, None for other pens.
+
+    A broad pen is told by the outline of its lines, which costs far less than their middle.
+    """
+    ink, extent_px = _reduced(ink), preprocessing.extent_px
+    if outline_width_px(ink) * extent_px / max(ink.shape) > 1.5 * preprocessing.redraw_below_px:
+        return None
+    lines = skeletonize(ink >= INK_LEVEL)
+    return lines if _width_px(ink, lines, extent_px) < preprocessing.redraw_below_px else None
+
+
+def outline_width_px(ink: Float[Tensor, "height width"]) -> float:
+    """Twice the area of the ink over the length of its outline: about the width of its lines."""
+    framed = F.pad(ink, (1, 1, 1, 1))
+    outline = (framed.diff(dim=0).abs().sum() + framed.diff(dim=1).abs().sum()) * math.pi / 4
+    return float(2 * ink.sum() / outline.clamp(min=1e-6))
+
+
 def resized(ink: Float[Tensor, "_ _"], height: int, width: int) -> Float[Tensor, "1 {height} {width}"]:
     """As torchvision's `resize` does it, whose import would cost every start 160 MB and a second."""
     if ink.shape == (height, width):
@@ -109,20 +174,26 @@ def resized(ink: Float[Tensor, "_ _"], height: int, width: int) -> Float[Tensor,
 
 
 def _redrawn(ink: Float[Tensor, "height width"], preprocessing: Preprocessing) -> Float[Tensor, "1 105 105"]:
-    """The lines drawn again; centre and extent are those of their middle, which no pen's width changes."""
+    """The lines of the ink drawn again with a pen of `pen_px`."""
     darkest = float(ink.max())
     if darkest < INK_LEVEL:
         raise ValueError("The picture holds no ink.")
-    lines = skeletonize(ink >= min(LINE_LEVEL, darkest))
+    return _rendered(skeletonize(ink >= min(LINE_LEVEL, darkest)), preprocessing, preprocessing.pen_px)
+
+
+def _rendered(
+    lines: Bool[Tensor, "height width"], preprocessing: Preprocessing, pen_px: float
+) -> Float[Tensor, "1 105 105"]:
+    """Lines drawn with a pen; centre and extent are those of their middle, which no pen's width changes."""
     places = lines.nonzero().double()
     if preprocessing.spread:
         centre, extents = places.mean(0), places.std(0, correction=0) * preprocessing.spread
         room = float(preprocessing.extent_px)
     else:
         low, high = places.amin(0), places.amax(0)
-        centre, extents, room = (low + high) / 2, high - low, preprocessing.extent_px - preprocessing.pen_px
+        centre, extents, room = (low + high) / 2, high - low, preprocessing.extent_px - pen_px
     extents = extents.clamp(min=1.0)  # a line without height or width keeps the scale of the other direction
     power = preprocessing.aspect_power if preprocessing.keep_aspect else 0.0
     scale = room * (extents / extents.max()) ** power / extents
     row, column, down, right = (float(value) for value in (*centre, *scale))
-    return drawn(lines, (row, column), (down, right), IMAGE_SIZE_PX, preprocessing.pen_px)[None]
+    return render_strokes(lines, (row, column), (down, right), IMAGE_SIZE_PX, pen_px)[None]

@@ -3,7 +3,14 @@
 import pytest
 import torch
 
-from siamese.preprocessing import SIGNATURE, Preprocessing, ink_box, prepare_ink
+from siamese.preprocessing import (
+    SIGNATURE,
+    Preprocessing,
+    ink_box,
+    outline_width_px,
+    pen_width_px,
+    prepare_ink,
+)
 
 
 def rectangle(height: int, width: int, top: int, left: int, bottom: int, right: int) -> torch.Tensor:
@@ -192,3 +199,73 @@ def test_a_checkpoint_for_signatures_says_so():
 def test_as_dict_makes_the_same_again():
     preprocessing = Preprocessing(extent_px=70, keep_aspect=False)
     assert Preprocessing(**preprocessing.as_dict()) == preprocessing
+
+
+def angle(pen: int, side: int) -> torch.Tensor:
+    """An L of two strokes as long as the picture's side, cropped to its box."""
+    ink = torch.zeros(side, side)
+    ink[:, :pen] = 1
+    ink[-pen:] = 1
+    return ink
+
+
+@pytest.mark.parametrize("pen", [1, 2, 4, 8])
+def test_the_pen_is_measured_at_the_extent(pen):
+    """A pen of `pen` in a box of 160 becomes half as wide at an extent of 80."""
+    assert pen_width_px(angle(pen, 160), 80) == pytest.approx(pen / 2, rel=0.1)
+
+
+def test_a_large_picture_has_the_pen_of_a_small_one():
+    assert pen_width_px(angle(12, 720), 80) == pytest.approx(pen_width_px(angle(4, 240), 80), rel=0.05)
+
+
+def test_a_slanting_line_is_as_wide_as_a_straight_one():
+    place = torch.arange(200.0)
+    slanting = ((place[:, None] - place[None]).abs() / 2**0.5 <= 3).float()
+    assert pen_width_px(slanting, 80) == pytest.approx(6 * 80 / 200, rel=0.1)
+
+
+def test_the_width_by_the_outline():
+    assert outline_width_px(torch.ones(4, 200)) == pytest.approx(2 * 800 / (2 * 204 * torch.pi / 4), rel=1e-4)
+
+
+HAIRLINES = Preprocessing(redraw_below_px=2.0, redraw_pen_px=3.0)
+
+
+@pytest.mark.parametrize("pen", [1, 2, 3])
+def test_hairlines_are_drawn_again(pen):
+    """Whatever the fine pen was, of 0.5 to 1.5 px at the extent, the network sees one of 3 px."""
+    made = prepare_ink(angle(pen, 160), HAIRLINES)
+    top, left, bottom, right = ink_box(made[0])
+    assert pen_width_px(made[0, top:bottom, left:right], max(bottom - top, right - left)) == pytest.approx(3, rel=0.1)
+    assert bottom - top == right - left == pytest.approx(80, abs=1)
+
+
+@pytest.mark.parametrize("pen", [6, 10, 30])
+def test_other_pens_stay_as_they_are(pen):
+    ink = angle(pen, 160)
+    assert torch.equal(prepare_ink(ink, HAIRLINES), prepare_ink(ink, Preprocessing()))
+
+
+def test_faint_hairlines_hang_together():
+    """Of a slanting hairline that no pixel holds whole, one line comes out."""
+    place = torch.arange(100.0)
+    faint = (1 - (place[:, None] * 0.37 + 5 - place[None]).abs()).clamp(0, 1) * 0.6
+    made = prepare_ink(faint, HAIRLINES)[0]
+    for axis in (0, 1):
+        inked = (made > 0.5).any(axis).nonzero().flatten()
+        assert len(inked) == int(inked[-1] - inked[0]) + 1
+
+
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        ({"redraw_below_px": 9.0}, "redraw_below_px is 9.0"),
+        ({"redraw_pen_px": 0.5}, "redraw_pen_px is 0.5"),
+        ({"redraw_below_px": 2.0, "pen_px": 2.0}, "needs an extent_px above 0 and a pen_px of 0"),
+        ({"redraw_below_px": 2.0, "extent_px": 0}, "needs an extent_px above 0 and a pen_px of 0"),
+    ],
+)
+def test_a_redrawing_that_cannot_be(fields, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        Preprocessing(**fields)
