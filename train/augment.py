@@ -4,11 +4,20 @@ import math
 from dataclasses import dataclass
 from functools import cache
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 from torch.nn import functional as F
 
+from siamese.preprocessing import IMAGE_SIZE_PX
+from train.pens import REACH_PX
+
+PRESSURE_NODES = 5  # how hard the pen is pressed is drawn on these nodes
+GAP_NODES = 18  # where the ink is missing: a gap is about as long as the 6 px between two of them
+SIZE_STEP_PX = 4  # low resolutions go by steps of this
+EXTENT_PX = 80  # of prepared ink, whose box a broader pen makes larger and a crop smaller
+USUAL_PEN_PX = 6.0  # of prepared drawings of Omniglot, whose own pen of 3 px is scaled with them
 ELASTIC_NODES = 5  # displacements are drawn on 5 x 5 nodes and made smooth by bicubic interpolation
 
 
@@ -40,29 +49,188 @@ class Distortions:
     noise: float = 0.0
     """Standard deviation of the noise added to each pixel, up to this; what leaves 0 to 1 is cut off."""
 
+    redraw_share: float = 0.0
+    """Share of drawings whose lines are drawn again along their middle with another pen."""
+    redraw_from_px: float = 2.0
+    """The finest of these pens, in pixels of the prepared picture; each width is drawn evenly in its logarithm."""
+    redraw_to_px: float = 16.0
+    """The broadest of these pens."""
+    pressure: float = 0.0
+    """How unevenly these pens are pressed: standard deviation of the logarithm of the width along the lines."""
+    gap_share: float = 0.0
+    """Share of drawings whose ink is broken."""
+    gaps: float = 0.15
+    """Share of a broken drawing that is missing, up to this."""
+    low_share: float = 0.0
+    """Share of drawings shown at a low resolution."""
+    low_from_px: float = 24.0
+    """Side of the smallest picture, before it is brought back to 105 px."""
+    low_to_px: float = 64.0
+    """Side of the largest of them."""
+    crop_share: float = 0.0
+    """Share of drawings of which one side is cut off."""
+    crop_px: float = 8.0
+    """How much of it, up to this."""
+    lost_share: float = 0.0
+    """Share of drawings that lose their smallest part, where they have several, see `train.pens`."""
+
     def __post_init__(self) -> None:
-        for name in ("rotation_deg", "shear", "log_scale", "shift_px", "elastic_px", "noise"):
+        for name in ("rotation_deg", "shear", "log_scale", "shift_px", "elastic_px", "noise", "pressure"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} is {getattr(self, name)}, must not be negative.")
-        for name in ("component_share", "pen_share", "contrast"):
+        shares = "redraw_share", "gap_share", "gaps", "low_share", "crop_share", "lost_share"
+        for name in ("component_share", "pen_share", "contrast", *shares):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is {getattr(self, name)}, must lie in 0 to 1.")
         if not 0.1 <= self.pen_broad <= self.pen_fine <= 1:
             raise ValueError(f"pen_broad {self.pen_broad} and pen_fine {self.pen_fine} must rise within 0.1 to 1.")
+        if not 1 <= self.redraw_from_px <= self.redraw_to_px <= 2 * REACH_PX - 1:
+            raise ValueError(
+                f"redraw_from_px {self.redraw_from_px} and redraw_to_px {self.redraw_to_px} must rise within 1 to "
+                f"{2 * REACH_PX - 1:g}."
+            )
+        if not 8 <= self.low_from_px <= self.low_to_px <= IMAGE_SIZE_PX:
+            raise ValueError(
+                f"low_from_px {self.low_from_px} and low_to_px {self.low_to_px} must rise within 8 to {IMAGE_SIZE_PX}."
+            )
+        if not 0 <= self.crop_px <= 40:
+            raise ValueError(f"crop_px is {self.crop_px}, must lie in 0 to 40.")
+
+    @property
+    def needs_layers(self) -> bool:
+        """Whether each drawing must come with the layers of `train.pens`."""
+        return max(self.redraw_share, self.lost_share) > 0
 
     @property
     def any(self) -> bool:
         geometry = self.rotation_deg, self.shear, self.log_scale, self.shift_px, self.elastic_px
-        return max(*geometry, self.pen_share, self.contrast, self.noise) > 0
+        shares = self.pen_share, self.redraw_share, self.gap_share, self.low_share, self.crop_share, self.lost_share
+        return max(*geometry, *shares, self.contrast, self.noise) > 0
 
 
 def distort(
-    images: Float[Tensor, "batch 1 105 105"], ranges: Distortions, generator: torch.Generator
+    images: Float[Tensor, "batch layers 105 105"], ranges: Distortions, generator: torch.Generator
 ) -> Float[Tensor, "batch 1 105 105"]:
-    """Each drawing bent, turned and re-inked in its own way; paper stays 0 at the borders."""
-    bent = F.grid_sample(images, sampling_grid(images, ranges, generator), padding_mode="zeros", align_corners=False)
+    """Each drawing bent, turned and re-inked in its own way; paper stays 0 at the borders.
+
+    Args:
+        images: Ink 1 on paper 0; where `ranges.needs_layers`, with the other layers of `train.pens` behind it.
+        ranges: What each drawing draws from.
+        generator: On the CPU; decides everything.
+    """
+    width = enlarged = moved = None
+    if ranges.needs_layers:
+        images, width = choose_pens(images, ranges, generator)
+        enlarged = torch.where(width > 0, (EXTENT_PX - USUAL_PEN_PX + width) / EXTENT_PX, 1.0)
+    if ranges.crop_share:
+        images, moved = crop(images, ranges, generator)
+    grid = sampling_grid(images, ranges, generator, enlarged, moved)
+    bent = F.grid_sample(images, grid, padding_mode="zeros", align_corners=False)
+    if width is not None:
+        bent = drawn_again(bent, width, ranges, generator)
     inked = change_pen(bent, ranges, generator) if ranges.pen_share else bent
+    if ranges.gap_share:
+        inked = break_ink(inked, ranges, generator)
+    if ranges.low_share:
+        inked = lower_resolution(inked, ranges, generator)
     return change_scan(inked, ranges, generator) if ranges.contrast or ranges.noise else inked
+
+
+def rows_below(draws: Float[Tensor, " batch"], share: float) -> Int64[Tensor, " rows"]:
+    """Where draws on the CPU lie below `share`, found without PyTorch, to which it would be an answer to wait for."""
+    return torch.from_numpy(np.flatnonzero(draws.numpy() < share))
+
+
+def choose_pens(
+    layers: Float[Tensor, "batch 3 105 105"], ranges: Distortions, generator: torch.Generator
+) -> tuple[Float[Tensor, "batch 1 105 105"], Float[Tensor, " batch"]]:
+    """The one layer that each drawing is made of, less a small stroke where that is lost, and the new pen's width.
+
+    Returns:
+        The nearness of a line where the drawing gets another pen, else its ink; and that pen's width in pixels on the
+        CPU, 0 where the ink stays.
+    """
+    chosen, where, lost = torch.rand(3, len(layers), generator=generator)
+    low, high = math.log(ranges.redraw_from_px), math.log(ranges.redraw_to_px)
+    width = torch.where(chosen < ranges.redraw_share, (low + (high - low) * where).exp(), 0.0)
+    every = torch.arange(len(layers), device=layers.device)
+    images = layers[every, sent((width > 0).long(), layers.device)][:, None]
+    rows = sent(rows_below(lost, ranges.lost_share), layers.device)
+    return images.index_copy_(0, rows, images[rows] * (1 - layers[rows, 2:])), width
+
+
+def drawn_again(
+    nearness: Float[Tensor, "batch 1 size size"],
+    width: Float[Tensor, " batch"],
+    ranges: Distortions,
+    generator: torch.Generator,
+) -> Float[Tensor, "batch 1 size size"]:
+    """Ink wherever the middle of a line is nearer than half the pen's width; `width` 0 takes what is given as ink."""
+    rows = rows_below(-width, 0.0)
+    pen = sent(width[rows].view(-1, 1, 1, 1), nearness.device)
+    if ranges.pressure:
+        nodes = torch.randn(len(width), 1, PRESSURE_NODES, PRESSURE_NODES, generator=generator)[rows]
+        pen = pen * smooth_field(nodes * ranges.pressure, nearness).exp_()
+    rows = sent(rows, nearness.device)
+    ink = (nearness[rows] - 1).mul_(REACH_PX).add_(pen, alpha=0.5).add_(0.5).clamp_(0, 1)
+    return nearness.index_copy(0, rows, ink)
+
+
+def crop(
+    images: Float[Tensor, "batch 1 size size"], ranges: Distortions, generator: torch.Generator
+) -> tuple[Float[Tensor, "batch 1 size size"], Float[Tensor, "batch 2"]]:
+    """Some drawings with one side of their box cut off, and by how many pixels (x, y) what is left lies off the
+    middle."""
+    chosen, depth, side = torch.rand(3, len(images), generator=generator)
+    rows, moved = rows_below(chosen, ranges.crop_share), torch.zeros(len(images), 2)
+    place = torch.arange(images.shape[-1]) - (images.shape[-1] - 1) / 2
+    kept = torch.ones(len(rows), 1, images.shape[-1], images.shape[-1])
+    drawn = zip(kept, rows.tolist(), depth[rows].tolist(), side[rows].tolist(), strict=True)
+    for mask, row, share, edge in drawn:
+        cut, (axis, end) = share * ranges.crop_px, divmod(int(edge * 4), 2)  # x or y; its ends
+        sign = 1 - 2 * end
+        line = (sign * place >= cut - EXTENT_PX / 2).float()
+        mask *= line if axis == 0 else line[:, None]
+        moved[row, axis] = sign * cut / 2
+    rows = sent(rows, images.device)
+    return images.index_copy(0, rows, images[rows] * sent(kept, images.device)), moved
+
+
+def break_ink(
+    images: Float[Tensor, "batch 1 size size"], ranges: Distortions, generator: torch.Generator
+) -> Float[Tensor, "batch 1 size size"]:
+    """Some drawings with gaps in their lines, as a dry pen leaves them."""
+    chosen, missing = torch.rand(2, len(images), generator=generator)
+    nodes = torch.rand(len(images), 1, GAP_NODES, GAP_NODES, generator=generator)
+    rows = rows_below(chosen, ranges.gap_share)
+    level = sent(missing[rows].view(-1, 1, 1, 1) * ranges.gaps, images.device)
+    kept = ((smooth_field(nodes[rows], images) - level) * 8).clamp_(0, 1)
+    rows = sent(rows, images.device)
+    return images.index_copy(0, rows, images[rows] * kept)
+
+
+def lower_resolution(
+    images: Float[Tensor, "batch 1 size size"], ranges: Distortions, generator: torch.Generator
+) -> Float[Tensor, "batch 1 size size"]:
+    """Some drawings as they are after the picture was reduced to `low_from_px` to `low_to_px` and enlarged."""
+    chosen, where = torch.rand(2, len(images), generator=generator)
+    rows = rows_below(chosen, ranges.low_share)
+    if len(rows) == 0:
+        return images
+    sizes = ranges.low_from_px + (ranges.low_to_px - ranges.low_from_px) * where[rows]
+    sizes = ((sizes / SIZE_STEP_PX).round() * SIZE_STEP_PX).long().clamp(max=images.shape[-1])
+    there_and_back = torch.stack([reduction(images.shape[-1], size, images.device) for size in sizes.tolist()])
+    rows = sent(rows, images.device)
+    reduced = there_and_back @ images[rows, 0] @ there_and_back.mT
+    return images.index_copy(0, rows, reduced[:, None])
+
+
+@cache
+def reduction(size_px: int, low_px: int, device: torch.device) -> Float[Tensor, "size size"]:
+    """Reduces a line of pixels to `low_px` and enlarges it again, as a matrix."""
+    identity = torch.eye(size_px)[None, None]
+    low = F.interpolate(identity, (low_px, size_px), mode="bilinear", align_corners=False, antialias=True)
+    return F.interpolate(low, (size_px, size_px), mode="bilinear", align_corners=False)[0, 0].to(device)
 
 
 def distort_copies(
@@ -78,9 +246,21 @@ def distort_copies(
 
 
 def sampling_grid(
-    images: Float[Tensor, "batch 1 size size"], ranges: Distortions, generator: torch.Generator
+    images: Float[Tensor, "batch 1 size size"],
+    ranges: Distortions,
+    generator: torch.Generator,
+    enlarged: Float[Tensor, " batch"] | None = None,
+    moved: Float[Tensor, "batch 2"] | None = None,
 ) -> Float[Tensor, "batch size size 2"]:
-    """Where each output pixel looks, in `grid_sample`'s units (-1 to 1 across the picture)."""
+    """Where each output pixel looks, in `grid_sample`'s units (-1 to 1 across the picture).
+
+    Args:
+        images: What is looked at, for its size and its device.
+        ranges: What turn, shear, scale, shift and bend are drawn from.
+        generator: Decides them.
+        enlarged: A factor by which each drawing is larger than it should be shown.
+        moved: Pixels (x, y) by which each drawing lies off its middle.
+    """
     batch, size_px = len(images), images.shape[-1]
     draws = torch.rand(batch, 7, generator=generator) * 2 - 1
     if ranges.component_share < 1:
@@ -92,35 +272,46 @@ def sampling_grid(
     rotate = torch.stack([angle.cos(), -angle.sin(), angle.sin(), angle.cos()], 1).view(-1, 2, 2)
     shear = torch.stack([ones, shear_x * ranges.shear, shear_y * ranges.shear, ones], 1).view(-1, 2, 2)
     matrix = rotate @ shear @ torch.diag_embed(scale.exp())
-    shift = torch.stack([shift_x, shift_y], 1) * ranges.shift_px * 2 / size_px
+    if enlarged is not None:
+        matrix = matrix * enlarged[:, None, None]
+    shift = torch.stack([shift_x, shift_y], 1) * ranges.shift_px
+    shift = (shift if moved is None else shift + moved) * 2 / size_px
     theta = torch.cat([matrix, shift[..., None]], 2)
     grid = F.affine_grid(sent(theta, images.device), [batch, 1, size_px, size_px], align_corners=False)
     if ranges.elastic_px:
         nodes = torch.randn(batch, 2, ELASTIC_NODES, ELASTIC_NODES, generator=generator)
-        spread = smooth_spread(size_px, images.device)
-        field = (spread @ sent(nodes, images.device) @ spread.T).permute(0, 2, 3, 1)
+        field = smooth_field(nodes, images).permute(0, 2, 3, 1)
         grid = grid + field * ranges.elastic_px * 2 / size_px
     return grid
 
 
+def smooth_field(
+    nodes: Float[Tensor, "batch fields nodes nodes"], images: Float[Tensor, "_ _ size size"]
+) -> Float[Tensor, "batch fields size size"]:
+    """Values at the nodes carried to every pixel, as large as `images` and on their device."""
+    spread = smooth_spread(images.shape[-1], images.device, nodes.shape[-1])
+    return spread @ sent(nodes, images.device) @ spread.T
+
+
 @cache
-def smooth_spread(size_px: int, device: torch.device) -> Float[Tensor, "size nodes"]:
+def smooth_spread(size_px: int, device: torch.device, nodes: int) -> Float[Tensor, "size nodes"]:
     """Weights that carry values at the nodes of a line to each pixel of it, bicubic: a product with them costs a
     tenth of `interpolate` on every field."""
-    identity = torch.eye(ELASTIC_NODES)[None, None]
-    return F.interpolate(identity, (size_px, ELASTIC_NODES), mode="bicubic", align_corners=True)[0, 0].to(device)
+    identity = torch.eye(nodes)[None, None]
+    return F.interpolate(identity, (size_px, nodes), mode="bicubic", align_corners=True)[0, 0].to(device)
 
 
 def change_pen(
     images: Float[Tensor, "batch 1 size size"], ranges: Distortions, generator: torch.Generator
 ) -> Float[Tensor, "batch 1 size size"]:
     """Blur the ink and cut it at a level of its own for each drawing: below the pen's half height it grows."""
+    chosen, where = torch.rand(2, len(images), generator=generator)
+    rows = rows_below(chosen, ranges.pen_share)
+    level = ranges.pen_broad + (ranges.pen_fine - ranges.pen_broad) * where[rows].view(-1, 1, 1, 1)
+    level, rows = sent(level, images.device), sent(rows, images.device)
     blur = gaussian_blur(images.shape[-1], images.device)
-    blurred = blur @ images @ blur.T
-    chosen, where = sent(torch.rand(2, len(images), 1, 1, 1, generator=generator), images.device)
-    level = ranges.pen_broad + (ranges.pen_fine - ranges.pen_broad) * where
-    recut = ((blurred - level) * 5 + 0.5).clamp(0, 1)
-    return torch.where(chosen < ranges.pen_share, recut, images)
+    recut = (blur @ images[rows] @ blur.T).sub_(level).mul_(5).add_(0.5).clamp_(0, 1)
+    return images.index_copy(0, rows, recut)
 
 
 def change_scan(
@@ -128,8 +319,10 @@ def change_scan(
 ) -> Float[Tensor, "batch 1 size size"]:
     """Fainter ink and noise, each drawing to an extent of its own."""
     faint, rough = sent(torch.rand(2, len(images), 1, 1, 1, generator=generator), images.device)
-    grain = sent(torch.randn(images.shape, generator=generator), images.device)
-    return (images * (1 - ranges.contrast * faint) + grain * ranges.noise * rough).clamp(0, 1)
+    scanned = images * (1 - ranges.contrast * faint)
+    if ranges.noise:
+        scanned += sent(torch.randn(images.shape, generator=generator), images.device) * ranges.noise * rough
+    return scanned.clamp(0, 1)
 
 
 @cache
@@ -142,8 +335,8 @@ def gaussian_blur(size_px: int, device: torch.device = torch.device("cpu")) -> F
 
 
 def turn(
-    images: Float[Tensor, "batch 1 size size"], view: Int64[Tensor, " batch"]
-) -> Float[Tensor, "batch 1 size size"]:
+    images: Float[Tensor, "batch layers size size"], view: Int64[Tensor, " batch"]
+) -> Float[Tensor, "batch layers size size"]:
     """Each drawing in one of the eight views of the square: quarter turns `view % 4`, mirrored from 4 on.
 
     A `view` on the CPU is best: which views there are must be known there.

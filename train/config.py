@@ -59,7 +59,7 @@ class TrainConfig:
     """Steps from one validation to the next."""
     validation_trials: int = 2000
     """20-way trials within the held-out alphabets at each validation."""
-    timeouts: int = 0
+    patience: int = 0
     """Validations without a new best after which the run ends and returns the best; 0 returns the last."""
 
     sampling: Sampling = "alphabets"
@@ -150,7 +150,7 @@ class TrainConfig:
         for name in (
             "synthetic_alphabets",
             "copies",
-            "timeouts",
+            "patience",
             "warmup_steps",
             "weight_decay",
             "margin",
@@ -183,6 +183,8 @@ class TrainConfig:
                 f"A batch of {self.characters} characters x {self.drawers} drawers has no same or no different pair; "
                 "both must be at least 2."
             )
+        if self.writer_distortions.needs_layers or (self.sampling != "alphabets" and self.distortions.needs_layers):
+            raise RecipeError("redraw_share and lost_share are for a batch of alphabets; set them to 0.")
         if self.views not in (1, 4, 8):
             raise RecipeError(f"views is {self.views}, must be 1, 4 or 8.")
         if not self.learning_rate > 0:
@@ -216,8 +218,8 @@ class TrainConfig:
             raise RecipeError("hard_share chooses among the pairs of a batch of alphabets; set it to 1.")
         if max(batch_losses[1:]) > 0 and not self.distance_head:
             raise RecipeError("The contrastive and the triplet loss need a distance; set distance_head to true.")
-        if self.timeouts and not self.hold_out:
-            raise RecipeError("timeouts needs alphabets in hold_out to validate on.")
+        if self.patience and not self.hold_out:
+            raise RecipeError("patience needs alphabets in hold_out to validate on.")
 
     @property
     def images_a_step(self) -> int:
@@ -247,7 +249,8 @@ def config_from(table: dict) -> TrainConfig:
         for name in set(PARTS) & set(values):
             if not isinstance(values[name], dict):
                 raise RecipeError(f"{name} is {values[name]!r}, must be a table: [{name}].")
-            values[name] = PARTS[name](**known(values[name], PARTS[name], name))
+            entries = {key: tuple(value) if isinstance(value, list) else value for key, value in values[name].items()}
+            values[name] = PARTS[name](**known(entries, PARTS[name], name))
         for name in set(SEQUENCES) & set(values):
             if not isinstance(values[name], list | tuple):
                 raise RecipeError(f"{name} is {values[name]!r}, must be a list.")

@@ -36,6 +36,7 @@ from train.characters.sampling import (
 from train.config import TrainConfig
 from train.evaluation import embed_drawings, one_shot_accuracy
 from train.losses import balanced_cross_entropy, contrastive, hardest, n_way_cross_entropy, sameness, triplet
+from train.pens import pen_layers
 from train.state import (
     append_metrics,
     best_weights,
@@ -162,7 +163,7 @@ def fit(
                     bar.write(f"step {step}: {accuracy:.2%} of {task.measure}, before {best[0]:.2%}")
                 if accuracy > best[0]:
                     best = (accuracy, step)
-                    if config.timeouts and first:
+                    if config.patience and first:
                         save_best(output, measured)
                     if improved and first and step < config.steps:
                         improved(measured, Outcome(step, False, step * config.images_a_step, accuracy))
@@ -175,7 +176,7 @@ def fit(
         save_state(output, network, optimizer, config, step, best, average)
     distributed.wait()  # the others read the best weights, which the first one writes
     finished = step == config.steps or out_of_patience(config, step, best)
-    if config.timeouts and finished and best[1]:
+    if config.patience and finished and best[1]:
         network.load_state_dict(best_weights(output))
         accuracy = best[0]
     elif average is not None:
@@ -192,17 +193,25 @@ def averaged(network: SiameseNetwork, decay: float) -> AveragedModel:
 def of_characters(drawings: Drawings, config: TrainConfig, device: torch.device) -> Task:
     """Training drawings all against all, or in pairs, and one-shot trials in the held-out alphabets."""
     training, validation = split(drawings, config)
-    prepared = training.prepared(config.preprocessing).to(device)
+    prepared = training.prepared(config.preprocessing)
+    if config.distortions.needs_layers:
+        prepared = pen_layers(prepared)
+    prepared = prepared.to(device)
     sampler = make_sampler(training, config)
+
+    def of_step(network: SiameseNetwork, step: int) -> Float[Tensor, ""]:
+        keep_statistics(network, config)
+        return step_loss(network, prepared, sampler, config, step)
+
     return Task(
-        lambda network, step: step_loss(network, prepared, sampler, config, step),
+        of_step,
         (lambda network: validation.accuracy(network, device)) if validation else None,
         "20-way trials in held-out alphabets",
     )
 
 
 def out_of_patience(config: TrainConfig, step: int, best: tuple[float, int]) -> bool:
-    return bool(config.timeouts) and step - best[1] >= config.timeouts * config.validate_every
+    return bool(config.patience) and step - best[1] >= config.patience * config.validate_every
 
 
 class DeferredMetrics:
@@ -278,7 +287,7 @@ def take_step(
 
 def step_loss(
     network: SiameseNetwork,
-    prepared: UInt8[Tensor, "drawings 1 105 105"],
+    prepared: UInt8[Tensor, "drawings layers 105 105"],
     sampler: AlphabetSampler | PairList,
     config: TrainConfig,
     step: int,
@@ -294,7 +303,7 @@ def step_loss(
     return batch_loss(network, images, batch, config)
 
 
-def pictures(prepared: UInt8[Tensor, "drawings 1 105 105"], rows: Tensor) -> Float[Tensor, "batch 1 105 105"]:
+def pictures(prepared: UInt8[Tensor, "drawings layers 105 105"], rows: Tensor) -> Float[Tensor, "batch layers 105 105"]:
     return prepared[sent(rows, prepared.device)].float() / 255
 
 
@@ -418,6 +427,25 @@ def split(drawings: Drawings, config: TrainConfig) -> tuple[Drawings, Validation
     generator = torch.Generator().manual_seed(VALIDATION_SEED)
     trials = sample_trials(held, 20, config.validation_trials, generator, within_alphabet=True)
     return training, Validation(held, held.prepared(config.preprocessing), trials)
+
+
+def hold_still(network: SiameseNetwork, config: TrainConfig) -> None:
+    """Take what stays as it was out of training: frozen convolutions, and a large layer that is to be shared.
+
+    Of that layer's normalisation only the shift is trained, so that folding leaves the weights to the bit.
+    """
+    network.freeze_convolutions(config.frozen_convolutions)
+    if config.shared_embedding:
+        network.embedding.weight.requires_grad_(False)
+        if config.network.batch_norm:
+            network.embedding.bias.requires_grad_(False)
+            network.embedding_norm.weight.requires_grad_(False)
+
+
+def keep_statistics(network: SiameseNetwork, config: TrainConfig) -> None:
+    """Normalise a large layer that stays as it was by the statistics it had, also in training mode."""
+    if config.network.batch_norm and config.shared_embedding:
+        network.embedding_norm.eval()
 
 
 @contextmanager

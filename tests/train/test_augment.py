@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from train.augment import Distortions, distort, distort_copies, gaussian_blur, turn
+from train.pens import pen_layers
 
 ALL = Distortions(
     rotation_deg=12.0, shear=0.25, log_scale=0.2, shift_px=3.0, elastic_px=2.0, pen_share=0.5, pen_broad=0.17
@@ -172,3 +173,88 @@ def test_copies_differ_between_seeds(images):
     ranges = Distortions(rotation_deg=10.0, shift_px=2.0)
     one, other = (distort_copies(images[:1], ranges, torch.tensor([7]), seed) for seed in (1, 2))
     assert not torch.equal(one, other)
+
+
+# Pens, and what else happens to ink
+
+
+@pytest.fixture(scope="module")
+def layers(images):
+    return pen_layers((images * 255).to(torch.uint8)).float() / 255
+
+
+def bar_width(image: torch.Tensor) -> float:
+    """Ink across the bar, well away from its ends."""
+    return float(image[0, 50, :55].sum())
+
+
+@pytest.mark.parametrize("pen", [2.0, 6.0, 12.0])
+def test_the_pen_asked_for_is_drawn(layers, pen):
+    """The drawing is enlarged with its pen and so reduced again: by (80 - 6 + pen) / 80."""
+    ranges = Distortions(redraw_share=1.0, redraw_from_px=pen, redraw_to_px=pen)
+    made = distort(layers, ranges, seeded(20))
+    assert made.shape == (4, 1, 105, 105)
+    assert bar_width(made[0]) == pytest.approx(pen * 80 / (74 + pen), abs=0.8)
+
+
+def test_a_share_of_the_drawings_keeps_its_pen(layers):
+    made = distort(layers.repeat(16, 1, 1, 1), Distortions(redraw_share=0.5, redraw_from_px=9.0), seeded(21))
+    widths = torch.tensor([bar_width(one) for one in made])
+    kept = (widths - 4).abs() < 0.1
+    assert 20 < int(kept.sum()) < 44
+    assert widths[~kept].min() > 7
+
+
+def test_pressure_makes_the_width_uneven(layers):
+    ranges = Distortions(redraw_share=1.0, redraw_from_px=6.0, redraw_to_px=6.0, pressure=0.3)
+    across = distort(layers[:1], ranges, seeded(22))[0, 0, 35:65, :55].sum(1)
+    assert across.max() > 1.15 * across.min()
+
+
+def test_the_smallest_part_may_be_lost(layers):
+    made = distort(layers, Distortions(lost_share=1.0), seeded(23))
+    assert made[:, :, 30:45, 56:68].max() == 0  # the dot
+    torch.testing.assert_close(made[:, :, 30:75, 38:46], layers[:, :1, 30:75, 38:46], rtol=0, atol=1e-4)
+
+
+def test_broken_ink_has_gaps_and_nothing_new(images):
+    made = distort(images, Distortions(gap_share=1.0, gaps=0.5), seeded(24))
+    assert (made <= images + 1e-4).all()
+    assert 0.4 < float(made.sum() / images.sum()) < 0.99
+
+
+def test_low_resolution_blurs(images):
+    made = distort(images, Distortions(low_share=1.0, low_from_px=24.0, low_to_px=24.0), seeded(25))
+    assert float(made[0, 0, 50].max()) < 0.95
+    torch.testing.assert_close(made.sum((1, 2, 3)), images.sum((1, 2, 3)), rtol=0.05, atol=0)
+
+
+def test_a_crop_cuts_one_side_and_brings_the_rest_to_the_middle():
+    """A square of 80 px less a strip: the strip's width is missing, half on each side."""
+    square = torch.zeros(64, 1, 105, 105)
+    square[:, :, 12:92, 12:92] = 1
+    made = distort(square, Distortions(crop_share=1.0, crop_px=20.0), seeded(26))
+    sides = torch.stack([made[:, 0, 52].sum(1), made[:, 0, :, 52].sum(1)]).sort(0).values
+    assert (sides[1] - 80).abs().max() < 0.01
+    assert 60 <= sides[0].min() < 66
+    assert sides[0].max() > 74
+    assert (torch.tensor([centre(one) for one in made]) - 51.5).abs().max() < 1
+
+
+@pytest.mark.parametrize(
+    "ranges",
+    [
+        {"redraw_share": 1.2},
+        {"redraw_from_px": 0.5},
+        {"redraw_from_px": 5.0, "redraw_to_px": 4.0},
+        {"redraw_to_px": 30.0},
+        {"pressure": -0.1},
+        {"gaps": 2.0},
+        {"low_from_px": 4.0},
+        {"low_to_px": 200.0},
+        {"crop_px": 50.0},
+    ],
+)
+def test_ranges_that_cannot_be(ranges):
+    with pytest.raises(ValueError, match=next(iter(ranges))):
+        Distortions(**ranges)

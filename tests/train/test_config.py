@@ -56,7 +56,7 @@ def test_a_file_is_a_recipe_too(tmp_path):
     ("table", "sentence"),
     [
         ({"stepz": 5}, "the recipe has no field stepz; there are .*steps"),
-        ({"network": {"width": 5}}, "network has no field width; there are activation, batch_norm, dropout"),
+        ({"network": {"width": 5}}, "network has no field width; there are activation, batch_norm, channels, dropout"),
         ({"network": "relu"}, r"network is 'relu', must be a table: \[network\]"),
         ({"steps": "many"}, "steps is 'many', must be a whole number"),
         ({"steps": 1.5}, "steps is 1.5, must be a whole number"),
@@ -82,7 +82,7 @@ def test_a_table_that_does_not_fit_is_refused(table, sentence):
     [
         ({"steps": 0}, "steps is 0, must be at least 1"),
         ({"validate_every": 0}, "validate_every is 0, must be at least 1"),
-        ({"timeouts": -1}, "timeouts is -1, must not be negative"),
+        ({"patience": -1}, "patience is -1, must not be negative"),
         ({"weight_decay": -0.1}, "weight_decay is -0.1, must not be negative"),
         ({"label_smoothing": 0.5}, "label_smoothing is 0.5, must lie in 0 to below 0.5"),
         ({"hard_share": 0.0}, "hard_share is 0.0, must lie above 0, to 1"),
@@ -108,7 +108,9 @@ def test_a_table_that_does_not_fit_is_refused(table, sentence):
         ({"triplet_loss": -1.0}, "must not be negative"),
         ({"sampling": "pairs"}, "A list of pairs is trained by pair_loss alone"),
         ({"triplet_loss": 1.0, "distance_head": False}, "need a distance; set distance_head to true"),
-        ({"timeouts": 3, "hold_out": ()}, "timeouts needs alphabets in hold_out"),
+        ({"sampling": "pairs", "n_way_loss": 0.0, "distortions": Distortions(redraw_share=0.5)}, "batch of alphabets"),
+        ({"writer_distortions": Distortions(lost_share=0.5)}, "batch of alphabets"),
+        ({"patience": 3, "hold_out": ()}, "patience needs alphabets in hold_out"),
     ],
 )
 def test_fields_that_do_not_fit_together_are_refused(changes, sentence):

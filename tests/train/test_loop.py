@@ -20,11 +20,12 @@ from siamese.characters.drawings import Drawings
 from siamese.network import NetworkConfig, SiameseNetwork, signed_distances
 from train import loop as module
 from train.augment import Distortions
-from train.config import TrainConfig
+from train.config import TrainConfig, load_recipe
 from train.loop import (
     TrainingError,
     batch_loss,
     fit,
+    hold_still,
     learning_rate,
     make_optimizer,
     momentum,
@@ -34,6 +35,7 @@ from train.loop import (
     take_step,
 )
 from train.losses import balanced_cross_entropy, contrastive, hardest, n_way_cross_entropy, sameness, triplet
+from train.pens import pen_layers
 from train.state import METRICS, STATE, has_state
 
 TINY = TrainConfig(
@@ -181,7 +183,8 @@ class Waits(TorchDispatchMode):
 
 def test_a_step_on_a_gpu_would_wait_for_nothing(scrawl, monkeypatch):
     """From the drawings on: what is drawn from the generator is known on the CPU. The device's answers are noted."""
-    config = replace(TINY, contrastive_loss=1.0, triplet_loss=1.0)
+    distortions = replace(load_recipe("gpu").distortions, gap_share=0.5, low_share=0.5, crop_share=0.5, noise=0.1)
+    config = replace(TINY, contrastive_loss=1.0, triplet_loss=1.0, distortions=distortions)
     network = beginning(config).train()
     monkeypatch.setattr(  # as on a GPU
         network,
@@ -191,7 +194,7 @@ def test_a_step_on_a_gpu_would_wait_for_nothing(scrawl, monkeypatch):
     optimizer, unread = make_optimizer(network, config), module.DeferredMetrics(CPU, every=3)
     generator = torch.Generator().manual_seed(0)
     batch = module.make_sampler(scrawl, config).sample(config.characters, config.drawers, 1, generator)
-    prepared = scrawl.prepared(config.preprocessing)
+    prepared = pen_layers(scrawl.prepared(config.preprocessing))
     with Waits() as waits:
         assert torch.ones(3)[torch.tensor([True, False, True])].sum().item() == 2.0  # a mask, and a question
     assert waits.found == ["index", "_local_scalar_dense"]
@@ -264,7 +267,7 @@ class FewSteps:
 
 def test_patience_returns_the_best_weights(scrawl, tmp_path, monkeypatch):
     """Best after step 1, then two validations without a new best."""
-    config = replace(TINY, hold_out=("alphabet 1",), timeouts=2, validate_every=1, steps=9, optimiser="sgd")
+    config = replace(TINY, hold_out=("alphabet 1",), patience=2, validate_every=1, steps=9, optimiser="sgd")
     monkeypatch.setattr(module, "split", lambda *_arguments: (scrawl, FewSteps(0.5, 0.4, 0.5)))
     monkeypatch.setattr(module, "step_loss", lambda network, *_rest: network.head.bias.sum())
     network = beginning(config)
@@ -276,10 +279,10 @@ def test_patience_returns_the_best_weights(scrawl, tmp_path, monkeypatch):
 
 
 def test_patience_is_counted_from_the_best():
-    config = replace(TINY, hold_out=("a",), timeouts=3, validate_every=10)
+    config = replace(TINY, hold_out=("a",), patience=3, validate_every=10)
     assert not out_of_patience(config, 49, (0.5, 20))
     assert out_of_patience(config, 50, (0.5, 20))
-    assert not out_of_patience(replace(config, timeouts=0), 5000, (0.5, 20))
+    assert not out_of_patience(replace(config, patience=0), 5000, (0.5, 20))
 
 
 def test_the_cosine_schedule_by_hand():
@@ -445,6 +448,39 @@ def test_split_without_held_out_alphabets_has_no_validation(scrawl):
     training, validation = split(scrawl, TINY)
     assert len(training) == len(scrawl)
     assert validation is None
+
+
+NARROW = NetworkConfig(batch_norm=True, channels=(2, 3, 4, 4), embedding_units=8)
+
+
+@pytest.mark.parametrize("name", ["pens", "gpu"])
+def test_pens_are_drawn_while_training_and_a_run_goes_on_in_pieces(name, scrawl, tmp_path):
+    """The recipes' own distortions, on few drawings and a narrow network: two steps at once, and one by one."""
+    recipe = load_recipe(name)
+    assert recipe.distortions.needs_layers
+    config = replace(recipe, network=NARROW, hold_out=(), synthetic_alphabets=0, steps=2, characters=3)
+    for run in ("straight", "pieces"):
+        (tmp_path / run).mkdir()
+    fit(beginning(config), scrawl, config, tmp_path / "straight", CPU)
+
+    def stop(line: dict) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    first = fit(beginning(config), scrawl, config, tmp_path / "pieces", CPU, report=stop)
+    second = fit(beginning(config), scrawl, config, tmp_path / "pieces", CPU, resume=True)
+    assert [(one.steps, one.finished) for one in (first, second)] == [(1, False), (2, True)]
+    assert metrics(tmp_path / "pieces") == metrics(tmp_path / "straight")
+
+
+def test_a_shared_embedding_stays_to_the_bit(scrawl, tmp_path):
+    config = replace(TINY, network=NARROW, shared_embedding=True, steps=2, weight_decay=0.1, weight_average=0.5)
+    start = SiameseNetwork(replace(NARROW, batch_norm=False), generator=torch.Generator().manual_seed(3))
+    network = start.unfolded(NARROW, scrawl.prepared(config.preprocessing)[:8].float() / 255)
+    hold_still(network, config)
+    fit(network, scrawl, config, tmp_path, CPU)
+    made = network.folded()
+    assert torch.equal(made.embedding.weight, start.embedding.weight)
+    assert not torch.equal(made.convolutions[1].weight, start.convolutions[1].weight)
 
 
 if __name__ == "__main__":

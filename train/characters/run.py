@@ -22,7 +22,7 @@ from train.characters.sampling import step_generator
 from train.config import RecipeError, TrainConfig, load_recipe, recipe_names
 from train.distributed import DistributedError
 from train.evaluation import HeldOut, calibrate, embed_drawings
-from train.loop import Outcome, TrainingError, fit, split
+from train.loop import Outcome, TrainingError, fit, hold_still, split
 from train.run_folder import BEST_MODEL, MODEL, STOPPED, draw_curve, held_out_run, prepare_output, push
 from train.signatures.run import train_on_signatures
 from train.state import StateError, claim
@@ -161,11 +161,11 @@ def config_of(arguments: argparse.Namespace) -> TrainConfig:
             raise RecipeError("--hold-out and --all-alphabets exclude each other.")
         changes |= {"hold_out": tuple(sorted(set(arguments.hold_out)))}
     if arguments.all_alphabets:
-        changes |= {"hold_out": (), "timeouts": 0}
+        changes |= {"hold_out": (), "patience": 0}
     if arguments.all_writers:
         if arguments.validation_part is not None:
             raise RecipeError("--validation-part and --all-writers exclude each other.")
-        changes |= {"validation_writers": 0, "timeouts": 0}
+        changes |= {"validation_writers": 0, "patience": 0}
     if not arguments.max_minutes >= 0:  # NaN would never end a run
         raise RecipeError(f"--max-minutes is {arguments.max_minutes}, must not be negative.")
     if arguments.push_to_hub is not None:
@@ -201,8 +201,11 @@ def with_held_out(config: TrainConfig, names: tuple[str, ...]) -> TrainConfig:
 def begin(config: TrainConfig, drawings: Drawings, init: str | None) -> SiameseNetwork:
     """The network to start from: drawn, or an earlier one with batch normalisation put back."""
     if init is None:
-        if config.frozen_convolutions:
-            raise RecipeError("frozen_convolutions keeps layers as they were at the start: give the start by --init.")
+        if config.frozen_convolutions or config.shared_embedding:
+            raise RecipeError(
+                "frozen_convolutions and shared_embedding keep layers as they were at the start: give the start by "
+                "--init."
+            )
         return SiameseNetwork(config.network, config.initialisation, torch.Generator().manual_seed(config.seed))
     checkpoint = load_model(init, strict=True)[1]
     if checkpoint.preprocessing != config.preprocessing and distributed.is_first():
@@ -213,7 +216,7 @@ def begin(config: TrainConfig, drawings: Drawings, init: str | None) -> SiameseN
     rows = torch.randperm(len(drawings), generator=step_generator(config.seed, -1))[:UNFOLD_IMAGES]
     images = drawings.take(rows).prepared(config.preprocessing).float() / 255
     network = checkpoint.network.unfolded(config.network, images)
-    network.freeze_convolutions(config.frozen_convolutions)
+    hold_still(network, config)
     return network
 
 

@@ -16,7 +16,7 @@ from train.augment import distort, sampling_grid, turn
 from train.characters.sampling import step_generator
 from train.config import RecipeError, TrainConfig
 from train.evaluation import embed_drawings
-from train.loop import Task, embed, pictures
+from train.loop import Task, embed, hold_still, keep_statistics, pictures
 from train.losses import mean_where, n_way_cross_entropy
 from train.signatures.evaluate import (
     curves_of,
@@ -200,25 +200,6 @@ def signature_loss(logits: Float[Tensor, "n n"], batch: SignatureBatch, config: 
     if config.n_way_loss:
         loss = loss + config.n_way_loss * n_way_cross_entropy(logits, same, skilled | random)
     return loss
-
-
-def hold_still(network: SiameseNetwork, config: TrainConfig) -> None:
-    """Take what stays as it was out of training: frozen convolutions, and a large layer that is to be shared.
-
-    Of that layer's normalisation only the shift is trained, so that folding leaves the weights to the bit.
-    """
-    network.freeze_convolutions(config.frozen_convolutions)
-    if config.shared_embedding:
-        network.embedding.weight.requires_grad_(False)
-        if config.network.batch_norm:
-            network.embedding.bias.requires_grad_(False)
-            network.embedding_norm.weight.requires_grad_(False)
-
-
-def keep_statistics(network: SiameseNetwork, config: TrainConfig) -> None:
-    """Normalise a large layer that stays as it was by the statistics it had, also in training mode."""
-    if config.network.batch_norm and config.shared_embedding:
-        network.embedding_norm.eval()
 
 
 def of_signatures(training: Signatures, validation: Signatures, config: TrainConfig, device: torch.device) -> Task:

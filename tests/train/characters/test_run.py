@@ -176,7 +176,7 @@ def test_words_change_the_recipe():
     assert config_of(words()) == modern
     assert config_of(words(steps=9, seed=4, learning_rate=0.5)) == replace(modern, steps=9, seed=4, learning_rate=0.5)
     assert config_of(words(recipe="koch2015", all_alphabets=True)).hold_out == ()
-    assert config_of(words(recipe="koch2015", all_alphabets=True)).timeouts == 0
+    assert config_of(words(recipe="koch2015", all_alphabets=True)).patience == 0
 
 
 def test_held_out_alphabets_are_those_of_the_recipe_that_are_there(capsys):
