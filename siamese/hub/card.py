@@ -156,17 +156,39 @@ def results(report: dict) -> str:
             for row in verification
         ]
         parts.append(table("| verification, different pairs | pairs | right | AUC | EER |", rows))
+    if pens := report.get("pens"):
+        parts.append(pen_table(pens))
     if transfer := report.get("transfer"):
-        parts.append(
-            f"Other handwriting, none of it trained on: {transfer['n_way']}-way on {transfer['images']:,} pictures of "
-            f"{transfer['classes']} classes ({transfer.get('data') or 'unnamed'}), {transfer['trials']:,} trials, "
-            f"**{share(transfer['accuracy'])}** ({share_range(transfer['interval'])}); nearest neighbour on the same "
-            f"prepared pictures {share(transfer['nearest_neighbour_l2'])}."
-        )
+        rows = [
+            f"| {row.get('data') or 'unnamed'} | {row['classes']} | {row['images']:,} | {row['n_way']} | "
+            f"{row['trials']:,} | {share(row['accuracy'])} | {share_range(row['interval'])} | "
+            f"{share(row['nearest_neighbour_l2'])} |"
+            for row in transfer
+        ]
+        head = "| other handwriting, none of it trained on | classes | images | N | trials | right | 95 % interval | "
+        parts.append(table(head + "nearest neighbour |", rows))
     model = report.get("model", {})
     if model:
         parts.append(f"Measured in {model.get('precision', 'float32')} on {model.get('device', 'cpu')}.")
     return "\n\n".join(parts)
+
+
+def pen_table(entries: list[dict]) -> str:
+    """One row for each pen with which the queries of the trials and of the pairs were drawn again."""
+
+    def cell(value: float, interval: list[float]) -> str:
+        return f"{100 * value:.1f} ({100 * interval[0]:.1f} to {100 * interval[1]:.1f})"
+
+    protocols, called = list(entries[0]["one_shot"]), ("same_called_same", "different_called_same")
+    rows = []
+    for entry in entries:
+        cells = [cell(row["accuracy"], row["interval"]) for row in map(entry["one_shot"].get, protocols)]
+        cells += [cell(entry[name]["share"], entry[name]["interval"]) for name in called]
+        rows.append(f"| {entry['pen_px']:g} | {' | '.join(cells)} |")
+    names = "".join(f"{PROTOCOLS[name]}, 20-way | " for name in protocols)
+    head = f"| pen of the query, px of 105 | {names}the same character called the same | another called the same |"
+    says = "In per cent with 95 % intervals. The queries are drawn again along the middle of their lines; the supports"
+    return f"{table(head, rows)}\n\n{says} stay as they are, drawn with 3 px."
 
 
 def table(head: str, rows: list[str]) -> str:

@@ -70,10 +70,23 @@ REPORT = {
         {"name": "modified_hausdorff", "protocol": "lake_runs", "n_way": 20, "trials": 400, "accuracy": 0.612},
         {"name": "chance", "protocol": "within_alphabet", "n_way": 20, "trials": 1000, "accuracy": 0.05},
     ],
-    "transfer": {
-        **{"data": "mnist", "n_way": 10, "trials": 10000, "accuracy": 0.854, "interval": [0.847, 0.861]},
-        **{"nearest_neighbour_l2": 0.388, "classes": 10, "images": 2000, "refused": 0},
-    },
+    "transfer": [
+        {
+            **{"data": "mnist", "n_way": 10, "trials": 10000, "accuracy": 0.854, "interval": [0.847, 0.861]},
+            **{"nearest_neighbour_l2": 0.388, "classes": 10, "images": 2000, "refused": 0},
+        }
+    ],
+    "pens": [
+        {
+            "pen_px": 0.7,
+            "one_shot": {
+                "lake_runs": {"trials": 400, "accuracy": 0.9725, "interval": [0.951, 0.985]},
+                "within_alphabet": {"trials": 2000, "accuracy": 0.871, "interval": [0.856, 0.885]},
+            },
+            "same_called_same": {"pairs": 2000, "share": 0.942, "interval": [0.931, 0.951]},
+            "different_called_same": {"pairs": 2000, "share": 0.057, "interval": [0.048, 0.068]},
+        }
+    ],
 }
 CONFIG = {
     "preprocessing": {"extent_px": 80},
@@ -154,7 +167,8 @@ def test_the_card_says_it_to_people():
     assert f'load_recognizer("{REPO}")' in card
     assert "| Lake's 20 runs, within one alphabet | 20 | 400 | 97.75 % | 95.8 to 98.8 % |" in card
     assert "| modified Hausdorff distance, Lake's 20 runs, within one alphabet | 20 | 400 | 61.20 % | |" in card
-    assert "10-way on 2,000 pictures of 10 classes (mnist), 10,000 trials, **85.40 %** (84.7 to 86.1 %)" in card
+    assert "| mnist | 10 | 2,000 | 10 | 10,000 | 85.40 % | 84.7 to 86.1 % | 38.80 % |" in card
+    assert "| 0.7 | 97.2 (95.1 to 98.5) | 87.1 (85.6 to 88.5) | 94.2 (93.1 to 95.1) | 5.7 (4.8 to 6.8) |" in card
     assert "- images: 384,000" in card
     assert "similarity of 0.400" in card
     assert "these weights have seen them" in card

@@ -25,6 +25,8 @@ from siamese.metrics import (
 from siamese.network import SiameseNetwork
 from train.augment import Distortions, distort
 from train.characters.baselines import baselines, squared_pixel_distances, won_among
+from train.characters.pen_table import TRIALS as PEN_TRIALS
+from train.characters.pen_table import make_pen_tasks, pen_entries
 from train.characters.report import format_report
 from train.characters.tasks import PROTOCOLS, Tasks, make_tasks
 from train.characters.transfer import Pictures, TransferError, load_pictures, transfer_trials
@@ -217,6 +219,20 @@ def evaluate(arguments: argparse.Namespace) -> dict:
         report["baselines"] = baseline_entries(drawings, tasks, arguments.baselines, progress)
         if arguments.figures:
             draw_figures(Path(arguments.figures), report, answers, model, embeddings, drawings, tasks)
+        if arguments.pens:
+            trials, with_lake_runs = min(arguments.trials, PEN_TRIALS), arguments.split == "evaluation"
+            pen_tasks = make_pen_tasks(drawings, arguments.seed, trials, with_lake_runs)
+            report["pens"] = pen_entries(
+                model.network,
+                lambda prepared: embed(model, prepared)[0],
+                embeddings[0],
+                drawings,
+                pen_tasks,
+                model.preprocessing,
+                thresholds_of(model.config)[0]["within_alphabet"],
+                progress,
+            )
+            report["notes"] += pen_tasks.notes
         del embeddings
         for name in other_precisions:
             other = load_model(arguments.model, arguments.device, name)
@@ -224,13 +240,13 @@ def evaluate(arguments: argparse.Namespace) -> dict:
         if arguments.compare:
             other = load_model(arguments.compare, arguments.device, precision)
             report["comparison"] = comparison(other, answers, ask(other)[0])
-    if arguments.images:
+    for folder in arguments.images or ():
         generator = generator_for(arguments.seed, "files")
-        pictures = load_pictures(Path(arguments.images), model.preprocessing, generator, progress)
+        pictures = load_pictures(Path(folder), model.preprocessing, generator, progress)
         trials = transfer_trials(pictures, arguments.trials, generator_for(arguments.seed, "transfer"))
-        embeddings = embed(model, pictures.prepared)
-        name = Path(arguments.images).resolve().name
-        report["transfer"] = {"data": name} | transfer_entry(model.network, embeddings, pictures, trials)
+        entry = {"data": Path(folder).resolve().name}
+        entry |= transfer_entry(model.network, embed(model, pictures.prepared), pictures, trials)
+        report.setdefault("transfer", []).append(entry)
         report["notes"] += [f"Passed over: {sentence}" for sentence in pictures.refused]
     return report
 
@@ -317,7 +333,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--model", metavar="DIR_OR_REPO", help="a folder or user/name@revision (default: the bundled weights)")
     add("--data", metavar="SOURCE", help="folder, Hub id or 'invented' (default: $OMNIGLOT_DATA, else the bundled set)")
     add("--split", choices=("evaluation", "background"), default="evaluation", help="of the data (default: evaluation)")
-    add("--images", metavar="FOLDER", help="measure transfer too, to a folder with one sub-folder for each class")
+    add(
+        "--images",
+        metavar="FOLDER",
+        nargs="+",
+        help="measure transfer too, to each of these folders with one sub-folder for each class",
+    )
+    add("--pens", action="store_true", help="measure too how queries drawn with other pens are recognised")
     add("--transfer-only", action="store_true", help="with --images: measure nothing else")
     add("--compare", metavar="DIR_OR_REPO", help="a second checkpoint to put the same trials to")
     add("--output", metavar="FILE", help="where the JSON report goes")
@@ -365,7 +387,7 @@ def check_options(arguments: argparse.Namespace) -> None:
         raise EvaluationError("--transfer-only needs --images FOLDER.")
     parser = argparse.ArgumentParser()
     add_arguments(parser)
-    unused = ("baselines", "compare", "data", "figures", "split")
+    unused = ("baselines", "compare", "data", "figures", "pens", "split")
     given = [name for name in unused if getattr(arguments, name) != parser.get_default(name)]
     if given:
         options = ", ".join(f"--{name}" for name in given)

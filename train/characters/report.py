@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from train.characters.pen_table import pen_lines
 from train.figures import BASELINE_NAMES, PROTOCOL_NAMES
 
 NOTES_SHOWN = 10
@@ -22,12 +23,14 @@ def format_report(report: dict) -> str:
             f"{name:{NAME_WIDTH}}{report['per_alphabet_n_way'][name]:>4}{_share(accuracy):>17}"
             for name, accuracy in sorted(report["per_alphabet"].items(), key=lambda entry: entry[1])
         ]
-    if transfer := report.get("transfer"):
+    if report.get("pens"):
+        lines += ["", *pen_lines(report["pens"])]
+    if report.get("transfer"):
+        lines += ["", f"{'other handwriting':28}{'images':>8}{'N':>4}{'trials':>8}{'right':>9}   {'95 % interval':15}"]
         lines += [
-            "",
-            f"transfer to {transfer['images']} pictures of {transfer['classes']} classes: {transfer['n_way']}-way "
-            f"{_share(transfer['accuracy'])} ({_interval(transfer['interval'])}, {transfer['trials']} trials), "
-            f"nearest neighbour {_share(transfer['nearest_neighbour_l2'])}",
+            f"{row['data']:28}{row['images']:>8}{row['n_way']:>4}{row['trials']:>8}{_share(row['accuracy']):>9}"
+            f"   {_interval(row['interval']):15}  nearest neighbour {_share(row['nearest_neighbour_l2'])}"
+            for row in report["transfer"]
         ]
     if report["notes"]:
         lines += ["", *report["notes"][:NOTES_SHOWN]]

@@ -139,8 +139,9 @@ def test_one_command_one_table_one_report(checkpoint, tmp_path, monkeypatch, cap
     assert ("modified_hausdorff", "across_alphabets", 5) in names
     assert {row["differing_trials"] for row in report["comparison"]["one_shot"]} == {0}
     assert {row["p_value"] for row in report["comparison"]["one_shot"]} == {1.0}
-    assert set(report["transfer"]) > {"n_way", "trials", "accuracy", "interval", "nearest_neighbour_l2"}
-    assert [report["transfer"][name] for name in ("data", "n_way", "images")] == ["images", 2, 4]
+    (transfer,) = report["transfer"]
+    assert set(transfer) > {"n_way", "trials", "accuracy", "interval", "nearest_neighbour_l2"}
+    assert [transfer[name] for name in ("data", "n_way", "images")] == ["images", 2, 4]
     within_five = next(row for row in report["one_shot"] if row["n_way"] == 5)
     assert within_five["left_out"] == ["Small"]
     assert f"{100 * within_five['accuracy']:.2f} %" in printed
@@ -159,7 +160,17 @@ def test_transfer_alone_needs_no_alphabets(checkpoint, tmp_path, monkeypatch, ca
     save_thumbnails(tmp_path / "images", blots({"A": 3}, 2), 28)
     options = ("--model", checkpoint, "--images", tmp_path / "images", "--transfer-only", "--trials", 20)
     assert evaluate_with(*options, "--device", "cpu") == 0
-    assert "transfer to 6 pictures of 3 classes: 3-way" in capsys.readouterr().out
+    assert capsys.readouterr().out.splitlines()[-1].split()[:4] == ["images", "6", "3", "20"]
+
+
+def test_several_folders_stand_in_one_table(checkpoint, tmp_path, capsys):
+    folders = [tmp_path / "pencil", tmp_path / "marker"]
+    for folder, classes in zip(folders, (2, 3), strict=True):
+        save_thumbnails(folder, blots({"A": classes}, 2), 28)
+    options = ("--model", checkpoint, "--images", *folders, "--transfer-only", "--trials", 20, "--device", "cpu")
+    assert evaluate_with(*options) == 0
+    rows = [line.split()[:3] for line in capsys.readouterr().out.splitlines()[-2:]]
+    assert rows == [["pencil", "4", "2"], ["marker", "6", "3"]]
 
 
 @pytest.mark.parametrize(
