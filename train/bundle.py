@@ -2,10 +2,20 @@
 
 import argparse
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from siamese.hub.card import model_card
-from siamese.hub.checkpoint import CARD_FILE, CONFIG_FILE, CheckpointError, read_config, save_checkpoint
+from siamese.hub.checkpoint import (
+    CARD_FILE,
+    CONFIG_FILE,
+    MEASURES,
+    Checkpoint,
+    CheckpointError,
+    load_checkpoint,
+    read_config,
+    save_checkpoint,
+)
 from siamese.hub.resolve import BUNDLED, PRETRAINED, HubError, load_model
 from train.publish import PublishError, read_report
 
@@ -13,18 +23,25 @@ SIGNATURES = "signatures"  # where a checkpoint goes that shares its large layer
 CARD_NAME = "user/one-look"  # as README.md writes where a reader puts a repository of their own
 
 
-def sharing(folder: Path) -> list[Path]:
-    """Checkpoints beside `folder` that name it as their base, but other weights than it holds."""
-    digest = read_config(folder)["weights_sha256"]
-    found = []
+def sharing(folder: Path) -> dict[Path, Checkpoint]:
+    """Loads the checkpoints beside `folder` that take their large layer from it."""
+    found = {}
     for path in sorted(folder.parent.glob(f"*/{CONFIG_FILE}")):
-        try:
-            base = read_config(path.parent).get("base") or {}
-        except CheckpointError:  # a stranger, or broken: it shares nothing that could be named
-            continue
-        if base.get("name") == folder.name and base.get("weights_sha256") != digest:
-            found.append(path.parent)
+        with suppress(CheckpointError):  # a stranger, or broken: it shares nothing that could be named
+            if (read_config(path.parent).get("base") or {}).get("name") == folder.name:
+                found[path.parent] = load_checkpoint(path.parent)
     return found
+
+
+def share_again(folder: Path, checkpoint: Checkpoint, base: str) -> bool:
+    """Stores a checkpoint as sharing the layer of the new `base`; False where that has another layer."""
+    config = checkpoint.config
+    given = {name: config.get(name) for name in MEASURES}
+    try:
+        save_checkpoint(folder, checkpoint.network, checkpoint.preprocessing, storage="shared", base=base, **given)
+    except CheckpointError:
+        return False
+    return True
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,6 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
         config = checkpoint.config
         is_shared = config["storage"] == "shared"
         output = arguments.output or PRETRAINED / (SIGNATURES if is_shared else BUNDLED)
+        others = sharing(output)
         save_checkpoint(
             output,
             checkpoint.network,
@@ -56,7 +74,7 @@ def run(arguments: argparse.Namespace) -> int:
             figures=figures or config.get("figures"),
         )
         (output / CARD_FILE).write_text(model_card(CARD_NAME, read_config(output)), encoding="utf-8")
-        orphans = sharing(output)
+        orphans = [folder for folder, other in others.items() if not share_again(folder, other, output.name)]
     except (CheckpointError, HubError, PublishError) as error:
         print(error, file=sys.stderr)
         return 1
@@ -64,7 +82,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"The card in {output} cannot be written: {error.strerror or error}.", file=sys.stderr)
         return 1
     for other in orphans:
-        print(f"{other} shares a layer with the weights that stood here before: train and bundle it again.")
+        print(f"{other} shares a layer that the new weights do not have: train and bundle it again.")
     size_bytes = sum(path.stat().st_size for path in output.iterdir() if path.is_file())
     print(f"Stored in {output}: {size_bytes / 1e6:.1f} MB.")
     return 0

@@ -423,7 +423,7 @@ def quantise_rows(
     """Whole numbers in [-127, 127] and one scale for each row, weight ~ quantised * scale.
 
     For each row the largest weight may be cut off where that lowers the squared error of the whole row; the scale
-    is then the least-squares one for the whole numbers found.
+    is then the least-squares one for the whole numbers found. Rows that come from such numbers give them again.
     """
     quantised = torch.empty(weight.shape, dtype=torch.int8)
     scales = torch.empty(len(weight))
@@ -440,6 +440,11 @@ def quantise_rows(
             best = torch.where(better, whole, best)
             best_scale = torch.where(better, scale, best_scale)
             best_error = torch.where(better, error, best_error)
+        whole = (rows * (127 / largest)).round_()
+        scale = largest / 127
+        for candidate in (scale, *(scale.nextafter(torch.tensor(end)) for end in (0.0, torch.inf))):
+            is_exact = (whole * candidate == rows).all(1, keepdim=True)
+            best, best_scale = torch.where(is_exact, whole, best), torch.where(is_exact, candidate, best_scale)
         quantised[start : start + 256] = best.to(torch.int8)
         scales[start : start + 256] = best_scale[:, 0]
     return quantised, scales

@@ -151,6 +151,16 @@ def test_rows_are_quantised_with_the_better_scale():
     assert (quantised * scale[:, None] - outlier).square().sum() < (naive - outlier).square().sum()
 
 
+def test_what_was_quantised_before_keeps_its_numbers():
+    generator = torch.Generator().manual_seed(6)
+    whole = torch.randint(-127, 128, (300, 50), generator=generator)
+    whole[:, 0] = 127
+    scale = torch.rand(300, generator=generator) * 0.01 + 1e-4
+    again, scale_again = quantise_rows(whole * scale[:, None])
+    assert torch.equal(again, whole.to(torch.int8))
+    assert torch.equal(scale_again, scale)
+
+
 def test_batch_normalisation_is_folded(images, tmp_path):
     network = SiameseNetwork(NetworkConfig(batch_norm=True, dropout=0.2), generator=torch.Generator().manual_seed(5))
     with torch.no_grad():

@@ -7,11 +7,12 @@ import torch
 
 from siamese.hub import checkpoint as checkpoints
 from siamese.hub.checkpoint import load_checkpoint, save_checkpoint
-from siamese.network import SiameseNetwork
+from siamese.network import NetworkConfig, SiameseNetwork
 from siamese.preprocessing import SIGNATURE, Preprocessing
 from train import bundle
 from train.__main__ import main
 
+NARROW = NetworkConfig(channels=(2, 2, 2, 2), embedding_units=8)
 VERIFICATION = {"threshold": 0.4, "calibration": {"similarity_edges": [0.0, 1.0], "share_same": [0.5]}}
 
 
@@ -55,20 +56,33 @@ def test_it_keeps_what_the_checkpoint_says_and_takes_the_new_report(bundled):
     assert checkpoint.config["figures"] == {"one_shot": []}
 
 
-def test_weights_that_share_a_layer_with_what_is_replaced_are_named(full, tmp_path, monkeypatch, capsys):
+def test_weights_that_share_a_layer_follow_the_new_base_or_are_named(tmp_path, monkeypatch, capsys):
+    first, other = (SiameseNetwork(NARROW, generator=torch.Generator().manual_seed(seed)) for seed in (1, 2))
+    for name, made in (("first", first), ("other", other)):
+        save_checkpoint(tmp_path / "runs" / name, made, Preprocessing())
     monkeypatch.setattr(checkpoints, "BASES", tmp_path)
-    words = ["bundle", "--model", str(full), "--output", str(tmp_path / "omniglot")]
+    words = ["bundle", "--model", str(tmp_path / "runs" / "first"), "--output", str(tmp_path / "omniglot")]
     assert main(words) == 0
-    base = load_checkpoint(tmp_path / "omniglot").network
-    save_checkpoint(tmp_path / "signatures", base, SIGNATURE, storage="shared", base="omniglot")
+    network = load_checkpoint(tmp_path / "omniglot").network
+    save_checkpoint(tmp_path / "signatures", network, SIGNATURE, storage="shared", base="omniglot", figures={"a": 1})
+    before = load_checkpoint(tmp_path / "signatures")
+    with torch.no_grad():  # as trained with the large layer left alone
+        network.convolutions[3].bias.add_(1)
+    save_checkpoint(tmp_path / "runs" / "later", network, Preprocessing())
+    words[2] = str(tmp_path / "runs" / "later")
     capsys.readouterr()
     assert main(words) == 0
-    assert "shares a layer" not in capsys.readouterr().out  # the same weights once more
-    other = SiameseNetwork(generator=torch.Generator().manual_seed(2))
-    save_checkpoint(tmp_path / "other", other, Preprocessing(extent_px=70))
-    words[2] = str(tmp_path / "other")
+    assert "shares a layer" not in capsys.readouterr().out
+    after = load_checkpoint(tmp_path / "signatures")
+    assert after.config["base"]["weights_sha256"] == load_checkpoint(tmp_path / "omniglot").config["weights_sha256"]
+    assert after.config["base"] != before.config["base"]
+    assert {**after.config, "base": None} == {**before.config, "base": None}
+    assert all(
+        torch.equal(value, after.network.state_dict()[name]) for name, value in before.network.state_dict().items()
+    )
+    words[2] = str(tmp_path / "runs" / "other")
     assert main(words) == 0
-    assert f"{tmp_path / 'signatures'} shares a layer with the weights" in capsys.readouterr().out
+    assert f"{tmp_path / 'signatures'} shares a layer that the new weights do not have" in capsys.readouterr().out
 
 
 def test_strangers_beside_the_bundle_are_passed_over(full, tmp_path, capsys):
