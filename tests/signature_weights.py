@@ -18,8 +18,8 @@ POINTS = {
 }
 CURVE = {"threshold": [0.0, 0.1, 0.5, 0.9, 1.0], "far": [1.0, 0.46, 0.13, 0.01, 0.0], "frr": [0, 0.004, 0.13, 0.38, 1]}
 CALIBRATION = {"similarity_edges": [0.0, 0.3, 0.7, 1.0], "share_same": [0.1, 0.6, 0.9]}
-WEIGHING = {"bias": 0.5, "network": 1.0, "turns": -1.0, "course": -0.1}
-MIDDLES = {"network_middle": 0.0, "turns_middle": 0.3, "course_middle": 2.0}
+FUSION = {"bias": 0.5, "network": 1.0, "hinge": -1.0, "profile": -0.1}
+MIDDLES = {"network_middle": 0.0, "hinge_middle": 0.3, "profile_middle": 2.0}
 SIGNATURE = {"extent_px": 99, "keep_aspect": True, "kind": "signature", "aspect_power": 0.5, "pen_px": 2.0}
 
 
@@ -38,7 +38,7 @@ def signature_weights(folder: Path) -> Path:
         "measured_on": "signatures that nobody wrote",
         "operating_points": POINTS,
         "curve": CURVE,
-        "weighing": WEIGHING | MIDDLES,
+        "fusion": FUSION | MIDDLES,
     }
     (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
     return folder

@@ -26,8 +26,8 @@ Threshold = Annotated[float, Field(gt=0, lt=1)]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
-class SchemaError(ValueError):
-    """A config.json that cannot be used; its text is one sentence."""
+class CheckpointError(ValueError):
+    """A checkpoint that cannot be read or written; its text is one sentence for people."""
 
 
 class Entry(BaseModel):
@@ -185,17 +185,17 @@ def checked(config: object, path: Path) -> dict:
         path: Where it stands, for the sentence.
 
     Raises:
-        SchemaError: It is not what a loader needs.
+        CheckpointError: It is not what a loader needs.
     """
     if not isinstance(config, dict):
-        raise SchemaError(f"{path} holds no JSON object.")
+        raise CheckpointError(f"{path} holds no JSON object.")
     if config.get("format") != FORMAT:
-        raise SchemaError(f"{path} has the format {config.get('format')!r}, this version reads {FORMAT!r}.")
+        raise CheckpointError(f"{path} has the format {config.get('format')!r}, this version reads {FORMAT!r}.")
     config = with_present_names(config)
     try:
         CheckpointConfig.model_validate(config)
     except ValidationError as error:
-        raise SchemaError(f"{path}: {sentence(error)}") from error
+        raise CheckpointError(f"{path}: {sentence(error)}") from error
     return config
 
 
@@ -225,6 +225,10 @@ def with_present_names(config: dict) -> dict:
         if isinstance(renamed["fusion"], dict):
             renamed["fusion"] = {EARLIER_PARTS.get(key, key): value for key, value in renamed["fusion"].items()}
         config["verification"] = renamed
+    measured = (config.get("figures") or {}).get("signatures") if isinstance(config.get("figures"), dict) else None
+    if isinstance(measured, dict) and isinstance(measured.get("parts_alone"), dict):
+        alone = {EARLIER_PARTS.get(key, key): value for key, value in measured["parts_alone"].items()}
+        config["figures"] = config["figures"] | {"signatures": measured | {"parts_alone": alone}}
     return config
 
 

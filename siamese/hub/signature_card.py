@@ -24,12 +24,12 @@ it. It was measured on one set of signatures, on few writers, with forgers who p
 clean scans; other scripts, pens, ages and hands may give other rates. It sees the shape of the lines only: pressure,
 ink, paper and speed are taken away before, because on the set that it was trained on they give away the scanner."""
 
-PARTS = {"network": "the network", "turns": "the turns of the lines", "course": "their course"}
+PARTS = {"network": "the network", "hinge": "the turns of the lines", "profile": "their course"}
 HANDWRITING = """`load_verifier` puts three things into a score: what the network says of two pictures of 105 x 105
 pixels, and two distances between the whole inks, their lines reduced to the middle: how often a line turns from which
 direction into which (Bulacu and Schomaker, 2007), and at what height and in which direction the lines run from left to
 right, one laid over the other with dynamic time warping (Sakoe and Chiba, 1978). How much each counts stands in
-`config.json` ("weighing") and was fitted on writers, each scored by a run that had not seen them; the figures below are
+`config.json` ("fusion") and was fitted on writers, each scored by a run that had not seen them; the figures below are
 those of the whole."""
 
 
@@ -46,7 +46,7 @@ def signature_card(repo_id: str, config: dict, pictures: Collection[str] = ()) -
         "Compares a questioned signature with one or more genuine ones of the same writer. The convolutional Siamese "
         f"network of [Koch, Zemel and Salakhutdinov (2015)]({PAPER}), 38,951,745 parameters, trained further to tell "
         "genuine signatures from skilled forgeries, whoever writes.",
-        HANDWRITING if (config.get("verification") or {}).get("weighing") else "",
+        HANDWRITING if (config.get("verification") or {}).get("fusion") else "",
         loading(repo_id, "load_verifier", 'verify(["a.png"], "b.png")'),
         results(entry),
         *[f"![{text}]({path})" for path, text in PICTURES.items() if path in pictures],

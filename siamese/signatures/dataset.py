@@ -21,7 +21,7 @@ from siamese.data.cache import Stored, cached, code_digest, digest
 from siamese.data.sources import Source, SourceError, fingerprint, resolve_source
 from siamese.imaging.decode import ImageError, image_remarks, open_image
 from siamese.preprocessing import SIGNATURE, Preprocessing
-from siamese.signatures.features import StrokeFeatures, stroke_features, together
+from siamese.signatures.features import StrokeFeatures, stroke_features, concatenate
 from siamese.signatures.image_statistics import image_statistics
 from siamese.signatures.isolation import isolate_signature, prepare_isolated
 from siamese.signatures.layouts import SignatureFile, files_by_path, open_signatures
@@ -133,7 +133,7 @@ def joined(parts: Mapping[str, Signatures]) -> Signatures:
         text=tuple(one for part in everything for one in part.text),
         medium=tuple(one for part in everything for one in part.medium),
         raw_statistics=torch.cat([part.raw_statistics for part in everything]),
-        strokes=together([part.strokes for part in everything]),
+        strokes=concatenate([part.strokes for part in everything]),
         remarks=tuple(
             f"{name}: {remark}" if name else remark for name, part in parts.items() for remark in part.remarks
         ),
@@ -222,7 +222,7 @@ def _prepare_all(
         text=tuple(ordered[row].text for row in rows),
         medium=tuple(ordered[row].medium for row in rows),
         raw_statistics=torch.from_numpy(np.stack([prepared[row].statistics for row in rows])),
-        strokes=together([prepared[row].strokes for row in rows]),
+        strokes=concatenate([prepared[row].strokes for row in rows]),
         remarks=tuple(remarks),
     )
 

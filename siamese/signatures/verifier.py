@@ -15,7 +15,8 @@ from siamese.characters.recognizer import Recognizer, Verification, load_recogni
 from siamese.hub.checkpoint import load_checkpoint, read_config
 from siamese.imaging.decode import Source, open_image
 from siamese.metrics import NAMED_POINTS, Calibration, Consistency, ErrorCurve, OperatingPoint, calibration_in
-from siamese.signatures.features import ScoreFusion, StrokeFeatures, stroke_features, together, weighing_in
+from siamese.signatures.features import StrokeFeatures, concatenate, stroke_features
+from siamese.signatures.fusion import ScoreFusion, fusion_in
 from siamese.signatures.isolation import isolate_signature, prepare_isolated
 
 DEFAULT_POINT = "balanced"
@@ -45,7 +46,7 @@ class ErrorRates:
 class Scoring:
     """What becomes of the logits of a network before they are judged."""
 
-    weighing: ScoreFusion | None = None
+    fusion: ScoreFusion | None = None
     """How the lines run counts beside the network; None where the network alone does."""
     consistency: Consistency | None = None
     """The room that references give which differ among themselves; None where the weights say nothing of it."""
@@ -56,7 +57,7 @@ def scoring_in(config: Mapping) -> Scoring:
     verification = config.get("verification") or {}
     consistency = verification.get("consistency")
     return Scoring(
-        weighing_in(verification),
+        fusion_in(verification),
         Consistency(float(consistency["weight"]), float(consistency["level"])) if consistency else None,
     )
 
@@ -107,8 +108,8 @@ class Verifier:
         """
         inks = [*references, questioned]
         logits = self._network_logits(inks)[:-1]
-        if self.scoring.weighing:
-            logits = self.scoring.weighing.logits(logits, *_known_and_all(inks))
+        if self.scoring.fusion:
+            logits = self.scoring.fusion.logits(logits, *_known_and_all(inks))
         return logits[:, -1] + self._allowance(logits[:, :-1])
 
     def parts(
@@ -119,13 +120,13 @@ class Verifier:
 
         Empty where the network alone decides. Raises ImageError where there is no ink.
         """
-        weighing = self.scoring.weighing
-        if weighing is None:
+        fusion = self.scoring.fusion
+        if fusion is None:
             return {}
         inks = [*references, questioned]
         logits, hands = self._network_logits(inks)[:-1], _known_and_all(inks)
-        parts = {name: float(part[which, -1]) for name, part in weighing.parts(logits, *hands).items()}
-        return parts | {"references": self._allowance(weighing.logits(logits, *hands)[:, :-1])}
+        parts = {name: float(part[which, -1]) for name, part in fusion.parts(logits, *hands).items()}
+        return parts | {"references": self._allowance(fusion.logits(logits, *hands)[:, :-1])}
 
     def _allowance(self, among: Float64[Tensor, "references references"]) -> float:
         return self.scoring.consistency.reference_offset(among) if self.scoring.consistency else 0.0
@@ -220,7 +221,7 @@ def verifier_of(recognizer: Recognizer) -> Verifier:
 
 def _known_and_all(inks: Sequence[Float[Tensor, "_ _"]]) -> tuple[StrokeFeatures, StrokeFeatures]:
     """The handwriting of all but the last, which is questioned, and of all."""
-    everything = together([stroke_features(ink) for ink in inks])
+    everything = concatenate([stroke_features(ink) for ink in inks])
     return everything.take(torch.arange(len(inks) - 1)), everything
 
 

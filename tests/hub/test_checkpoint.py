@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,24 +13,29 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from siamese.hub import checkpoint as module
+from siamese.hub import files as files_module
 from siamese.hub.checkpoint import (
-    FORMAT,
     CheckpointError,
     amend_config,
+    as_json,
     load_checkpoint,
-    quantise_rows,
     read_config,
     read_weights,
+    replace_files,
     save_checkpoint,
-    write_checkpoint,
 )
-from siamese.network import PARAMETERS, NetworkConfig, SiameseNetwork
+from siamese.hub.quantise import quantise_rows
+from siamese.hub.schema import FORMAT, network_config, network_entry
+from siamese.network import NetworkConfig, SiameseNetwork
 from siamese.preprocessing import Preprocessing
+from tests.networks import NARROW, narrow_network
+
+UNITS = NARROW.embedding_units
 
 
 @pytest.fixture(scope="module")
 def network():
-    return SiameseNetwork(generator=torch.Generator().manual_seed(1)).eval()
+    return narrow_network(1)
 
 
 @pytest.fixture(scope="module")
@@ -52,20 +58,21 @@ def compact(network, tmp_path_factory):
 
 
 POINTS = ("strict", "balanced", "lenient")
+POINT = {"threshold": 0.5, "far": 0.1, "frr": 0.1}
 
 
 def calibration(edges: object, shares: object) -> dict:
     return {"verification": {"calibration": {"similarity_edges": edges, "share_same": shares}}}
 
 
-WEIGHING = {
+FUSION = {
     "bias": 0.5,
     "network": 0.25,
-    "turns": -4,
-    "course": -2,
+    "hinge": -4,
+    "profile": -2,
     "network_middle": 1,
-    "turns_middle": 0.3,
-    "course_middle": 2,
+    "hinge_middle": 0.3,
+    "profile_middle": 2,
 }
 
 
@@ -110,7 +117,7 @@ def test_what_is_saved_is_what_is_loaded(network, images, saved):
     assert loaded.preprocessing == Preprocessing(extent_px=70, keep_aspect=False)
     assert loaded.config["training"] == {"seed": 3}
     assert not loaded.network.training
-    assert sum(parameter.numel() for parameter in loaded.network.parameters()) == PARAMETERS
+    assert loaded.network.config == NARROW
     assert sorted(path.name for path in saved.iterdir()) == ["config.json", "model.safetensors"]
 
 
@@ -121,11 +128,19 @@ def test_anybody_reads_the_weights_with_safetensors_alone(network, saved):
     }
     config = json.loads((saved / "config.json").read_text())
     assert config["weights_sha256"] == hashlib.sha256((saved / "model.safetensors").read_bytes()).hexdigest()
-    assert config["network"] == {"activation": "relu"}
+    widths = {"channels": list(NARROW.channels), "embedding_units": UNITS}
+    assert config["network"] == {"activation": "relu"} | widths
+
+
+def test_a_network_of_the_paper_s_widths_does_not_name_them():
+    assert network_entry(NetworkConfig()) == {"activation": "relu"}
+    assert network_config({"activation": "selu"}) == NetworkConfig("selu")
 
 
 def test_the_compact_storage_is_small_and_close(network, images, compact):
-    assert sum(path.stat().st_size for path in compact.iterdir()) <= 42_000_000
+    stored = load_file(compact / "model.safetensors")
+    others = {torch.float16} - {stored.pop("embedding.weight").dtype, stored.pop("embedding.weight_scale").dtype}
+    assert {tensor.dtype for tensor in stored.values()} == others
     loaded = load_checkpoint(compact).network
     assert all(tensor.dtype == torch.float32 for tensor in loaded.state_dict().values())
     weight = network.embedding.weight
@@ -162,7 +177,7 @@ def test_what_was_quantised_before_keeps_its_numbers():
 
 
 def test_batch_normalisation_is_folded(images, tmp_path):
-    network = SiameseNetwork(NetworkConfig(batch_norm=True, dropout=0.2), generator=torch.Generator().manual_seed(5))
+    network = narrow_network(5, batch_norm=True, dropout=0.2)
     with torch.no_grad():
         network.embedding_norm.running_mean.uniform_(-1, 1)
         network.convolution_norms[2].weight.uniform_(0.5, 2)
@@ -185,8 +200,8 @@ def test_a_flipped_bit_is_noticed(copy):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"head.weight": torch.zeros(2, 4096)}, r"head.weight with the shape \[2, 4096\], must be \[1, 4096\]"),
-        ({"head.weight": torch.zeros(1, 4096)}, "head.weight as float32, must be float16"),
+        ({"head.weight": torch.zeros(2, UNITS)}, r"head.weight with the shape \[2, 48\], must be \[1, 48\]"),
+        ({"head.weight": torch.zeros(1, UNITS)}, "head.weight as float32, must be float16"),
         ({"head.bias": torch.tensor([torch.nan]).half()}, "head.bias .*NaN or infinity"),
         ({"head.bias": torch.tensor([torch.inf]).half()}, "head.bias .*NaN or infinity"),
         ({"head.extra": torch.zeros(1)}, "head.extra, which the network does not have"),
@@ -201,14 +216,14 @@ def test_tensors_must_fit_exactly(compact_copy, change, message):
 
 
 def test_half_precision_under_a_float32_config_is_refused(copy, network):
-    write_weights(copy, network.state_dict() | {"head.weight": torch.zeros(1, 4096).half()})
+    write_weights(copy, network.state_dict() | {"head.weight": torch.zeros(1, UNITS).half()})
     with pytest.raises(CheckpointError, match=r"head\.weight as float16, must be float32"):
         load_checkpoint(copy)
 
 
 def test_an_int8_config_over_float_tensors_is_refused(copy):
     write_config(copy, storage="int8")
-    with pytest.raises(CheckpointError, match=r"embedding.weight_scale of shape \[4096\]"):
+    with pytest.raises(CheckpointError, match=r"embedding.weight_scale of shape \[48\]"):
         load_checkpoint(copy)
 
 
@@ -216,60 +231,86 @@ def test_an_int8_config_over_float_tensors_is_refused(copy):
     ("entries", "message"),
     [
         ({"format": "other/9"}, "format 'other/9'"),
-        ({"network": None}, "lacks the entry 'network'"),
-        ({"network": {"activation": "tanh"}}, "'tanh'.*one of relu, selu"),
-        ({"network": {"activation": "relu", "batch_norm": True}}, "'batch_norm': True.*and nothing else"),
-        ({"preprocessing": {"extent_px": "80"}}, "extent_px = '80', must be of type int"),
+        ({"network": None}, "'network' is None: input should be"),
+        ({"network": {"activation": "tanh"}}, "'network.activation' is 'tanh': input should be 'relu' or 'selu'"),
+        ({"network": {"activation": "relu", "batch_norm": True}}, "'network.batch_norm' is True: extra inputs"),
+        ({"network": {"activation": "relu", "channels": [1, 2]}}, r"'network.channels' is \[1, 2\]: list should have"),
+        ({"network": {"activation": "relu", "embedding_units": 0}}, "'network.embedding_units' is 0: input should be"),
+        ({"preprocessing": {"extent_px": "80"}}, "'preprocessing' has extent_px = '80', must be of type int"),
         ({"preprocessing": {"extent_px": 4}}, "lie in 8 to 105"),
         ({"preprocessing": {"colour": 1}}, "colour, which this version does not know"),
-        ({"storage": "pickle"}, "storage 'pickle'"),
-        ({"weights_sha256": 7}, "lacks the SHA-256"),
-        ({"verification": {"threshold": 1.5}}, "threshold 1.5"),
-        (calibration([0, 1], [0.1, "x"]), "'share_same' is not a list"),
-        (calibration(7, [0.5]), "'similarity_edges' is not a list"),
+        ({"preprocessing": None}, "'preprocessing' must be a JSON object"),
+        ({"storage": "pickle"}, "'storage' is 'pickle'"),
+        ({"weights_sha256": 7}, "'weights_sha256' is 7: input should be a valid string"),
+        ({"verification": {"threshold": 1.5}}, "'verification.threshold' is 1.5: input should be less than 1"),
+        ({"verification": 3}, "'verification' is 3: "),
+        (calibration([0, 1], [0.1, "x"]), "'verification.calibration.share_same.1' is 'x'"),
+        (calibration(7, [0.5]), "'verification.calibration.similarity_edges' is 7: input should be a valid list"),
         (calibration([0, 1], [0.1, 0.2]), "2 bins needs one edge more"),
         (calibration([0.1, 1], [0.1]), "must rise from 0 to 1"),
-        ({"verification": {"calibration": {"similarity_edges": [0, 1]}}}, "is not 'similarity_edges' and 'share_same'"),
-        ({"verification": {"calibration": 3}}, "is not 'similarity_edges' and 'share_same'"),
+        (
+            {"verification": {"calibration": {"similarity_edges": [0, 1]}}},
+            "calibration.share_same' is missing",
+        ),
+        ({"verification": {"calibration": 3}}, "'verification.calibration' is 3"),
         ({"verification": {"by_references": {"3": calibration([0], [])["verification"]}}}, "0 bins"),
-        ({"verification": {"operating_points": {"strict": {}}}}, "name the operating points strict, balanced, lenient"),
+        ({"verification": {"operating_points": {"strict": POINT}}}, "must name the points strict, balanced, lenient"),
         (
             {"verification": {"operating_points": points(0.5, 2, 0)}},
-            "rates",
+            "strict.far' is 2: input should be",
         ),
         (
             {"verification": {"operating_points": points(1, 0, 0)}},
-            "between",
+            "strict.threshold' is 1: input should be",
         ),
-        ({"verification": {"operating_points": dict.fromkeys(POINTS, 7)}}, "point 'strict' without a threshold"),
+        ({"verification": {"operating_points": dict.fromkeys(POINTS, 7)}}, "operating_points.strict' is 7"),
         ({"verification": {"curve": {"threshold": [0.2, 0.1], "far": [1, 0], "frr": [0, 1]}}}, "thresholds .* rise"),
-        ({"verification": {"curve": {"threshold": ["x"], "far": [1], "frr": [0]}}}, "not all numbers"),
-        ({"verification": {"curve": {"threshold": [0.1], "far": [1]}}}, "no error curve"),
-        ({"verification": {"curve": 3}}, "no error curve"),
-        ({"verification": {"consistency": {"weight": 2, "level": 1.0}}}, "'consistency' that is not a weight"),
-        ({"verification": {"consistency": {"weight": 0.5}}}, "'consistency' that is not a weight"),
-        ({"verification": {"consistency": 5}}, "'consistency' that is not a weight"),
-        ({"verification": {"weighing": WEIGHING | {"bias": 10**400}}}, "'weighing' that is not of the numbers bias"),
-        ({"verification": {"consistency": {"weight": 0.5, "level": 10**400}}}, "'consistency' that is not a weight"),
-        ({"verification": {"weighing": {"network": 1}}}, "'weighing' that is not of the numbers bias, course"),
-        ({"verification": {"weighing": WEIGHING | {"bias": "much"}}}, "'weighing' that is not of the numbers bias"),
-        ({"verification": {"weighing": WEIGHING | {"turns": 2.0}}}, "'weighing' that is none: The weighing"),
-        ({"verification": {"consistency": [0.5, 1.0]}}, "'consistency' that is not a weight"),
-        ({"verification": {"by_references": {"many": {}}}}, "not numbers of references"),
-        ({"verification": {"by_references": {"3": {"curve": {}}}}}, "no error curve"),
-        ({"verification": {"by_references": {"3": 3}}}, "entry that is no JSON object"),
-        ({"storage": "shared"}, "shares a layer but does not name"),
-        ({"storage": "shared", "base": {"name": "../omniglot", "weights_sha256": "0" * 64}}, "does not name"),
+        ({"verification": {"curve": {"threshold": ["x"], "far": [1], "frr": [0]}}}, "curve.threshold.0' is 'x'"),
+        ({"verification": {"curve": {"threshold": [0.1], "far": [1]}}}, "'verification.curve.frr' is missing"),
+        ({"verification": {"curve": 3}}, "'verification.curve' is 3"),
+        ({"verification": {"consistency": {"weight": 2, "level": 1.0}}}, "consistency.weight' is 2: input should be"),
+        ({"verification": {"consistency": {"weight": 0.5}}}, "consistency.level' is missing"),
+        ({"verification": {"consistency": 5}}, "'verification.consistency' is 5"),
+        ({"verification": {"consistency": {"weight": 0.5, "level": 10**400}}}, "consistency.level' is 1000"),
+        ({"verification": {"fusion": FUSION | {"bias": 10**400}}}, "'verification.fusion.bias' is 1000"),
+        ({"verification": {"fusion": {"network": 1}}}, "'verification.fusion.bias' is missing"),
+        ({"verification": {"fusion": FUSION | {"bias": "much"}}}, "'verification.fusion.bias' is 'much'"),
+        ({"verification": {"fusion": FUSION | {"bias": True}}}, "'verification.fusion.bias' is True"),
         (
-            {"storage": "shared", "base": {"name": "omniglot", "weights_sha256": "0"}},
-            "SHA-256 of the weights of its base",
+            {"verification": {"fusion": FUSION | {"hinge": 2.0}}},
+            "fusion.hinge' is 2.0: input should be",
         ),
+        ({"verification": {"by_references": {"many": {}}}}, "by_references.many"),
+        ({"verification": {"by_references": {"3": {"curve": {}}}}}, "by_references.3.curve.threshold' is missing"),
+        ({"verification": {"by_references": {"3": 3}}}, "by_references.3' is 3"),
+        ({"training": [1]}, "'training' is "),
+        ({"storage": "shared"}, "shares a layer but does not name"),
+        ({"storage": "shared", "base": {"name": "../omniglot", "weights_sha256": "0" * 64}}, "'base.name' is '../omni"),
+        ({"storage": "shared", "base": {"name": "omniglot", "weights_sha256": "0"}}, "'base.weights_sha256' is '0'"),
     ],
 )
 def test_a_config_must_be_understood(copy, entries, message):
     write_config(copy, **entries)
-    with pytest.raises(CheckpointError, match=message):
+    with pytest.raises(CheckpointError, match=message) as refused:
         load_checkpoint(copy)
+    assert str(refused.value).startswith(str(copy / "config.json"))
+    assert "\n" not in str(refused.value)
+    assert len(str(refused.value)) < 500
+    assert str(refused.value).endswith(".")
+
+
+def test_names_of_earlier_versions_are_read(copy):
+    parts = {"turns": "hinge", "course": "profile", "turns_middle": "hinge_middle", "course_middle": "profile_middle"}
+    earlier = {{new: old for old, new in parts.items()}.get(name, name): value for name, value in FUSION.items()}
+    config = json.loads((copy / "config.json").read_text())
+    config["preparation"] = config.pop("preprocessing")
+    config["figures"] = {"signatures": {"parts_alone": {"network": 1, "turns": 2, "course": 3}}}
+    (copy / "config.json").unlink()
+    (copy / "config.json").write_text(json.dumps(config | {"verification": {"weighing": earlier}}))
+    loaded = load_checkpoint(copy)
+    assert loaded.preprocessing == Preprocessing(extent_px=70, keep_aspect=False)
+    assert loaded.config["verification"] == {"fusion": FUSION}
+    assert loaded.config["figures"]["signatures"]["parts_alone"] == {"network": 1, "hinge": 2, "profile": 3}
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"format": NaN}', "[" * 100_000, "\xff\xfe"])
@@ -332,7 +373,7 @@ def bases(compact, monkeypatch):
 
 def sharing(bases: Path) -> SiameseNetwork:
     """The base's large layer, everything else drawn anew."""
-    network = SiameseNetwork(generator=torch.Generator().manual_seed(8)).eval()
+    network = narrow_network(8)
     network.embedding.weight = load_checkpoint(bases / "first").network.embedding.weight
     return network
 
@@ -340,7 +381,6 @@ def sharing(bases: Path) -> SiameseNetwork:
 def test_a_shared_layer_is_not_stored_and_is_restored_to_the_bit(bases, images, tmp_path):
     network = sharing(bases)
     save_checkpoint(tmp_path / "small", network, Preprocessing(), storage="shared", base="first")
-    assert sum(path.stat().st_size for path in (tmp_path / "small").iterdir()) <= 2_600_000
     assert "embedding.weight" not in load_file(tmp_path / "small" / "model.safetensors")
     loaded = load_checkpoint(tmp_path / "small")
     assert loaded.config["base"]["name"] == "first"
@@ -355,7 +395,7 @@ def test_a_shared_layer_is_not_stored_and_is_restored_to_the_bit(bases, images, 
 def test_a_trained_network_folds_back_to_the_shared_layer(bases, images, tmp_path):
     """Batch normalisation around a layer whose scale was left alone is folded away without a trace."""
     plain = sharing(bases)
-    network = plain.unfolded(NetworkConfig(batch_norm=True), images)
+    network = plain.unfolded(replace(NARROW, batch_norm=True), images)
     with torch.no_grad():
         network.embedding_norm.bias += 0.5
     save_checkpoint(tmp_path, network, Preprocessing(), storage="shared", base="first")
@@ -408,7 +448,8 @@ def test_a_checkpoint_with_thresholds_for_signatures_loads(copy):
 def write(folder: Path, weights: bytes) -> None:
     digest = hashlib.sha256(weights).hexdigest()
     config = {"format": FORMAT, "network": {"activation": "relu"}, "preprocessing": {}, "storage": "float32"}
-    write_checkpoint(folder, weights, config | {"weights_sha256": digest, "training": {"weights": weights.decode()}})
+    config |= {"weights_sha256": digest, "training": {"weights": weights.decode()}}
+    replace_files(folder, {"model.safetensors": weights, "config.json": as_json(config)})
 
 
 def read(folder: Path) -> str:
@@ -496,6 +537,41 @@ def test_no_hard_links_no_matter(tmp_path, monkeypatch):
     write(tmp_path, b"new")
     assert read(tmp_path) == "new"
     assert names(tmp_path) == ["config.json", "model.safetensors"]
+
+
+def held_open(times: int, monkeypatch) -> list[str]:
+    """Windows, where another process has the weights open for a while; the names of the attempts."""
+    attempts = []
+
+    def busy(self: Path, target: Path) -> Path:
+        attempts.append(Path(target).name)
+        if len(attempts) <= times:
+            raise PermissionError(errno.EACCES, "The process cannot access the file")
+        return REPLACE(self, target)
+
+    monkeypatch.setattr(files_module, "REPLACE_WAIT_S", 0)
+    monkeypatch.setattr(Path, "replace", busy)
+    return attempts
+
+
+def test_a_file_that_windows_holds_open_is_replaced_a_little_later(tmp_path, monkeypatch):
+    write(tmp_path, b"old")
+    attempts = held_open(3, monkeypatch)
+    monkeypatch.setattr(files_module, "IS_WINDOWS", True)
+    write(tmp_path, b"new")
+    assert attempts == ["model.safetensors"] * 4 + ["config.json"]
+    assert read(tmp_path) == "new"
+
+
+@pytest.mark.parametrize("is_windows", [True, False])
+def test_a_file_that_stays_open_leaves_the_old_checkpoint(tmp_path, monkeypatch, is_windows):
+    write(tmp_path, b"old")
+    attempts = held_open(1000, monkeypatch)
+    monkeypatch.setattr(files_module, "IS_WINDOWS", is_windows)
+    with pytest.raises(CheckpointError, match="cannot access the file"):
+        write(tmp_path, b"new")
+    assert len(attempts) == (files_module.REPLACE_TRIES if is_windows else 1)
+    assert read(tmp_path) == "old"
 
 
 def test_figures_are_added_without_touching_the_weights(copy):

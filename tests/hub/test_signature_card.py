@@ -53,8 +53,8 @@ def test_figures_data_terms_and_limits_are_on_the_card():
 
 def test_what_counts_beside_the_network_is_told_where_it_does():
     entry = CONFIG["figures"]["signatures"]
-    measured = {"parts_alone": {"network": ROW, "course": ROW | {"eer_skilled": 0.2}}, "stranger_probe": 0.448}
-    config = CONFIG | {"verification": {"weighing": {"bias": 0.5}}, "figures": {"signatures": entry | measured}}
+    measured = {"parts_alone": {"network": ROW, "profile": ROW | {"eer_skilled": 0.2}}, "stranger_probe": 0.448}
+    config = CONFIG | {"verification": {"fusion": {"bias": 0.5}}, "figures": {"signatures": entry | measured}}
     card = model_card("user/signatures", config)
     assert "Bulacu and Schomaker" in card
     assert "| the network | 12.34 % | 8.0 to 17.0 % | 3.00 % | 0.950 |" in card

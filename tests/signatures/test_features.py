@@ -1,4 +1,4 @@
-"""How lines run: by shapes whose turns and courses are known, and by a warping written down plainly."""
+"""Stroke features: shapes whose hinges and profiles are known, and a plain loop of the time warping."""
 
 import math
 
@@ -13,19 +13,16 @@ from siamese.signatures.features import (
     DTW_BAND,
     DTW_PENALTY,
     HEIGHTS,
+    HINGE_DIRECTIONS,
     LEG_STEPS,
     LINE_DIRECTIONS,
-    TURN_DIRECTIONS,
-    ScoreFusion,
     StrokeFeatures,
     _legs,
-    course_distances,
+    concatenate,
+    hinge_distances,
+    profile_distances,
     stroke_features,
-    together,
-    turn_distances,
 )
-
-WEIGHING = ScoreFusion(0.5, 0.25, -4.0, -2.0, 1.0, 0.3, 2.0)
 
 
 def bar(height: int, width: int, down: slice, along: slice) -> torch.Tensor:
@@ -42,18 +39,18 @@ def wave(period_px: float = 90, pen_px: int = 5) -> torch.Tensor:
     return F.max_pool2d(ink[None, None], (9, pen_px), 1, (4, pen_px // 2))[0, 0]
 
 
-def some_courses(count: int, seed: int) -> StrokeFeatures:
-    course = torch.rand(count, COLUMNS, HEIGHTS * LINE_DIRECTIONS, generator=torch.Generator().manual_seed(seed))
-    return StrokeFeatures(torch.full((count, TURN_DIRECTIONS**2), 1 / TURN_DIRECTIONS), course)
+def some_profiles(count: int, seed: int) -> StrokeFeatures:
+    profile = torch.rand(count, COLUMNS, HEIGHTS * LINE_DIRECTIONS, generator=torch.Generator().manual_seed(seed))
+    return StrokeFeatures(torch.full((count, HINGE_DIRECTIONS**2), 1 / HINGE_DIRECTIONS), profile)
 
 
-def test_a_level_line_turns_nowhere():
-    turns = stroke_features(bar(21, 200, slice(10, 11), slice(5, 195))).turns[0].square().reshape(24, 24)
-    assert turns.sum().item() == pytest.approx(1, abs=1e-5)
-    assert turns.argmax().item() in (0 * 24 + 12, 12 * 24 + 0)  # one leg to the right, one to the left
-    assert torch.equal(turns, turns.T)
-    assert turns[0, 12] > 0.05
-    assert turns[6].sum() < 1e-6  # none upwards
+def test_a_level_line_has_one_hinge():
+    hinge = stroke_features(bar(21, 200, slice(10, 11), slice(5, 195))).hinge[0].square().reshape(24, 24)
+    assert hinge.sum().item() == pytest.approx(1, abs=1e-5)
+    assert hinge.argmax().item() in (0 * 24 + 12, 12 * 24 + 0)  # one leg to the right, one to the left
+    assert torch.equal(hinge, hinge.T)
+    assert hinge[0, 12] > 0.05
+    assert hinge[6].sum() < 1e-6  # none upwards
 
 
 def test_legs_follow_the_line_around_a_corner():
@@ -81,15 +78,15 @@ def test_at_a_branch_a_leg_goes_straight_on(side):
 
 
 def test_a_line_too_short_for_a_turn_counts_all_alike():
-    turns = stroke_features(bar(9, 9, slice(4, 5), slice(2, 6))).turns[0]
-    assert turns.tolist() == pytest.approx([1 / 24] * 576)
+    hinge = stroke_features(bar(9, 9, slice(4, 5), slice(2, 6))).hinge[0]
+    assert hinge.tolist() == pytest.approx([1 / 24] * 576)
 
 
 def test_no_ink_is_refused():
     with pytest.raises(ValueError, match="no ink"):
         stroke_features(torch.zeros(20, 20))
-    with pytest.raises(ValueError, match="no handwriting"):
-        together([])
+    with pytest.raises(ValueError, match="no stroke features"):
+        concatenate([])
 
 
 def test_the_course_knows_height_and_direction():
@@ -97,12 +94,12 @@ def test_the_course_knows_height_and_direction():
     level[60, 10:190] = level[140, 10:190] = 1
     for step in range(10, 190):
         rising[199 - step, step] = 1
-    course = stroke_features(level).course[0].square().reshape(COLUMNS, HEIGHTS, LINE_DIRECTIONS)
-    assert course.sum().item() == pytest.approx(COLUMNS, rel=0.1)  # some mass lies beyond the outermost middles
-    per_height = course.sum((0, 2))
+    profile = stroke_features(level).profile[0].square().reshape(COLUMNS, HEIGHTS, LINE_DIRECTIONS)
+    assert profile.sum().item() == pytest.approx(COLUMNS, rel=0.1)  # some mass lies beyond the outermost middles
+    per_height = profile.sum((0, 2))
     assert per_height[0] == pytest.approx(per_height[2].item(), rel=0.05)
-    assert course.sum((0, 1))[0] > 0.95 * course.sum()  # a level line's direction
-    upwards = stroke_features(rising).course[0].square().reshape(COLUMNS, HEIGHTS, LINE_DIRECTIONS)
+    assert profile.sum((0, 1))[0] > 0.95 * profile.sum()  # a level line's direction
+    upwards = stroke_features(rising).profile[0].square().reshape(COLUMNS, HEIGHTS, LINE_DIRECTIONS)
     assert upwards.sum((0, 1))[[1, 2]].sum() > 0.9 * upwards.sum()  # 45 degrees
     assert upwards[:12, 2].sum() > upwards[:12, 0].sum()  # low on the left
     assert upwards[-12:, 0].sum() > upwards[-12:, 2].sum()
@@ -111,21 +108,21 @@ def test_the_course_knows_height_and_direction():
 def test_neither_pen_nor_size_tells():
     thin, broad, other = stroke_features(wave()), stroke_features(wave(pen_px=9)), stroke_features(wave(period_px=60))
     small = stroke_features(F.interpolate(wave()[None, None], scale_factor=0.6, mode="area")[0, 0])
-    for distances in (turn_distances, course_distances):
+    for distances in (hinge_distances, profile_distances):
         different = distances(thin, other).item()
         assert distances(thin, broad).item() < different / 2
         assert distances(thin, small).item() < different
-    assert course_distances(thin, small).item() < course_distances(thin, other).item() / 2
+    assert profile_distances(thin, small).item() < profile_distances(thin, other).item() / 2
 
 
 def test_distances_are_zero_to_oneself_and_alike_both_ways():
     hands = synthetic_signatures(2, 2, 1, seed=3).strokes
-    for distances in (turn_distances, course_distances):
+    for distances in (hinge_distances, profile_distances):
         found = distances(hands, hands)
         assert found.diagonal().abs().max() < 1e-6
         torch.testing.assert_close(found, found.T, rtol=0, atol=1e-5)
         assert found[0, 1] > 0
-    assert turn_distances(hands, hands).max() <= 1
+    assert hinge_distances(hands, hands).max() <= 1
 
 
 def warped_plainly(ours: np.ndarray, theirs: np.ndarray) -> float:
@@ -147,36 +144,18 @@ def warped_plainly(ours: np.ndarray, theirs: np.ndarray) -> float:
 
 
 def test_the_warping_is_the_one_in_the_books():
-    first, second = some_courses(2, 1), some_courses(3, 2)
-    second.course[0] = F.pad(first.course[0], (0, 0, 3, 0))[:COLUMNS]  # the same, three columns late
-    found = course_distances(first, second)
-    expected = [[warped_plainly(a.numpy(), b.numpy()) for b in second.course] for a in first.course]
+    first, second = some_profiles(2, 1), some_profiles(3, 2)
+    second.profile[0] = F.pad(first.profile[0], (0, 0, 3, 0))[:COLUMNS]  # the same, three columns late
+    found = profile_distances(first, second)
+    expected = [[warped_plainly(a.numpy(), b.numpy()) for b in second.profile] for a in first.profile]
     torch.testing.assert_close(found, torch.tensor(expected, dtype=torch.float64), rtol=1e-5, atol=1e-5)
-    straight = (first.course[0] - second.course[0]).abs().sum().item() / COLUMNS
+    straight = (first.profile[0] - second.profile[0]).abs().sum().item() / COLUMNS
     assert found[0, 0] < straight / 3
 
 
 def test_many_pairs_are_those_of_few(monkeypatch):
-    first, second = some_courses(5, 1), some_courses(4, 2)
-    whole = course_distances(first, second)
+    first, second = some_profiles(5, 1), some_profiles(4, 2)
+    whole = profile_distances(first, second)
     monkeypatch.setattr("siamese.signatures.features.PAIRS_AT_ONCE", 8)
-    assert torch.equal(course_distances(first, second), whole)
-    assert torch.equal(course_distances(first.take(torch.tensor([3])), second), whole[3:4])
-
-
-def test_a_weighing_adds_up():
-    first, second = some_courses(2, 1), some_courses(3, 2)
-    network = torch.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
-    turns, course = turn_distances(first, second), course_distances(first, second)
-    logits = WEIGHING.logits(network, first, second)
-    torch.testing.assert_close(logits, 0.5 + 0.25 * network.double() - 4 * turns - 2 * course)
-    parts = WEIGHING.parts(network, first, second)
-    torch.testing.assert_close(parts["network"], 0.25 * (network.double() - 1))
-    torch.testing.assert_close(parts["turns"], -4 * (turns - 0.3))
-    torch.testing.assert_close(parts["course"], -2 * (course - 2))
-
-
-@pytest.mark.parametrize("change", [{"network": -0.1}, {"turns": 0.1}, {"course": 0.1}, {"bias": math.nan}])
-def test_a_weighing_that_turns_likeness_round_is_refused(change):
-    with pytest.raises(ValueError, match="weighing of the handwriting"):
-        ScoreFusion(**{**vars(WEIGHING), **change})
+    assert torch.equal(profile_distances(first, second), whole)
+    assert torch.equal(profile_distances(first.take(torch.tensor([3])), second), whole[3:4])

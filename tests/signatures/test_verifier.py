@@ -19,7 +19,8 @@ from siamese.imaging.decode import ImageError
 from siamese.metrics import Calibration, Consistency, ErrorCurve, OperatingPoint
 from siamese.network import SiameseNetwork
 from siamese.preprocessing import Preprocessing, prepare_ink
-from siamese.signatures.features import ScoreFusion, course_distances, stroke_features, together, turn_distances
+from siamese.signatures.features import concatenate, hinge_distances, profile_distances, stroke_features
+from siamese.signatures.fusion import ScoreFusion
 from siamese.signatures.isolation import isolate_signature
 from siamese.signatures.verifier import Verifier, load_verifier
 
@@ -28,7 +29,7 @@ POINTS = {
     "balanced": {"threshold": 0.5, "far": 0.15, "frr": 0.15},
     "lenient": {"threshold": 0.2, "far": 0.5, "frr": 0.01},
 }
-WEIGHING = ScoreFusion(0.5, 0.25, -4.0, -2.0, 1.0, 0.3, 2.0)
+FUSION = ScoreFusion(0.5, 0.25, -4.0, -2.0, 1.0, 0.3, 2.0)
 OF_FIVE = {name: point | {"threshold": point["threshold"] - 0.1} for name, point in POINTS.items()}
 CURVE = {"threshold": [0.0, 0.2, 0.6, 1.0], "far": [1.0, 0.5, 0.1, 0.0], "frr": [0.0, 0.1, 0.3, 1.0]}
 
@@ -95,7 +96,7 @@ def test_a_score_is_the_network_s_on_isolated_ink(verifier, network):
 @pytest.fixture(scope="module")
 def weighed(network, tmp_path_factory) -> Verifier:
     folder = tmp_path_factory.mktemp("weighed")
-    verification = {"threshold": 0.5, "operating_points": POINTS, "weighing": vars(WEIGHING)}
+    verification = {"threshold": 0.5, "operating_points": POINTS, "fusion": vars(FUSION)}
     save_checkpoint(folder, network, Preprocessing(kind="signature"), "int8", verification)
     return load_verifier(str(folder), "cpu")
 
@@ -103,15 +104,15 @@ def weighed(network, tmp_path_factory) -> Verifier:
 def test_how_the_lines_run_counts_beside_the_network(weighed, verifier):
     inks = [isolate_signature(signature(phase)) for phase in (1.2, 3.0, 0.1)]
     alone, found = verifier.logits(inks[:2], inks[2]), weighed.logits(inks[:2], inks[2])
-    known, questioned = together([stroke_features(ink) for ink in inks[:2]]), stroke_features(inks[2])
-    distances = turn_distances(known, questioned)[:, 0], course_distances(known, questioned)[:, 0]
+    known, questioned = concatenate([stroke_features(ink) for ink in inks[:2]]), stroke_features(inks[2])
+    distances = hinge_distances(known, questioned)[:, 0], profile_distances(known, questioned)[:, 0]
     torch.testing.assert_close(found, 0.5 + 0.25 * alone - 4 * distances[0] - 2 * distances[1])
     parts = weighed.parts(inks[:2], inks[2])
     assert parts["network"] == pytest.approx(0.25 * (alone[0].item() - 1))
-    assert parts["turns"] == pytest.approx(-4 * (distances[0][0].item() - 0.3))
-    assert parts["course"] == pytest.approx(-2 * (distances[1][0].item() - 2))
+    assert parts["hinge"] == pytest.approx(-4 * (distances[0][0].item() - 0.3))
+    assert parts["profile"] == pytest.approx(-2 * (distances[1][0].item() - 2))
     assert parts["references"] == 0
-    assert weighed.parts(inks[:2], inks[2], 1)["turns"] == pytest.approx(-4 * (distances[0][1].item() - 0.3))
+    assert weighed.parts(inks[:2], inks[2], 1)["hinge"] == pytest.approx(-4 * (distances[0][1].item() - 0.3))
     assert verifier.parts(inks[:2], inks[2]) == {}
 
 

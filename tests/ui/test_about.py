@@ -120,7 +120,7 @@ def test_what_verifies_signatures_is_named_with_its_errors(tmp_path: Path):
 
 
 def test_what_counts_beside_the_network_is_told_with_what_it_is_worth():
-    alone = {"network": {"eer_skilled": 0.194}, "turns": {"eer_skilled": 0.231}, "course": {"eer_skilled": 0.15}}
+    alone = {"network": {"eer_skilled": 0.194}, "hinge": {"eer_skilled": 0.231}, "profile": {"eer_skilled": 0.15}}
     told = about.signature_figures(SIGNATURES | {"parts_alone": alone})
     assert "the network 19.4\u00a0%, the turns of the lines 23.1\u00a0%, their course 15.0\u00a0%" in told
     strange = {name: {"eer_skilled": "<script>"} for name in alone}

@@ -137,12 +137,12 @@ def test_why_is_shown_for_one_reference(verifier):
 
 
 def test_what_each_part_of_a_score_says():
-    assert parts_sentence({"network": 0.9, "turns": 0.1, "course": -2.0}) == (
+    assert parts_sentence({"network": 0.9, "hinge": 0.1, "profile": -2.0}) == (
         "By the same hand, however strict one is? The shapes that the network sees below speak for it; "
         "the turns of the pen say little; the height and direction of the lines from left to right speak against it."
     )
     assert parts_sentence({}) == ""
-    parts = {"network": 1.0, "turns": 1.0, "course": 1.0, "references": -0.5}
+    parts = {"network": 1.0, "hinge": 1.0, "profile": 1.0, "references": -0.5}
     assert parts_sentence(parts).endswith("speak for it; the references, more alike than usual, ask for more.")
     assert "give it room" in parts_sentence(parts | {"references": 0.5})
     assert "references" not in parts_sentence(parts | {"references": 0.1})

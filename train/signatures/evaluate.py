@@ -33,7 +33,7 @@ from siamese.metrics import (
 )
 from siamese.network import SiameseNetwork
 from siamese.signatures.dataset import Signatures, load_signatures
-from siamese.signatures.features import ScoreFusion
+from siamese.signatures.fusion import ScoreFusion
 from siamese.signatures.leak_probe import leak_probe, pair_leak_probe
 from siamese.signatures.verifier import BUNDLED, Scoring, scoring_in
 from train.evaluation import EvaluationError, Model, clear_of_ends, embed_drawings, load_model, write_report
@@ -53,7 +53,7 @@ PROTOCOL = (
     "forgeries, with genuine signatures of other writers; one threshold for all writers"
 )
 COMBINATION = (
-    "where the checkpoint has a weighing, the logit of a pair is made, as it says, of the network's logit and of two "
+    "where the checkpoint has a fusion, the logit of a pair is made, as it says, of the network's logit and of two "
     "distances between how the lines run; with several references the logits of the questioned signature with each are "
     "averaged, and half of what the mean logit of the references among themselves falls short of that of other writers "
     f"is added; {DRAWS} draws of references for each writer, the other genuine signatures being questioned"
@@ -136,10 +136,10 @@ def logits_between(
 ) -> Float64[Tensor, "n m"]:
     """Of all pairs of these rows, before several references are put together."""
     logits = network.compare_all(embeddings[rows], embeddings[questioned]).double().cpu()
-    if scoring.weighing is None:
+    if scoring.fusion is None:
         return logits
     handwriting = signatures.strokes
-    return scoring.weighing.logits(logits, handwriting.take(rows), handwriting.take(questioned))
+    return scoring.fusion.logits(logits, handwriting.take(rows), handwriting.take(questioned))
 
 
 @dataclass(frozen=True)
@@ -302,9 +302,9 @@ def parts_alone(
     """The scores of one reference if the network alone decided and, where the handwriting counts, if each other part
     did."""
     parts = {"network": ALONE}
-    if scoring.weighing:
+    if scoring.fusion:
         nothing = ScoreFusion(*[0.0] * len(fields(ScoreFusion)))
-        parts |= {name: Scoring(replace(nothing, **{name: -1.0})) for name in ("turns", "course")}
+        parts |= {name: Scoring(replace(nothing, **{name: -1.0})) for name in ("hinge", "profile")}
     return {name: score_all(network, signatures, device, one, precision, counts=[1])[1] for name, one in parts.items()}
 
 

@@ -1,4 +1,4 @@
-"""How much the network, the turns and the course of the lines count, found on writers whom the network had not seen."""
+"""Fits how much the network and the two stroke distances count, on writers whom the network had not seen."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -10,7 +10,8 @@ from torch.nn import functional as F
 
 from siamese.network import SiameseNetwork
 from siamese.signatures.dataset import Signatures
-from siamese.signatures.features import ScoreFusion, course_distances, turn_distances
+from siamese.signatures.features import hinge_distances, profile_distances
+from siamese.signatures.fusion import ScoreFusion
 from train.evaluation import embed_drawings
 from train.signatures.evaluate import logits_between
 
@@ -20,14 +21,14 @@ START = -3.0  # before the softplus
 
 
 class Pairs(NamedTuple):
-    """The network's logit, and the distances of turns and of courses, of pairs of one kind."""
+    """The network's logit, the hinge distance and the profile distance of pairs of one kind."""
 
     genuine: Float64[Tensor, "same 3"]
     skilled: Float64[Tensor, "forged 3"]
 
 
 def fit_fusion(found: Sequence[Pairs]) -> ScoreFusion | None:
-    """The weighing that tells genuine pairs from skilled forgeries best, by logistic regression.
+    """The fusion that tells genuine pairs from skilled forgeries best, by logistic regression.
 
     None where there are no pairs of one kind.
     """
@@ -46,7 +47,7 @@ def pairs_of(network: SiameseNetwork, signatures: Signatures, device: torch.devi
     def between(rows: Int64[Tensor, " n"], others: Int64[Tensor, " m"]) -> Float64[Tensor, "n m 3"]:
         ours, theirs = signatures.strokes.take(rows), signatures.strokes.take(others)
         logits = logits_between(network, embeddings, signatures, rows, others)
-        return torch.stack([logits, turn_distances(ours, theirs), course_distances(ours, theirs)], -1)
+        return torch.stack([logits, hinge_distances(ours, theirs), profile_distances(ours, theirs)], -1)
 
     same, forged = [torch.empty(0, 3, dtype=torch.float64)], [torch.empty(0, 3, dtype=torch.float64)]
     for index in signatures.writer.unique().tolist():

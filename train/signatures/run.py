@@ -214,7 +214,7 @@ def verification_of(held_out: list[tuple[SiameseNetwork, Signatures]], device: t
     by_references: dict[int, Scores] = {}
     for place, (network, validation) in enumerate(held_out):
         others = pairs[:place] + pairs[place + 1 :]
-        crossed = replace(scoring, weighing=(others and fit_fusion(others)) or scoring.weighing)
+        crossed = replace(scoring, fusion=(others and fit_fusion(others)) or scoring.fusion)
         for count, scores in score_all(network, validation, device, crossed, counts=THRESHOLD_REFERENCES).items():
             by_references[count] = by_references[count] + scores if count in by_references else scores
     alone = [score_all(network, known, device, counts=[1]).get(1) for network, known in held_out]

@@ -38,8 +38,8 @@ AIMS = {
 
 SPOKEN_PARTS = {  # of a score, see `siamese.signatures.features`
     "network": "The shapes that the network sees below",
-    "turns": "the turns of the pen",
-    "course": "the height and direction of the lines from left to right",
+    "hinge": "the turns of the pen",
+    "profile": "the height and direction of the lines from left to right",
 }
 ROOM = {
     True: "the references, which differ more than usual, give it room",

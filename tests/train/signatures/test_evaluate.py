@@ -11,7 +11,8 @@ from siamese.metrics import NAMED_POINTS, Consistency, calibration_in
 from siamese.network import SiameseNetwork
 from siamese.preprocessing import SIGNATURE
 from siamese.signatures.dataset import Signatures
-from siamese.signatures.features import ScoreFusion, StrokeFeatures, course_distances, turn_distances
+from siamese.signatures.features import StrokeFeatures, hinge_distances, profile_distances
+from siamese.signatures.fusion import ScoreFusion
 from siamese.signatures.verifier import Scoring, scoring_in
 from train.__main__ import main
 from train.figures import Curve, detection_error_tradeoff, signature_roc
@@ -44,7 +45,7 @@ def some_signatures(writers: int, genuine: int, forgeries: int) -> Signatures:
     )
 
 
-WEIGHING = ScoreFusion(0.5, 0.25, -4.0, -2.0, 1.0, 0.3, 2.0)
+FUSION = ScoreFusion(0.5, 0.25, -4.0, -2.0, 1.0, 0.3, 2.0)
 
 
 class Line(SiameseNetwork):
@@ -114,11 +115,11 @@ def with_handwriting(signatures: Signatures) -> Signatures:
     return replace(signatures, strokes=StrokeFeatures(turns / turns.norm(dim=1, keepdim=True), course))
 
 
-def test_the_handwriting_counts_as_the_weighing_says(line):
+def test_the_handwriting_counts_as_the_fusion_says(line):
     signatures, embeddings = with_handwriting(some_signatures(2, 2, 1)), placed(0, 1, 3, 10, 12, 10.5)
-    scores = scores_of(line, embeddings, signatures, 1, Scoring(WEIGHING))
+    scores = scores_of(line, embeddings, signatures, 1, Scoring(FUSION))
     one, other = (signatures.strokes.take(torch.tensor([row])) for row in (0, 1))
-    turns, course = turn_distances(one, other).item(), course_distances(one, other).item()
+    turns, course = hinge_distances(one, other).item(), profile_distances(one, other).item()
     assert scores.genuine[0].logit().item() == pytest.approx(0.5 + 0.25 * -1 - 4 * turns - 2 * course, abs=1e-4)
     assert len(scores.skilled[0]) == 2
     plain = scores_of(line, embeddings, signatures, 1)
@@ -139,7 +140,7 @@ def test_the_stranger_probe_finds_what_genuine_signatures_have_in_common(line, m
 
 
 def test_what_config_json_says_of_the_scoring(tmp_path):
-    scoring = Scoring(WEIGHING, Consistency(0.5, -1.0))
+    scoring = Scoring(FUSION, Consistency(0.5, -1.0))
     scores = by_hand()
     entry = verification_entry({1: scores}, scores, "two writers", scoring)
     save_checkpoint(tmp_path, SiameseNetwork(), SIGNATURE, verification=json.loads(json.dumps(entry)))
@@ -266,7 +267,7 @@ def model(drawn, tmp_path, monkeypatch):
     generator = torch.Generator().manual_seed(1)
     parts = [[torch.rand(9, generator=generator).double() for _ in range(2)] for _ in range(3)]
     scores = Scores(("a", "b"), *parts)
-    scoring = Scoring(WEIGHING, Consistency(0.5, 1.0))
+    scoring = Scoring(FUSION, Consistency(0.5, 1.0))
     save_checkpoint(
         tmp_path / "model",
         network,
@@ -297,7 +298,7 @@ def test_the_command_scores_unseen_writers_only_and_says_so(model, tmp_path, cap
     assert entry["pairs"]["random"] == 3 * 4 * 8
     low, high = entry["intervals"]["eer_skilled"]
     assert 0 <= low <= entry["eer_skilled"] <= high <= 1
-    assert list(entry["parts_alone"]) == ["network", "turns", "course"]
+    assert list(entry["parts_alone"]) == ["network", "hinge", "profile"]
     assert len({entry["auc_skilled"], *(part["auc_skilled"] for part in entry["parts_alone"].values())}) == 4
     assert all(part["pairs"] == entry["pairs"] for part in entry["parts_alone"].values())
     assert 0 < entry["stranger_probe"] < 1

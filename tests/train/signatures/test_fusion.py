@@ -1,11 +1,11 @@
-"""The weighing of network and handwriting: found again where it is known, and of the right pairs."""
+"""The fusion of network and stroke features: found again where it is known, and of the right pairs."""
 
 import pytest
 import torch
 
 from siamese.network import SiameseNetwork
 from siamese.signatures.dataset import synthetic_signatures
-from siamese.signatures.features import course_distances, turn_distances
+from siamese.signatures.features import profile_distances, hinge_distances
 from train.evaluation import embed_drawings
 from train.signatures.fusion import fit_fusion, fitted, pairs_of
 
@@ -35,14 +35,14 @@ def test_known_weights_are_found_again():
     found = fitted(*drawn_pairs((0.5, -10.0, -2.0), 0.0))
     # held a little smaller by the ridge
     assert found.network == pytest.approx(0.5, rel=0.25)
-    assert found.turns == pytest.approx(-10, rel=0.25)
-    assert found.course == pytest.approx(-2, rel=0.25)
+    assert found.hinge == pytest.approx(-10, rel=0.25)
+    assert found.profile == pytest.approx(-2, rel=0.25)
     assert abs(found.bias) < 0.05
 
 
 def test_a_distance_never_speaks_for_the_same_hand():
     found = fitted(*drawn_pairs((0.5, 10.0, -2.0), 0.0))
-    assert -0.1 < found.turns <= 0
+    assert -0.1 < found.hinge <= 0
     assert found.network > 0.3
 
 
@@ -50,7 +50,7 @@ def test_middles_lie_between_the_kinds():
     genuine, skilled = drawn_pairs((0.5, -10.0, -2.0), 0.0)
     found = fitted(genuine, skilled)
     expected = ((genuine.mean(0) + skilled.mean(0)) / 2).tolist()
-    assert [found.network_middle, found.turns_middle, found.course_middle] == pytest.approx(expected)
+    assert [found.network_middle, found.hinge_middle, found.profile_middle] == pytest.approx(expected)
 
 
 def test_each_pair_is_of_one_writer(signatures, network):
@@ -62,7 +62,7 @@ def test_each_pair_is_of_one_writer(signatures, network):
         logits = network.compare_all(embeddings[:3], embeddings[:3])
     expected = [
         torch.tensor([values[0, 1], values[0, 2], values[1, 2]]).double()
-        for values in (logits, turn_distances(own, own), course_distances(own, own))
+        for values in (logits, hinge_distances(own, own), profile_distances(own, own))
     ]
     torch.testing.assert_close(genuine[:3], torch.stack(expected, 1), rtol=1e-4, atol=1e-5)
 

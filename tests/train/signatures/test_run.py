@@ -98,7 +98,7 @@ def test_a_run_leaves_a_small_checkpoint_that_says_who_trained_it(words, signatu
     assert training["began_with"]["weights_sha256"] == read_config(bundled / "omniglot")["weights_sha256"]
     assert set(checkpoint.config["verification"]["by_references"]) == {"1", "2", "3"}
     assert checkpoint.config["verification"]["consistency"]["weight"] == 0.5
-    assert set(checkpoint.config["verification"]["weighing"]) >= {"bias", "network", "turns", "course"}
+    assert set(checkpoint.config["verification"]["fusion"]) >= {"bias", "network", "hinge", "profile"}
     assert (tmp_path / "run" / "training.png").is_file()
 
 
@@ -147,8 +147,8 @@ def test_thresholds_of_several_runs_are_those_of_all_whom_they_held_out(words, s
     # each writer is weighed as the other one says
     cpu, scoring = torch.device("cpu"), scoring_in(last)
     pairs = [pairs_of(network, whose, cpu) for network, whose in held_out]
-    assert scoring.weighing == fit_fusion(pairs)
-    crossed = [replace(scoring, weighing=fit_fusion([other])) for other in reversed(pairs)]
+    assert scoring.fusion == fit_fusion(pairs)
+    crossed = [replace(scoring, fusion=fit_fusion([other])) for other in reversed(pairs)]
     scores = [
         module.score_all(network, whose, cpu, one, counts=(1,))[1]
         for (network, whose), one in zip(held_out, crossed, strict=True)
@@ -197,7 +197,7 @@ def test_folds_score_every_writer_by_a_network_that_has_not_seen_it(words, tmp_p
     assert sorted(len(fold["writers"]) for fold in report["folds"]) == [1, 2, 2]
     assert set(report["signatures"]["operating_points"]) == {"strict", "balanced", "lenient"}
     alone = report["signatures"]["parts_alone"]
-    assert [alone[name]["writers"] for name in ("network", "turns", "course")] == [5, 5, 5]
+    assert [alone[name]["writers"] for name in ("network", "hinge", "profile")] == [5, 5, 5]
     assert all(part["pairs"] == report["signatures"]["pairs"] for part in alone.values())
     first = (output / "fold-1" / "model" / "model.safetensors").stat().st_mtime_ns
     capsys.readouterr()
