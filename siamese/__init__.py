@@ -9,11 +9,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from siamese.characters.recognizer import Recognizer, Verification, load_recognizer
+    from siamese.characters.recognizer import Recognizer, load_recognizer
     from siamese.hub.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
+    from siamese.hub.errors import HubError
     from siamese.hub.model import SiameseNetwork
-    from siamese.hub.resolve import HubError
     from siamese.imaging.decode import ImageError, load_ink, open_image
+    from siamese.inference.verdict import Verification
     from siamese.preprocessing import Preprocessing
     from siamese.signatures.verifier import Verifier, load_verifier
 
@@ -36,12 +37,12 @@ __all__ = [
 
 _HOMES = {
     "CheckpointError": "hub.checkpoint",
-    "HubError": "hub.resolve",
+    "HubError": "hub.errors",
     "ImageError": "imaging.decode",
     "Preprocessing": "preprocessing",
     "Recognizer": "characters.recognizer",
     "SiameseNetwork": "hub.model",
-    "Verification": "characters.recognizer",
+    "Verification": "inference.verdict",
     "Verifier": "signatures.verifier",
     "load_checkpoint": "hub.checkpoint",
     "load_ink": "imaging.decode",

@@ -1,6 +1,7 @@
 """The recogniser from a shell: python -m siamese compare | verify | classify."""
 
 import argparse
+import io
 import json
 import os
 import sys
@@ -19,8 +20,16 @@ MAX_SUPPORT = 10_000  # images in a support folder
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; 0, or 1 after one sentence on stderr (2 for a command line that cannot be understood)."""
+    """Runs one command.
+
+    Returns:
+        The exit status: 0, or 1 after one sentence on stderr. A command line that cannot be understood ends the
+        process with 2.
+    """
     asked = parser().parse_args(arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a console in cp1252 cannot show every file's name
+            stream.reconfigure(errors="backslashreplace")
     try:
         paths = [Path(path) for path in asked.images]
         if asked.command == "classify":
@@ -40,7 +49,7 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument(
         "--model", help="a folder, or user/name@revision on the Hub (default: the bundled weights for the task)"
     )
-    options.add_argument("--device", help="cpu, cuda, ... (default: CUDA where it is present)")
+    options.add_argument("--device", help="cpu, cuda or mps (default: CUDA where it is present)")
     options.add_argument("--json", action="store_true", help="print JSON instead of sentences")
     top = argparse.ArgumentParser(prog="python -m siamese", description="Recognise what was seen once.")
     commands = top.add_subparsers(dest="command", required=True)
@@ -48,7 +57,7 @@ def parser() -> argparse.ArgumentParser:
     compare.add_argument("images", nargs=2, metavar="IMAGE")
     verify = commands.add_parser("verify", parents=[options], help="is the last image by the hand of the others?")
     verify.add_argument("first", metavar="REFERENCE")
-    verify.add_argument("images", nargs="+", metavar="REFERENCE ... QUESTIONED", action=BehindFirst)
+    verify.add_argument("images", nargs="+", metavar="REFERENCE ... QUESTIONED", action=AppendToFirst)
     verify.add_argument(
         "--operating-point",
         choices=("strict", "balanced", "lenient"),
@@ -61,8 +70,8 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
-class BehindFirst(argparse.Action):
-    """Gathers `first` and the rest, so that argparse itself asks for at least two."""
+class AppendToFirst(argparse.Action):
+    """Joins `first` and the rest, so that argparse itself asks for at least two."""
 
     def __call__(
         self, _parser: object, namespace: argparse.Namespace, values: list[str], _option: object = None
@@ -95,7 +104,7 @@ def support_files(folder: Path) -> list[Path]:
 
 
 def loaded(asked: argparse.Namespace) -> "Recognizer":
-    """The recogniser asked for; why another one answers is told on stderr."""
+    """The recogniser asked for; a note on where its weights come from goes to stderr."""
     from siamese.characters.recognizer import load_recognizer  # torch only after the command line is known to be right
 
     recognizer = load_recognizer(asked.model, asked.device)
@@ -137,7 +146,7 @@ def verify(asked: argparse.Namespace, paths: list[Path]) -> tuple[dict, list[str
     measured = verifier.error_rates(len(paths) - 1)
     reliability = found.reliability if measured else None  # that of pairs of characters says nothing of signatures
     answer = {
-        "model": name_of(verifier.recognizer),
+        "model": name_of(verifier),
         "score": found.score,
         "threshold": found.threshold,
         "operating_point": point,
@@ -181,8 +190,8 @@ def odds(reliability: float | None) -> list[str]:
     return [f"Of scores like this one {share} are on the right side, where half of all pairs are the same."]
 
 
-def name_of(recognizer: "Recognizer") -> dict | None:
-    origin = recognizer.origin
+def name_of(model: "Recognizer | Verifier") -> dict | None:
+    origin = model.origin
     return None if origin is None else {"name": origin.name, "revision": origin.revision}
 
 

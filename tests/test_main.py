@@ -1,5 +1,6 @@
 """`python -m siamese`: answers for people and as JSON, one sentence for bad input."""
 
+import io
 import json
 import shutil
 import subprocess
@@ -7,14 +8,13 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch
 
 from siamese.__main__ import main, odds
 from siamese.hub.checkpoint import amend_config, save_checkpoint
 from siamese.metrics import NAMED_POINTS
-from siamese.network import SiameseNetwork
 from siamese.preprocessing import Preprocessing
 from tests.hostile import drawing
+from tests.networks import narrow_network
 
 ROOT = Path(__file__).parents[1]
 CALIBRATION = {"similarity_edges": [0.0, 0.5, 1.0], "share_same": [0.1, 0.9]}
@@ -23,7 +23,7 @@ CALIBRATION = {"similarity_edges": [0.0, 0.5, 1.0], "share_same": [0.1, 0.9]}
 @pytest.fixture(scope="module")
 def model(tmp_path_factory) -> str:
     folder = tmp_path_factory.mktemp("model")
-    network = SiameseNetwork(generator=torch.Generator().manual_seed(0))
+    network = narrow_network()
     verification = {"threshold": 0.5, "calibration": CALIBRATION, "measured_on": "nothing"}
     save_checkpoint(folder, network, Preprocessing(), storage="int8", verification=verification)
     return str(folder)
@@ -89,6 +89,16 @@ def test_sentences_for_people(capsys, model, files):
     assert capsys.readouterr().out == (
         "Score 0.982, threshold 0.500: genuine.\nHow often this network is fooled by signatures was not measured.\n"
     )
+
+
+def test_a_console_that_cannot_show_a_name_shows_its_code(model, files, monkeypatch):
+    """Windows consoles write in cp1252; the file is called "ink" in Chinese."""
+    (Path(files["support"]) / "b.png").rename(Path(files["support"]) / "\u58a8.png")
+    console = io.TextIOWrapper(io.BytesIO(), encoding="cp1252")
+    monkeypatch.setattr(sys, "stdout", console)
+    assert main(["classify", files["support"], files["query"], "--model", model]) == 0
+    console.flush()
+    assert console.buffer.getvalue().splitlines()[0].endswith(rb"  \u58a8.png")
 
 
 def test_nothing_is_told_to_be_certain():

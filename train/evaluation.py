@@ -15,9 +15,9 @@ from tqdm import tqdm
 
 from siamese.characters.drawings import Drawings
 from siamese.characters.episodes import Trials, correct, trial_logits
-from siamese.characters.recognizer import answering_precision, fastest_precision, usable_device
+from siamese.inference.device import answering_precision, fastest_precision, usable_device
 from siamese.hub import resolve as hub
-from siamese.inference.int8 import Int8Tower, int8_tower, is_fast
+from siamese.inference.int8 import Int8Encoder, int8_encoder, is_fast
 from siamese.metrics import calibration, most_accurate_threshold, receiver_operating_characteristic
 from siamese.network import SiameseNetwork
 from siamese.preprocessing import Preprocessing
@@ -53,7 +53,7 @@ class Model:
     folder: Path
     device: torch.device
     precision: torch.dtype
-    encoder: Int8Tower | None
+    encoder: Int8Encoder | None
     description: dict
 
     @torch.inference_mode()
@@ -93,7 +93,7 @@ def load_model(source: str | None, device: str | None, precision: str | None) ->
     network, encoder = checkpoint.network.to(chosen), None
     if dtype == torch.int8:
         suits = chosen.type == "cpu" and is_fast()
-        encoder = int8_tower(network, checkpoint.preprocessing) if suits else None
+        encoder = int8_encoder(network, int8_pictures(checkpoint.preprocessing)) if suits else None
         if encoder is None and precision:
             raise EvaluationError(
                 "int8 needs a CPU with VNNI instructions and a network of rectifiers; choose another --precision."
@@ -110,6 +110,15 @@ def load_model(source: str | None, device: str | None, precision: str | None) ->
     return Model(
         *(network, checkpoint.preprocessing, checkpoint.config, origin.folder, chosen, dtype, encoder, description)
     )
+
+
+def int8_pictures(preprocessing: Preprocessing) -> Float[Tensor, "pictures 1 105 105"]:
+    """The pictures on which the app measures the ranges of int8 for a network of this kind."""
+    from siamese.characters import recognizer
+    from siamese.signatures import verifier
+
+    kind = verifier if preprocessing.kind == "signature" else recognizer
+    return kind.int8_calibration(preprocessing)
 
 
 def write_report(report: dict, path: Path) -> None:

@@ -19,8 +19,8 @@ from tqdm import tqdm
 
 from siamese.characters.drawings import Drawings, joined
 from siamese.characters.episodes import Trials, sample_trials
-from siamese.characters.recognizer import fastest_precision
 from siamese.characters.synthetic import synthetic_drawings
+from siamese.inference.device import fastest_precision
 from siamese.network import SiameseNetwork
 from train import distributed
 from train.augment import distort, distort_copies, sent, turn

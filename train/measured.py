@@ -18,7 +18,7 @@ from torch import Tensor
 
 from siamese.characters.drawings import Drawings
 from siamese.characters.synthetic import synthetic_drawings
-from siamese.inference import int8 as int8_tower
+from siamese.inference import int8
 from siamese.network import EMBEDDING_UNITS, FLAT_UNITS, SiameseNetwork
 from siamese.preprocessing import Preprocessing
 
@@ -61,7 +61,7 @@ def machine(device: torch.device, sizes: tuple[int, ...] = ()) -> Actions:
         for name, kind in (("float32", torch.float32), ("bfloat16", torch.bfloat16)):
             a, b = (torch.randn(size, size, device=device).to(kind) for _ in range(2))
             actions[f"{name} {size}"] = lambda a=a, b=b: a @ b
-        if device.type == "cpu" and int8_tower.is_fast():
+        if device.type == "cpu" and int8.is_fast():
             actions[f"int8 {size}"] = int8_product(size)
     source = torch.zeros(COPY_BYTES // 4, device=device)
     target = torch.empty_like(source)

@@ -22,9 +22,9 @@ from torch import Tensor
 from siamese.characters.drawings import Drawings
 from siamese.characters.episodes import EpisodeError, Trials, sample_trials
 from siamese.characters.omniglot import OmniglotError, lake_runs, load_drawings
-from siamese.characters.recognizer import usable_device
 from siamese.hub.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
-from siamese.hub.resolve import HubError
+from siamese.hub.errors import HubError
+from siamese.inference.device import usable_device
 from siamese.network import SiameseNetwork
 from train.characters.run import begin, digest_of, shown, with_held_out
 from train.config import RecipeError, TrainConfig, config_from, load_recipe

@@ -2,7 +2,6 @@
 
 import io
 import threading
-import warnings
 from collections.abc import Sequence
 from os import PathLike, fspath
 from pathlib import Path
@@ -61,8 +60,6 @@ ORIENTATION = 0x0112
 REMARKS = "remarks"
 TIFF_BYTES = (1, 2, 6, 7)  # types of tags whose values Pillow keeps as bytes
 
-# By category and for the whole process: warnings.catch_warnings is not safe among threads.
-warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
 assert WebPImagePlugin.SUPPORTED, "This Pillow was built without WebP."  # naming the plug-in has registered it
 
 _one_large_image = threading.Lock()

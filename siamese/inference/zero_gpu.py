@@ -1,8 +1,8 @@
-"""A GPU that is lent for one call at a time, as on Hugging Face's ZeroGPU, and what answers where none is free.
+"""Hugging Face's ZeroGPU: a GPU that is lent for one call at a time.
 
 There CUDA seems to be present everywhere, but it is real only inside a function that `spaces.GPU` decorates, which
-runs in a process forked for it. So the recogniser lives on the CPU, cache, comparisons and all, and lends out one
-thing: the tower's pass over many pictures. Being refused costs nothing but that attempt.
+runs in a process forked for it. So the encoder lives on the CPU with its cache and comparisons, and only the pass
+over many pictures goes to the GPU. Where none is free the CPU answers.
 """
 
 import contextvars
@@ -19,9 +19,9 @@ from torch import Tensor
 
 from siamese.network import SiameseNetwork
 
-DEVICE = "cuda"  # what the lent GPU is called in the process that has it
+DEVICE = "cuda"  # name of the GPU in the process that has it
 MIN_GPU_BATCH = 32  # pictures; the CPU is done with fewer before a GPU is allotted, and no visitor's quota is spent
-PATIENCE_S = 5.0  # for a free GPU, a fresh process and CUDA's start in it; `spaces` itself would queue for a minute
+TIMEOUT_S = 5.0  # for a free GPU, a fresh process and CUDA's start in it; `spaces` itself would queue for a minute
 
 GpuDecorator = Callable[[Callable], Callable]
 
@@ -34,28 +34,35 @@ def on_zero_gpu() -> bool:
 
 
 class ZeroGpuEncoder:
-    """Embeds pictures where a GPU is lent for it. May be used by several threads, one call at a time."""
+    """Embeds pictures on a GPU that is lent for the call. May be used by several threads, one call at a time."""
 
     def __init__(
-        self, tower: SiameseNetwork, lend: GpuDecorator, precision: torch.dtype, patience_s: float = PATIENCE_S
-    ):
-        """`lend` makes of a function one that runs in a process forked for the call, with pickled numpy arrays."""
+        self, network: SiameseNetwork, gpu: GpuDecorator, precision: torch.dtype, timeout_s: float = TIMEOUT_S
+    ) -> None:
+        """Prepares the function that runs on the GPU.
+
+        Args:
+            network: Cast to `precision`, on the CPU.
+            gpu: Makes of a function one that runs in a process forked for the call, with pickled numpy arrays.
+            precision: Of the pictures.
+            timeout_s: How long a call may wait for a GPU.
+        """
 
         def embed_there(pictures: Float32[np.ndarray, "images 1 105 105"]) -> Float32[np.ndarray, "images units"]:
-            tower.to(DEVICE)  # in the fork alone, which keeps it for its next call
+            network.to(DEVICE)  # in the fork alone, which keeps it for its next call
             with torch.inference_mode():
                 batch = torch.from_numpy(pictures).to(DEVICE)
                 batch = batch.to(precision, memory_format=torch.channels_last)  # there: a fork has no threads to do it
-                return tower.embed(batch).float().cpu().numpy()
+                return network.embed(batch).float().cpu().numpy()
 
-        self._embed_there = lend(embed_there)
-        self._patience_s = patience_s
+        self._embed_there = gpu(embed_there)
+        self._timeout_s = timeout_s
         self._call: Future | None = None
-        self._state = threading.Lock()
+        self._lock = threading.Lock()
 
     def embed(self, pictures: Float32[Tensor, "images 1 105 105"]) -> Float32[Tensor, "images units"] | None:
-        """Embeddings on the CPU; None where no GPU was lent in time, for whatever reason: the CPU must answer."""
-        with self._state:
+        """Embeddings on the CPU; None where no GPU came in time, for whatever reason."""
+        with self._lock:
             if self._call is not None and not self._call.done():
                 return None  # an earlier call still waits for a GPU
             call = self._call = Future()
@@ -67,11 +74,11 @@ class ZeroGpuEncoder:
                 call.set_exception(error)
 
         context = contextvars.copy_context()  # holds the visitor's request, by which `spaces` counts the quota
-        threading.Thread(target=context.run, args=(ask,), name="lent-gpu", daemon=True).start()
+        threading.Thread(target=context.run, args=(ask,), name="zero-gpu", daemon=True).start()
         try:
-            return torch.from_numpy(call.result(self._patience_s))
+            return torch.from_numpy(call.result(self._timeout_s))
         except TimeoutError:
-            log.info("No GPU came within %g s: the CPU answers.", self._patience_s)
+            log.info("No GPU came within %g s: the CPU answers.", self._timeout_s)
         except Exception as error:
             log.info("No GPU was lent, the CPU answers: %s", error)
         return None

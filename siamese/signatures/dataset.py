@@ -21,7 +21,7 @@ from siamese.data.cache import Stored, cached, code_digest, digest
 from siamese.data.sources import Source, SourceError, fingerprint, resolve_source
 from siamese.imaging.decode import ImageError, image_remarks, open_image
 from siamese.preprocessing import SIGNATURE, Preprocessing
-from siamese.signatures.features import StrokeFeatures, stroke_features, concatenate
+from siamese.signatures.features import StrokeFeatures, concatenate, stroke_features
 from siamese.signatures.image_statistics import image_statistics
 from siamese.signatures.isolation import isolate_signature, prepare_isolated
 from siamese.signatures.layouts import SignatureFile, files_by_path, open_signatures

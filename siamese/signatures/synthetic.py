@@ -16,8 +16,10 @@ from itertools import pairwise
 import numpy as np
 from jaxtyping import Float
 from PIL import Image, ImageDraw
+from torch import Tensor
 
 from siamese.data.pen_strokes import Hand, Points, synthetic_hand
+from siamese.imaging.ink import find_ink
 
 DETAIL = 2  # lines are drawn on a raster this much finer
 LETTER_PX = 42  # height of a letter without stems; a signature then is some 500 pixels wide, as scanned at 300 dpi
@@ -177,6 +179,17 @@ def synthetic_files(writers: int, genuine: int, forgeries: int, seed: int) -> It
         for number in range(forgeries):
             forged = forge(plan, hand, synthetic_hand(generator), generator)
             yield f"{writer + 1:02d}/forgery_{number + 1:02d}.png", _png(forged, generator)
+
+
+def synthetic_inks(writers: int, genuine: int, seed: int) -> list[Float[Tensor, "_ _"]]:
+    """The ink in [0, 1] of genuine signatures, all of one writer after all of another."""
+    inks = []
+    for writer in range(writers):
+        generator = np.random.default_rng([seed, writer])
+        plan, hand = invent_signature(generator), synthetic_hand(generator)
+        pictures = [signature_picture(sign(plan, hand, generator), generator) for _ in range(genuine)]
+        inks += [find_ink(picture) for picture in pictures]
+    return inks
 
 
 def _png(paths: list[Points], generator: np.random.Generator) -> bytes:

@@ -1,26 +1,33 @@
-"""Signatures on the desk: references and a questioned one, judged at an operating point whose errors were measured.
+"""Verifies signatures: references and a questioned one, judged at an operating point whose errors were measured.
 
 Nothing of a signature outlives a call: no file, no log, no remembered embedding.
 """
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
-from siamese.characters.recognizer import Recognizer, Verification, load_recognizer, recognizer_of, usable_device
-from siamese.hub.checkpoint import load_checkpoint, read_config
 from siamese.imaging.decode import Source, open_image
+from siamese.inference.device import usable_device
+from siamese.inference.encoder import Encoder
+from siamese.inference.occlusion import occlusion_maps
+from siamese.inference.verdict import DEFAULT_THRESHOLD, Verification, judge
 from siamese.metrics import NAMED_POINTS, Calibration, Consistency, ErrorCurve, OperatingPoint, calibration_in
+from siamese.preprocessing import SIGNATURE, Preprocessing
 from siamese.signatures.features import StrokeFeatures, concatenate, stroke_features
 from siamese.signatures.fusion import ScoreFusion, fusion_in
 from siamese.signatures.isolation import isolate_signature, prepare_isolated
 
+if TYPE_CHECKING:
+    from siamese.hub.resolve import ResolvedModel
+
 DEFAULT_POINT = "balanced"
 VARIABLE, BUNDLED = "SIGNATURE_MODEL_ID", "signatures"
+INT8_SEED = 20_181  # of the synthetic signatures on which the ranges of int8 are measured
 
 
 class UnknownPoint(ValueError):
@@ -44,16 +51,16 @@ class ErrorRates:
 
 @dataclass(frozen=True)
 class Scoring:
-    """What becomes of the logits of a network before they are judged."""
+    """What becomes of a network's logits before they are judged."""
 
     fusion: ScoreFusion | None = None
-    """How the lines run counts beside the network; None where the network alone does."""
+    """How much the stroke features count; None where the network decides alone."""
     consistency: Consistency | None = None
-    """The room that references give which differ among themselves; None where the weights say nothing of it."""
+    """How much room references give that differ among themselves; None where the weights say nothing of it."""
 
 
 def scoring_in(config: Mapping) -> Scoring:
-    """Of a config.json that `read_config` has checked."""
+    """The scoring that a checked config.json holds."""
     verification = config.get("verification") or {}
     consistency = verification.get("consistency")
     return Scoring(
@@ -66,14 +73,25 @@ def scoring_in(config: Mapping) -> Scoring:
 class Verifier:
     """A network that compares signatures, and how often it was fooled."""
 
-    recognizer: Recognizer
+    encoder: Encoder
     measured: dict[int, ErrorRates] = field(default_factory=dict)
     """By the number of references, one being the least; empty where the weights carry no such measure."""
     measured_on: str | None = None
     """What it was measured on."""
     scoring: Scoring = Scoring()
-    note: str | None = None
-    """Why other weights than those asked for answer, in sentences; None where they are the ones."""
+    preprocessing: Preprocessing = SIGNATURE
+    """How ink must be prepared before the network sees it."""
+    default_threshold: float = DEFAULT_THRESHOLD
+    """Where nothing was measured."""
+    default_calibration: Calibration | None = None
+    """Where nothing was measured; of pairs that need not be signatures."""
+    origin: "ResolvedModel | None" = None
+    """Where the weights come from."""
+
+    @property
+    def note(self) -> str | None:
+        """Why other weights than those asked for answer; None where they are the ones."""
+        return self.origin.note if self.origin else None
 
     def error_rates(self, references: int) -> ErrorRates | None:
         """What was measured with as many references or, where none was, with the next smaller number."""
@@ -96,65 +114,102 @@ class Verifier:
     def threshold(self, point: str | None, references: int) -> float:
         """The score from which on a signature counts as genuine; raises UnknownPoint as `point_named` does."""
         name, measured = self.point_named(point), self.error_rates(references)
-        return self.recognizer.threshold if name is None or measured is None else measured.points[name].threshold
+        return self.default_threshold if name is None or measured is None else measured.points[name].threshold
 
     def logits(
         self, references: Sequence[Float[Tensor, "_ _"]], questioned: Float[Tensor, "_ _"]
     ) -> Float[Tensor, " references"]:
-        """Of isolated ink, `isolate_signature`'s, of any sizes; raises ImageError where there is none.
+        """Logits of a questioned signature with each reference.
 
-        How the lines run counts beside the network, see `ScoreFusion`, and references that differ among themselves give
-        the questioned signature more room, see `Consistency`: as far as the weights say so.
+        As far as the weights say so, stroke features count beside the network, see `ScoreFusion`, and references that
+        differ among themselves give the questioned signature more room, see `Consistency`.
+
+        Args:
+            references: Isolated ink of any sizes, see `isolate_signature`.
+            questioned: The same.
+
+        Raises:
+            ImageError: There is no ink.
         """
         inks = [*references, questioned]
         logits = self._network_logits(inks)[:-1]
         if self.scoring.fusion:
             logits = self.scoring.fusion.logits(logits, *_known_and_all(inks))
-        return logits[:, -1] + self._allowance(logits[:, :-1])
+        return logits[:, -1] + self._reference_offset(logits[:, :-1])
 
     def parts(
         self, references: Sequence[Float[Tensor, "_ _"]], questioned: Float[Tensor, "_ _"], which: int = 0
     ) -> dict[str, float]:
-        """What adds up to the logit of isolated ink with reference `which`, but for a constant: the network, the turns
-        and the course of the lines, see `ScoreFusion.parts`, and, as "references", the room that these give.
+        """What adds up to the logit with one reference, but for a constant.
 
-        Empty where the network alone decides. Raises ImageError where there is no ink.
+        Args:
+            references: Isolated ink.
+            questioned: Isolated ink.
+            which: Index of the reference.
+
+        Returns:
+            "network", "hinge" and "profile", see `ScoreFusion.parts`, and "references", see `Consistency`; empty
+            where the network decides alone.
+
+        Raises:
+            ImageError: There is no ink.
         """
         fusion = self.scoring.fusion
         if fusion is None:
             return {}
         inks = [*references, questioned]
-        logits, hands = self._network_logits(inks)[:-1], _known_and_all(inks)
-        parts = {name: float(part[which, -1]) for name, part in fusion.parts(logits, *hands).items()}
-        return parts | {"references": self._allowance(fusion.logits(logits, *hands)[:, :-1])}
+        logits, features = self._network_logits(inks)[:-1], _known_and_all(inks)
+        parts = {name: float(part[which, -1]) for name, part in fusion.parts(logits, *features).items()}
+        return parts | {"references": self._reference_offset(fusion.logits(logits, *features)[:, :-1])}
 
-    def _allowance(self, among: Float64[Tensor, "references references"]) -> float:
-        return self.scoring.consistency.reference_offset(among) if self.scoring.consistency else 0.0
+    def explain(
+        self, reference: Float[Tensor, "_ _"], questioned: Float[Tensor, "_ _"]
+    ) -> tuple[Float[Tensor, "105 105"], Float[Tensor, "105 105"]]:
+        """Which ink of two isolated signatures the network counts for sameness (above 0), and which against it.
 
-    def _network_logits(self, inks: Sequence[Float[Tensor, "_ _"]]) -> Float64[Tensor, "inks inks"]:
-        embeddings = self.recognizer.embed_pictures(self.pictures(inks), remember=False)
-        with torch.inference_mode():
-            return self.recognizer.network.compare_all(embeddings, embeddings).double().cpu()
+        The maps fit `pictures`; see `siamese.inference.occlusion.occlusion_maps`. Raises ImageError.
+        """
+        return occlusion_maps(self.encoder, self.pictures([reference, questioned]))
 
     def pictures(self, inks: Sequence[Float[Tensor, "_ _"]]) -> Float[Tensor, "inks 1 105 105"]:
         """What the network is shown of isolated ink; raises ImageError where there is none."""
-        return torch.stack([prepare_isolated(ink, self.recognizer.preprocessing) for ink in inks])
+        return torch.stack([prepare_isolated(ink, self.preprocessing) for ink in inks])
+
+    def _reference_offset(self, among: Float64[Tensor, "references references"]) -> float:
+        return self.scoring.consistency.reference_offset(among) if self.scoring.consistency else 0.0
+
+    def _network_logits(self, inks: Sequence[Float[Tensor, "_ _"]]) -> Float64[Tensor, "inks inks"]:
+        embeddings = self.encoder.embed(self.pictures(inks), remember=False)
+        return self.encoder.compare_all(embeddings, embeddings).double()
 
     def verify(self, references: Sequence[Source], questioned: Source, point: str | None = None) -> Verification:
-        """Whether `questioned` is by the hand of all `references`, at the threshold of an operating point.
+        """Whether `questioned` is by the hand of all `references`.
 
-        Raises ImageError, ValueError for no reference, UnknownPoint for a point that these weights do not have.
+        Args:
+            references: At least one image.
+            questioned: An image.
+            point: The operating point, "balanced" by default.
+
+        Raises:
+            ImageError: An image cannot be used.
+            UnknownPoint: The weights have no such operating point.
+            ValueError: There is no reference.
         """
-        threshold, calibration = self.threshold(point, len(references)), self.calibration(len(references))
+        threshold = self.threshold(point, len(references))
         if len(references) == 0:
             raise ValueError("At least one reference is needed to verify against.")
         inks = [isolate_signature(open_image(source)) for source in [*references, questioned]]
-        return self.recognizer.judge(self.logits(inks[:-1], inks[-1]), threshold, calibration)
+        return self.judge(self.logits(inks[:-1], inks[-1]), threshold)
+
+    def judge(self, logits: Float[Tensor, " references"], threshold: float | None = None) -> Verification:
+        """The verdict on `logits`; without a threshold at the default one, which nothing was measured at."""
+        threshold = self.default_threshold if threshold is None else threshold
+        return judge(logits, threshold, self.calibration(len(logits)))
 
     def calibration(self, references: int) -> Calibration | None:
         """What was counted with as many references or with the next smaller number; None where nothing was."""
         measured = self.error_rates(references)
-        return (measured and measured.calibration) or self.recognizer.calibration
+        return (measured and measured.calibration) or self.default_calibration
 
     def share_genuine(self, score: float, references: int = 1) -> float | None:
         """The share of genuine signatures among those with such a score, half of all being forged; None if unknown."""
@@ -162,71 +217,89 @@ class Verifier:
         return None if calibration is None else calibration.posterior(score)
 
 
+@runtime_checkable
+class LoadedModel(Protocol):
+    """Such as `load_recognizer` returns."""
+
+    encoder: Encoder
+    origin: "ResolvedModel | None"
+
+
 def load_verifier(
-    source: str | None = None,
-    device: torch.device | str | None = None,
-    characters: Recognizer | None = None,
+    source: str | None = None, device: torch.device | str | None = None, base: LoadedModel | None = None
 ) -> Verifier:
-    """The verifier with the weights of `source`: a folder or "user/name@revision".
+    """A verifier with weights from a folder, from the Hub, or the bundled ones.
 
-    None means the environment variable SIGNATURE_MODEL_ID, and without it the bundled signature weights; where none
-    of them can be used, `characters` answers, by default the bundled network of characters, and `note` says so. What
-    the weights share with those of `characters` is held once.
+    Args:
+        source: A folder or "user/name@revision"; None for SIGNATURE_MODEL_ID and, without it or where it cannot be
+            had, the bundled signature weights; the verifier's `note` then says why.
+        device: Such as "cpu" or "cuda"; by default CUDA where it is present.
+        base: A model that is loaded already; its 9216 x 4096 layer is used again where the weights share it.
 
-    Raises CheckpointError or HubError for a `source` that cannot be used, ValueError for a device that is not there.
+    Raises:
+        CheckpointError: The weights cannot be used.
+        HubError: The weights cannot be had.
+        ValueError: This machine has no such device.
     """
-    from siamese.hub.resolve import PRETRAINED, find_model
-
-    def loaded(**where: str) -> Verifier:
-        origin, checkpoint = find_model(source, **where)
-        checkpoint = checkpoint or load_checkpoint(origin.folder, known_layers=layers_of(characters))
-        return verifier_of(recognizer_of(origin, checkpoint, chosen, base=characters))
+    from siamese.hub.checkpoint import load_checkpoint
+    from siamese.hub.resolve import find_model
 
     chosen = usable_device(device)
-    if source is not None:
-        return loaded()
-    note = None
-    if os.environ.get(VARIABLE, "").strip() or (PRETRAINED / BUNDLED).is_dir():
-        try:
-            return loaded(variable=VARIABLE, bundled=BUNDLED)
-        except (OSError, ValueError) as error:  # HubError, CheckpointError: one sentence each
-            note = f"{error} The network of characters answers instead."
-    return Verifier(characters or load_recognizer(device=chosen), note=note)
-
-
-def layers_of(recognizer: Recognizer | None) -> dict[str, Tensor]:
-    """The large layer that a recogniser holds, by the SHA-256 of the weights it came with."""
-    if recognizer is None or recognizer.origin is None:
-        return {}
-    return {read_config(recognizer.origin.folder)["weights_sha256"]: recognizer.network.embedding.weight.detach()}
-
-
-def verifier_of(recognizer: Recognizer) -> Verifier:
-    """A recogniser with what its config.json says of signatures; raises CheckpointError where it cannot be read."""
-    origin = recognizer.origin
-    config = read_config(origin.folder) if origin else {}
+    origin, checkpoint = find_model(source, variable=VARIABLE, bundled=BUNDLED)
+    if checkpoint is None:
+        checkpoint = load_checkpoint(origin.folder, known_layers=layers_of(base))
+    preprocessing, config = checkpoint.preprocessing, checkpoint.config
     verification = config.get("verification") or {}
     entries = {}
     if verification.get("operating_points"):
-        others = {int(count): entry for count, entry in verification.get("by_references", {}).items()}
+        others = {int(count): entry for count, entry in (verification.get("by_references") or {}).items()}
         entries = {1: verification} | {count: entry for count, entry in others.items() if entry.get("operating_points")}
     return Verifier(
-        recognizer,
+        Encoder(
+            checkpoint.network,
+            chosen,
+            base=base and base.encoder,
+            calibration=lambda: int8_calibration(preprocessing),
+        ),
         {count: error_rates_in(entry, count) for count, entry in entries.items()},
         str(verification.get("measured_on") or "") or None,
         scoring_in(config),
-        origin.note if origin else None,
+        preprocessing,
+        verification.get("threshold") or DEFAULT_THRESHOLD,
+        calibration_in(verification),
+        origin,
     )
 
 
+def layers_of(base: LoadedModel | None) -> dict[str, Float[Tensor, "units features"]]:
+    """The large layer that a loaded model holds, by the SHA-256 of the weights it came with."""
+    from siamese.hub.checkpoint import CheckpointError, read_config
+
+    if base is None or base.origin is None:
+        return {}
+    try:
+        digest = read_config(base.origin.folder)["weights_sha256"]
+    except CheckpointError:  # its folder has been removed since
+        return {}
+    return {digest: base.encoder.network.embedding.weight.detach()}
+
+
+def int8_calibration(preprocessing: Preprocessing) -> Float[Tensor, "24 1 105 105"]:
+    """Synthetic signatures on which the ranges of int8 are measured, the same each time."""
+    from siamese.signatures.synthetic import synthetic_inks
+
+    inks = synthetic_inks(writers=8, genuine=3, seed=INT8_SEED)
+    return torch.stack([prepare_isolated(ink, preprocessing) for ink in inks])
+
+
 def _known_and_all(inks: Sequence[Float[Tensor, "_ _"]]) -> tuple[StrokeFeatures, StrokeFeatures]:
-    """The handwriting of all but the last, which is questioned, and of all."""
+    """Stroke features of all but the last, which is questioned, and of all."""
     everything = concatenate([stroke_features(ink) for ink in inks])
     return everything.take(torch.arange(len(inks) - 1)), everything
 
 
 def error_rates_in(entry: dict, references: int) -> ErrorRates:
-    """Points and curve of an entry that `read_config` has checked."""
+    """Points, curve and calibration of an entry of a checked config.json."""
     points, curve = entry["operating_points"], entry.get("curve")
     keys = ("threshold", "far", "frr")
     return ErrorRates(

@@ -70,7 +70,7 @@ def build_demo(
         secret: Keys the links of challenges, see trials.py.
         verifier: Judges signatures, by default with the recogniser's own network.
     """
-    verifier = verifier or Verifier(recognizer)
+    verifier = verifier or Verifier(recognizer.encoder, preprocessing=recognizer.preprocessing)
     session = GameSession(recognizer, TrialSource(secret))
     with gr.Blocks(title="One Look", analytics_enabled=False, delete_cache=FILE_LIFE_S) as demo:
         gr.HTML(MASTHEAD, apply_default_css=False, js_on_load=None)

@@ -153,7 +153,7 @@ class GameSession:
         trial = self.trials.trial(game, index)
         embeddings = self._embed([trial.query, *trial.candidates])
         with torch.inference_mode():
-            logits = self.recognizer.network.compare(embeddings[:1], embeddings[1:]).double().cpu()
+            logits = self.recognizer.encoder.compare(embeddings[:1], embeddings[1:]).double()
         network_choice = int(logits.argmax())
         dealt = DealtRound(
             truth=trial.truth,
@@ -242,7 +242,7 @@ class GameSession:
         embedding = self.recognizer.embed_pictures(prepare_ink(ink, self.recognizer.preprocessing)[None])
         with torch.inference_mode():
             candidates = dealt.candidates.to(embedding)
-            logits = self.recognizer.network.compare(embedding, candidates).double().cpu()
+            logits = self.recognizer.encoder.compare(embedding, candidates).double()
         network_choice = int(logits.argmax())
         return {
             "network_choice": network_choice,

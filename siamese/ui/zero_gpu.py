@@ -10,6 +10,6 @@ from siamese.inference.zero_gpu import GpuDecorator, on_zero_gpu
 DURATION_S = 15  # asked of a visitor's quota for one call, the start of a process and of CUDA in it included
 
 
-def lender() -> GpuDecorator | None:
+def gpu_decorator() -> GpuDecorator | None:
     """`spaces.GPU` on ZeroGPU; None elsewhere, where it would do nothing."""
     return spaces.GPU(duration=DURATION_S) if spaces is not None and on_zero_gpu() else None

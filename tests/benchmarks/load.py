@@ -42,7 +42,7 @@ CROWD = 160  # more than 48 calls of pages and 64 + 4 of programs at one moment
 # The app, which in addition writes down how many pictures went through the network at once.
 COUNTING = """
 import os, runpy, sys
-from siamese.inference.int8 import Int8Tower
+from siamese.inference.int8 import Int8Encoder
 from siamese.network import SiameseNetwork
 sizes = open(os.environ["BATCH_SIZES"], "a", buffering=1)
 def counting(embed):
@@ -50,7 +50,7 @@ def counting(embed):
         sizes.write(f"{len(images)}\\n")
         return embed(self, images)
     return counted
-for tower in (SiameseNetwork, Int8Tower):  # whichever answers on this processor
+for tower in (SiameseNetwork, Int8Encoder):  # whichever answers on this processor
     tower.embed = counting(tower.embed)
 runpy.run_path("app.py", run_name="__main__")
 """

@@ -10,19 +10,21 @@ import pytest
 import torch
 from PIL import Image, ImageDraw
 
-from siamese.characters.recognizer import Recognizer, load_recognizer
+from siamese.characters.recognizer import load_recognizer
 from siamese.hub import checkpoint
 from siamese.hub import resolve as hub
 from siamese.hub.checkpoint import CONFIG_FILE, WEIGHTS_FILE, CheckpointError, save_checkpoint
-from siamese.hub.resolve import HubError
+from siamese.hub.errors import HubError
 from siamese.imaging.decode import ImageError
+from siamese.inference.encoder import Encoder
 from siamese.metrics import Calibration, Consistency, ErrorCurve, OperatingPoint
 from siamese.network import SiameseNetwork
-from siamese.preprocessing import Preprocessing, prepare_ink
+from siamese.preprocessing import SIGNATURE, Preprocessing, prepare_ink
 from siamese.signatures.features import concatenate, hinge_distances, profile_distances, stroke_features
 from siamese.signatures.fusion import ScoreFusion
 from siamese.signatures.isolation import isolate_signature
-from siamese.signatures.verifier import Verifier, load_verifier
+from siamese.signatures.verifier import Verifier, int8_calibration, load_verifier
+from tests.networks import narrow_network
 
 POINTS = {
     "strict": {"threshold": 0.99, "far": 0.01, "frr": 0.4},
@@ -46,7 +48,10 @@ def signature(phase: float = 0.0, size: tuple[int, int] = (300, 120)) -> Image.I
 
 @pytest.fixture(scope="module")
 def network() -> SiameseNetwork:
-    return SiameseNetwork(generator=torch.Generator().manual_seed(0)).eval()
+    network = narrow_network()
+    with torch.no_grad():
+        network.head.weight.mul_(160)  # so that 48 units tell pictures apart as 4,096 do
+    return network
 
 
 @pytest.fixture(scope="module")
@@ -125,12 +130,15 @@ def test_the_parts_add_up_to_the_score(weighed):
     assert parts["references"] > 0.1
 
 
-def test_a_recognizer_of_the_same_weights_goes_by_the_network_alone(weighed):
-    recognizer = load_recognizer(str(weighed.recognizer.origin.folder), "cpu")
-    alone = recognizer.verify([signature()], signature(0.3))
+def test_the_network_alone_decides_where_nothing_is_fused(weighed, network):
+    plain = Verifier(weighed.encoder, preprocessing=weighed.preprocessing)
     inks = [isolate_signature(signature(phase)) for phase in (0.0, 0.3)]
+    with torch.no_grad():
+        pictures = plain.pictures(inks)
+        expected = network(pictures[:1], pictures[1:]).sigmoid().item()
+    alone = plain.verify([signature()], signature(0.3))
+    assert alone.score == pytest.approx(expected, abs=0.02)
     assert weighed.verify([signature()], signature(0.3)).score != pytest.approx(alone.score, abs=0.01)
-    assert weighed._network_logits(inks)[0, 1].sigmoid().item() == pytest.approx(alone.score, abs=0.02)
 
 
 def test_no_resolution_and_no_margin_is_seen(verifier):
@@ -143,9 +151,10 @@ def test_no_resolution_and_no_margin_is_seen(verifier):
 
 def test_nothing_is_remembered(verifier):
     verifier.verify([signature()], signature(0.5))
-    verifier.recognizer.explain_pictures(verifier.pictures([isolate_signature(signature(one)) for one in (0.0, 0.4)]))
-    assert not verifier.recognizer._cache
-    assert not verifier.recognizer._waiting
+    marks = verifier.explain(*[isolate_signature(signature(one)) for one in (0.0, 0.4)])
+    assert max(one.abs().max() for one in marks) == pytest.approx(1)
+    assert not verifier.encoder._cache
+    assert not verifier.encoder._waiting
 
 
 def test_bad_input_is_one_sentence(verifier, network):
@@ -157,7 +166,7 @@ def test_bad_input_is_one_sentence(verifier, network):
         verifier.verify([Image.new("L", (50, 50), 255)], signature())
     with pytest.raises(ImageError, match="No signature was found"):
         verifier.logits([torch.zeros(20, 20)], torch.zeros(20, 20))
-    plain = Verifier(Recognizer(network))
+    plain = Verifier(Encoder(network))
     with pytest.raises(ValueError, match="carry no operating points"):
         plain.verify([signature()], signature(), "strict")
     assert plain.point_named(None) is None
@@ -166,8 +175,8 @@ def test_bad_input_is_one_sentence(verifier, network):
 
 def test_a_share_of_genuine_ones_needs_a_calibration(network):
     calibration = Calibration((0.0, 0.5, 1.0), (0.2, 0.9))
-    assert Verifier(Recognizer(network, calibration=calibration)).share_genuine(0.6) == 0.9
-    assert Verifier(Recognizer(network)).share_genuine(0.6) is None
+    assert Verifier(Encoder(network), default_calibration=calibration).share_genuine(0.6) == 0.9
+    assert Verifier(Encoder(network)).share_genuine(0.6) is None
 
 
 def test_how_sure_a_verdict_is_was_counted_with_as_many_references(verifier):
@@ -195,29 +204,30 @@ def test_more_references_have_thresholds_of_their_own(verifier):
     assert verifier.verify([signature()] * 5, signature()).threshold == 0.4
 
 
-def test_characters_answer_where_no_signature_weights_are(elsewhere, folder, network, monkeypatch):
-    characters = Recognizer(network)
-    alone = load_verifier(characters=characters, device="cpu")
-    assert alone.recognizer is characters
-    assert (alone.measured, alone.note) == ({}, None)
+def test_no_other_network_answers_where_no_signature_weights_are(elsewhere, monkeypatch):
+    with pytest.raises(HubError, match="bundled weights 'signatures' are missing"):
+        load_verifier(device="cpu")
     monkeypatch.setenv("SIGNATURE_MODEL_ID", str(elsewhere / "none"))
-    alone = load_verifier(characters=characters, device="cpu")
-    assert alone.recognizer is characters
-    assert alone.note.startswith("There is no model at ")
-    assert alone.note.endswith("The network of characters answers instead.")
-    with pytest.raises(HubError, match="There is no model"):
-        load_verifier(str(elsewhere / "none"), "cpu", characters)
+    with pytest.raises(HubError, match="There is no model at "):
+        load_verifier(device="cpu")
 
 
 def test_bundled_signature_weights_share_what_they_can(elsewhere, folder, monkeypatch):
     (elsewhere / "signatures").symlink_to(folder)
     characters = load_recognizer(str(folder), "cpu")
-    verifier = load_verifier(characters=characters, device="cpu")
-    assert verifier.recognizer.origin.name == "signatures (bundled)"
-    assert verifier.recognizer.network.embedding.weight is characters.network.embedding.weight
-    assert verifier.recognizer.network.head.weight is not characters.network.head.weight
-    monkeypatch.setenv("SIGNATURE_MODEL_ID", "user/none/deep")
-    verifier = load_verifier(characters=characters, device="cpu")
+    verifier = load_verifier(base=characters, device="cpu")
+    assert verifier.origin.name == "signatures (bundled)"
+    assert verifier.encoder.network.embedding.weight is characters.network.embedding.weight
+    assert verifier.encoder.network.head.weight is not characters.network.head.weight
+
+
+@pytest.mark.parametrize("model", ["user/none/deep", "user/none", "none"])
+def test_bundled_signature_weights_answer_where_others_cannot(elsewhere, folder, monkeypatch, model):
+    (elsewhere / "signatures").symlink_to(folder)
+    monkeypatch.setenv("SIGNATURE_MODEL_ID", model)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    verifier = load_verifier(device="cpu")
+    assert verifier.origin.name == "signatures (bundled)"
     assert verifier.measured
     assert verifier.note.endswith("The bundled weights answer instead.")
 
@@ -232,19 +242,25 @@ def test_a_layer_that_is_in_memory_is_not_read_again(elsewhere, folder, monkeypa
         elsewhere / "signatures", characters.network, preprocessing, "shared", verification, base="omniglot"
     )
     (elsewhere / "omniglot" / WEIGHTS_FILE).unlink()
-    verifier = load_verifier(characters=characters, device="cpu")
+    verifier = load_verifier(base=characters, device="cpu")
     assert verifier.note is None
-    assert verifier.recognizer.network.embedding.weight is characters.network.embedding.weight
+    assert verifier.encoder.network.embedding.weight is characters.network.embedding.weight
     with pytest.raises(CheckpointError, match=WEIGHTS_FILE):
         load_verifier(str(elsewhere / "signatures"), "cpu")
 
 
-def test_malformed_points_leave_the_tab_to_the_characters(elsewhere, folder, network):
+def test_malformed_points_are_said(elsewhere, folder):
     broken = elsewhere / "signatures"
     broken.mkdir()
     config = json.loads((folder / CONFIG_FILE).read_text())
     config["verification"]["operating_points"]["strict"] = None
     (broken / CONFIG_FILE).write_text(json.dumps(config))
-    verifier = load_verifier(characters=Recognizer(network), device="cpu")
-    assert verifier.measured == {}
-    assert "'strict'" in verifier.note
+    with pytest.raises(CheckpointError, match=r"operating_points\.strict"):
+        load_verifier(device="cpu")
+
+
+def test_int8_is_measured_on_signatures():
+    pictures = int8_calibration(SIGNATURE)
+    assert pictures.shape == (24, 1, 105, 105)
+    assert torch.equal(pictures, int8_calibration(SIGNATURE))
+    assert (pictures.sum((1, 2, 3)) > 100).all()

@@ -6,9 +6,10 @@ import torch
 from siamese.characters.recognizer import Recognizer, load_recognizer
 from siamese.hub.checkpoint import amend_config, read_config, save_checkpoint
 from siamese.hub.resolve import ResolvedModel
+from siamese.inference.encoder import Encoder
 from siamese.network import SiameseNetwork
 from siamese.preprocessing import SIGNATURE, Preprocessing
-from siamese.signatures.verifier import Verifier
+from siamese.signatures.verifier import Verifier, load_verifier
 from siamese.ui.pages import about
 
 REPORT = {
@@ -27,7 +28,7 @@ REPORT = {
 
 def page(recognizer: Recognizer) -> str:
     """Where the network of characters verifies signatures too."""
-    return about.markup(recognizer, Verifier(recognizer))
+    return about.markup(recognizer, Verifier(recognizer.encoder))
 
 
 def test_figures_come_from_the_checkpoint_with_task_interval_and_trials(tmp_path: Path):
@@ -101,7 +102,7 @@ def test_what_verifies_signatures_is_named_with_its_errors(tmp_path: Path):
     points = {name: rates | {"threshold": at} for name, at in (("strict", 0.9), ("balanced", 0.517), ("lenient", 0.1))}
     verification = {"threshold": 0.843, "operating_points": points}  # of the network alone, and of the whole score
     amend_config(tmp_path, figures={"one_shot": [], "signatures": SIGNATURES}, verification=verification)
-    text = about.markup(Recognizer(network), Verifier(load_recognizer(str(tmp_path))))
+    text = about.markup(Recognizer(network), load_verifier(str(tmp_path)))
     signatures = text.split("How often a signature fools it")[1]
     for words in (
         "on 12 writers",
@@ -122,7 +123,8 @@ def test_what_verifies_signatures_is_named_with_its_errors(tmp_path: Path):
 def test_what_counts_beside_the_network_is_told_with_what_it_is_worth():
     alone = {"network": {"eer_skilled": 0.194}, "hinge": {"eer_skilled": 0.231}, "profile": {"eer_skilled": 0.15}}
     told = about.signature_figures(SIGNATURES | {"parts_alone": alone})
-    assert "the network 19.4\u00a0%, the turns of the lines 23.1\u00a0%, their course 15.0\u00a0%" in told
+    parts = "the network 19.4\u00a0%, the turns of the lines 23.1\u00a0%, their height and direction from left to right"
+    assert f"{parts} 15.0\u00a0%" in told
     strange = {name: {"eer_skilled": "<script>"} for name in alone}
     assert "<script>" not in about.as_far_as_readable(about.signature_figures, SIGNATURES | {"parts_alone": strange})
 
@@ -134,7 +136,7 @@ def test_malformed_figures_of_a_stranger_do_not_keep_the_page_from_opening(part,
     save_checkpoint(tmp_path, network, Preprocessing(), storage="int8")
     amend_config(tmp_path, figures=REPORT | {part: malformed})
     recognizer = load_recognizer(str(tmp_path))
-    text = about.markup(recognizer, Verifier(Recognizer(network, origin=recognizer.origin)))
+    text = about.markup(recognizer, Verifier(Encoder(network), origin=recognizer.origin))
     assert "The model that answers here" in text
 
 

@@ -15,11 +15,13 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
 
-from siamese.characters.recognizer import Recognizer, Verification
+from siamese.hub.resolve import ResolvedModel
+from siamese.inference.encoder import Encoder
+from siamese.inference.verdict import Verification
 from siamese.metrics import Calibration, ErrorCurve, OperatingPoint
 from siamese.network import SiameseNetwork
 from siamese.preprocessing import Preprocessing
-from siamese.signatures.verifier import Measured, Verifier
+from siamese.signatures.verifier import ErrorRates, Verifier
 from siamese.ui.pages import verify
 from siamese.ui.pages.verify import (
     cost_sentence,
@@ -56,8 +58,13 @@ def verifier() -> Verifier:
     calibration = Calibration(**{name: tuple(values) for name, values in CALIBRATION.items()})
     points = {name: OperatingPoint(**point) for name, point in POINTS.items()}
     curve = ErrorCurve(**{name: tuple(map(float, values)) for name, values in CURVE.items()})
-    recognizer = Recognizer(network, Preprocessing(**SIGNATURE), calibration=calibration)
-    return Verifier(recognizer, {1: Measured(1, points, curve)}, "signatures that nobody wrote")
+    return Verifier(
+        Encoder(network),
+        {1: ErrorRates(1, points, curve)},
+        "signatures that nobody wrote",
+        preprocessing=Preprocessing(**SIGNATURE),
+        default_calibration=calibration,
+    )
 
 
 @pytest.fixture
@@ -95,14 +102,14 @@ def test_inks_are_shown_as_found_and_over_one_another(judge):
 
 
 def test_weights_that_were_not_measured_have_one_threshold(verifier):
-    plain = Verifier(Recognizer(verifier.recognizer.network))
+    plain = Verifier(verifier.encoder)
     result = functions(plain)[0]({"references": [MINE], "questioned": ALSO_MINE})
     assert [one["name"] for one in result["points"]] == [None]
     assert result["rates"] is result["counted"] is None
     assert "nobody measured" in result["points"][0]["meaning"]
     assert "was not measured" in markup(plain)
     assert "Measured on" not in markup(plain)
-    noted = Verifier(plain.recognizer, note="There is no model at <b>.")
+    noted = Verifier(verifier.encoder, origin=ResolvedModel(Path(), "model", None, "There is no model at <b>."))
     assert "There is no model at &lt;b&gt;." in markup(noted)
 
 
@@ -202,8 +209,8 @@ def test_nothing_in_memory_outlives_a_call(verifier, judge, monkeypatch, caplog)
     gc.collect()
     assert len(seen) == 2 * (3 + 1 + 3 + 1)
     assert [one for one in seen if one() is not None] == []
-    assert not verifier.recognizer._cache
-    assert not verifier.recognizer._waiting
+    assert not verifier.encoder._cache
+    assert not verifier.encoder._waiting
     assert caplog.text == ""
 
 

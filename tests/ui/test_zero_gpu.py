@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from siamese.inference.zero_gpu import MIN_GPU_BATCH
-from siamese.ui.zero_gpu import DURATION_S, lender
+from siamese.ui.zero_gpu import DURATION_S, gpu_decorator
 from tests.hostile import drawing
 from tests.running_app import ROOT, running_app
 
@@ -22,7 +22,7 @@ STAND_IN = Path(__file__).parents[1] / "zero_gpu"
 
 def test_elsewhere_nothing_is_lent(monkeypatch):
     monkeypatch.delenv("SPACES_ZERO_GPU", raising=False)
-    assert lender() is None
+    assert gpu_decorator() is None
 
 
 def data_url(image: Image.Image) -> str:
@@ -78,16 +78,16 @@ def printed(script: str, **environment: str) -> str:
 
 
 IN_A_FORK = """
-from siamese.ui.zero_gpu import lender
+from siamese.ui.zero_gpu import gpu_decorator
 import torch
 from siamese.inference.zero_gpu import ZeroGpuEncoder
-from siamese.network import SiameseNetwork
+from siamese.network import NetworkConfig, SiameseNetwork
 torch.set_num_threads(1)
-network = SiameseNetwork(generator=torch.Generator().manual_seed(0)).eval()
+network = SiameseNetwork(NetworkConfig(channels=(4, 8, 8, 16), embedding_units=48)).eval()
 pictures = torch.rand(3, 1, 105, 105, generator=torch.Generator().manual_seed(0))
 with torch.inference_mode():
     here = network.embed(pictures)
-there = ZeroGpuEncoder(network, lender(), torch.float32, patience_s=600).embed(pictures)
+there = ZeroGpuEncoder(network, gpu_decorator(), torch.float32, timeout_s=600).embed(pictures)
 print(there is not None and torch.allclose(there, here, atol=1e-5), network.head.weight.device)
 """
 
@@ -99,5 +99,5 @@ def test_a_forked_process_gives_the_same_embeddings(tmp_path):
 
 
 def test_without_the_package_nothing_is_lent_whatever_the_variable_says():
-    script = "import sys; sys.modules['spaces'] = None; from siamese.ui.zero_gpu import lender; print(lender())"
+    script = "import sys; sys.modules['spaces'] = None; from siamese.ui import zero_gpu as z; print(z.gpu_decorator())"
     assert printed(script) == "None"

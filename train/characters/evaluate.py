@@ -13,9 +13,9 @@ from tqdm import tqdm
 from siamese.characters import omniglot
 from siamese.characters.drawings import Drawings
 from siamese.characters.episodes import EpisodeError, Trials
-from siamese.characters.recognizer import DEFAULT_THRESHOLD
+from siamese.inference.verdict import DEFAULT_THRESHOLD
 from siamese.hub.checkpoint import CheckpointError
-from siamese.hub.resolve import HubError
+from siamese.hub.errors import HubError
 from siamese.metrics import (
     Roc,
     area_under_curve,

@@ -11,9 +11,11 @@ import torch
 from siamese.characters.drawings import Drawings
 from siamese.characters.episodes import EpisodeError
 from siamese.characters.omniglot import OmniglotError, load_drawings
-from siamese.characters.recognizer import usable_device
 from siamese.hub.checkpoint import CheckpointError, read_config, save_checkpoint
-from siamese.hub.resolve import HubError, load_model, repository_name, resolve_model
+from siamese.hub.errors import HubError
+from siamese.hub.push import repository_name
+from siamese.hub.resolve import load_model, resolve_model
+from siamese.inference.device import usable_device
 from siamese.network import SiameseNetwork
 from siamese.preprocessing import Preprocessing
 from train import distributed

@@ -12,10 +12,9 @@ import torch
 from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
-from siamese.characters.recognizer import fastest_precision, usable_device
 from siamese.data.sources import SourceError
 from siamese.hub.checkpoint import CheckpointError
-from siamese.hub.resolve import HubError
+from siamese.hub.errors import HubError
 from siamese.metrics import (
     NAMED_POINTS,
     Calibration,

@@ -246,16 +246,16 @@ def signature_figures(entry: dict[str, Any]) -> str:
 
 def signature_sections(recognizer: Recognizer, verifier: Verifier) -> str:
     """What verifies signatures, where it is another network than the one above."""
-    if verifier.recognizer is recognizer:
+    if verifier.encoder is recognizer.encoder:
         return ""
-    config = config_of(verifier.recognizer)
+    config = config_of(verifier)
     figures = config.get("figures") if isinstance(config.get("figures"), dict) else {}
     measured = as_far_as_readable(signature_figures, figures.get("signatures") or {})
-    return measured + model_section(verifier.recognizer, config, "The model that verifies signatures")
+    return measured + model_section(verifier, config, "The model that verifies signatures")
 
 
-def model_section(recognizer: Recognizer, config: dict[str, Any], title: str) -> str:
-    origin = recognizer.origin
+def model_section(model: Recognizer | Verifier, config: dict[str, Any], title: str) -> str:
+    origin = model.origin
     rows = [("Parameters", f"{PARAMETERS:,}")]
     if origin is not None:
         rows += [
@@ -270,7 +270,7 @@ def model_section(recognizer: Recognizer, config: dict[str, Any], title: str) ->
     verification = config.get("verification") or {}
     if verification.get("threshold"):
         points = verification.get("operating_points")  # of signatures, whose scores are not the network's alone
-        rows.append(("Threshold", f"{points['balanced']['threshold'] if points else recognizer.threshold:.3f}"))
+        rows.append(("Threshold", f"{points['balanced']['threshold'] if points else verification['threshold']:.3f}"))
     if verification.get("measured_on"):
         since = "; what was held out trains these weights" if verification.get("from_held_out_run") else ""
         rows.append(("Threshold and calibration from", f"{verification['measured_on']}{since}"))
@@ -302,12 +302,12 @@ def table_rows(rows: list[tuple[str, str]]) -> str:
     )
 
 
-def config_of(recognizer: Recognizer) -> dict[str, Any]:
-    """The config.json behind a recogniser; empty where there is none to read."""
-    if recognizer.origin is None:
+def config_of(model: Recognizer | Verifier) -> dict[str, Any]:
+    """The config.json behind a model; empty where there is none to read."""
+    if model.origin is None:
         return {}
     try:
-        return read_config(recognizer.origin.folder)
+        return read_config(model.origin.folder)
     except CheckpointError:
         return {}
 

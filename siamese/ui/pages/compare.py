@@ -7,8 +7,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from siamese.characters.recognizer import SURE, Recognizer
+from siamese.characters.recognizer import Recognizer
 from siamese.imaging.decode import ImageError
+from siamese.inference.verdict import SURE
 from siamese.ui.assets import script
 from siamese.ui.pictures import drawing_url, ink_url, overlay_url
 from siamese.ui.trials import omniglot_trial
@@ -114,7 +115,7 @@ def build(recognizer: Recognizer) -> None:
         pictures = seen(asked)
         first, second = recognizer.embed_pictures(pictures).split(1)
         with torch.inference_mode():
-            similarity = recognizer.network.compare(first, second).double().sigmoid().item()
+            similarity = recognizer.encoder.compare(first, second).double().sigmoid().item()
         return figures(recognizer, similarity) | {
             "reliability": reliability_sentence(recognizer, similarity),
             "sees": [ink_url(one[0]) for one in pictures],

@@ -10,8 +10,8 @@ import gradio as gr
 from jaxtyping import Float
 from torch import Tensor
 
-from siamese.characters.recognizer import Verification
 from siamese.imaging.decode import ImageError, open_image
+from siamese.inference.verdict import Verification
 from siamese.metrics import OperatingPoint
 from siamese.signatures.isolation import isolate_signature
 from siamese.signatures.verifier import Verifier
@@ -187,16 +187,16 @@ def isolated(url: object, what: str) -> Float[Tensor, "height width"]:
 def judged(verifier: Verifier, references: list[Float[Tensor, "_ _"]], questioned: Float[Tensor, "_ _"]) -> dict:
     """Isolated inks to what the page shows: the score, the verdict at every point, and the errors measured there."""
     logits = verifier.logits(references, questioned)
-    measured, calibration = verifier.error_rates(len(references)), verifier.calibration(len(references))
+    measured = verifier.error_rates(len(references))
     if measured is None:
-        found = verifier.recognizer.judge(logits)
+        found = verifier.judge(logits)
         sentence = unmeasured_sentence(found.reliability)
         points = [{"name": None, "threshold": found.threshold, "verdict": found.verdict, "meaning": sentence}]
         rates = counted = None
     else:
         points = []
         for name, point in measured.points.items():
-            found = verifier.recognizer.judge(logits, point.threshold, calibration)
+            found = verifier.judge(logits, point.threshold)
             words = meaning(found, name, point, verifier.share_genuine(found.score, len(references)))
             entry = {"name": name, "threshold": point.threshold, "verdict": found.verdict, "meaning": words}
             points.append(entry | {"aim": AIMS[name], "cost": cost_sentence(point)})
@@ -254,7 +254,7 @@ def page_functions(verifier: Verifier) -> list[Callable[[dict], dict]]:
         references, questioned = asked_inks(asked)
         which = whole_number(asked.get("which", 0), 0, len(references) - 1, "The number of the reference")
         pictures = verifier.pictures([references[which], questioned])
-        maps = verifier.recognizer.explain_pictures(pictures)
+        maps = verifier.explain(references[which], questioned)
         words = parts_sentence(verifier.parts(references, questioned, which))
         return {
             "sees": [ink_url(one[0]) for one in pictures],

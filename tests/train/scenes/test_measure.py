@@ -40,7 +40,7 @@ def test_a_tie_counts_as_wrong(recognizer, drawings):
 
 
 def test_signatures_are_judged_in_pairs(recognizer):
-    row = measure_signatures(Verifier(recognizer), ["frame"], 2)[0]
+    row = measure_signatures(Verifier(recognizer.encoder), ["frame"], 2)[0]
     assert (row.kind, row.pairs) == ("frame", 2)
     for share, (low, high) in (
         (row.different_called_genuine, row.different_interval),

@@ -5,7 +5,7 @@ import torch
 
 from siamese.network import SiameseNetwork
 from siamese.signatures.dataset import synthetic_signatures
-from siamese.signatures.features import profile_distances, hinge_distances
+from siamese.signatures.features import hinge_distances, profile_distances
 from train.evaluation import embed_drawings
 from train.signatures.fusion import fit_fusion, fitted, pairs_of
 

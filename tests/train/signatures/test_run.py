@@ -9,8 +9,8 @@ import torch
 
 from siamese.hub import checkpoint as checkpoints
 from siamese.hub import resolve as hub
+from siamese.hub.card import model_card
 from siamese.hub.checkpoint import load_checkpoint, read_config, save_checkpoint
-from siamese.hub.signature_card import signature_card
 from siamese.metrics import equal_error_point
 from siamese.network import SiameseNetwork
 from siamese.preprocessing import SIGNATURE
@@ -123,7 +123,7 @@ def test_a_final_run_trains_on_those_who_validated_and_carries_their_thresholds(
     assert last["training"]["validation_accuracy"] is None
     assert last["verification"] == first["verification"] | {"from_held_out_run": True}
     assert seen_hashes(last) == seen_hashes(first)
-    assert "come from earlier runs that held some of those out" in signature_card("user/name", last)
+    assert "come from earlier runs that held some of those out" in str(model_card("user/name", last))
 
 
 def test_thresholds_of_several_runs_are_those_of_all_whom_they_held_out(words, signatures, tmp_path, capsys):
