@@ -16,7 +16,8 @@ from siamese.hub.checkpoint import (
     read_config,
     save_checkpoint,
 )
-from siamese.hub.resolve import BUNDLED, PRETRAINED, HubError, load_model
+from siamese.hub.errors import HubError
+from siamese.hub.resolve import BUNDLED, PRETRAINED, load_model
 from train.publish import PublishError, read_report
 
 SIGNATURES = "signatures"  # where a checkpoint goes that shares its large layer with the package's first one
@@ -73,7 +74,7 @@ def run(arguments: argparse.Namespace) -> int:
             training=config.get("training"),
             figures=figures or config.get("figures"),
         )
-        (output / CARD_FILE).write_text(model_card(CARD_NAME, read_config(output)), encoding="utf-8")
+        model_card(CARD_NAME, read_config(output)).save(output / CARD_FILE)
         orphans = [folder for folder, other in others.items() if not share_again(folder, other, output.name)]
     except (CheckpointError, HubError, PublishError) as error:
         print(error, file=sys.stderr)

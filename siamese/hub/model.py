@@ -18,7 +18,8 @@ from siamese.hub.checkpoint import (
     read_config,
     save_checkpoint,
 )
-from siamese.hub.resolve import find_model, push_files
+from siamese.hub.push import push_files
+from siamese.hub.resolve import find_model
 from siamese.preprocessing import Preprocessing
 
 
@@ -162,4 +163,4 @@ class SiameseNetwork(network.SiameseNetwork, ModelHubMixin):
 
     def generate_model_card(self, repo_id: str, config: dict) -> ModelCard:
         """The card for a repository of this name; `config` is what config.json holds."""
-        return ModelCard(model_card(repo_id, config))
+        return model_card(repo_id, config)

@@ -33,7 +33,7 @@ def quantise_rows(
     """Rounds weights to whole numbers in [-127, 127] with one scale for each row: weight ~ whole * scale.
 
     The largest weights of a row are clipped where that lowers the squared error of the whole row; the scale is the
-    least-squares one for the whole numbers found.
+    least-squares one for the whole numbers found. Rows that come from such numbers give them again.
     """
     whole = torch.empty(weight.shape, dtype=torch.int8)
     scales = torch.empty(len(weight))
@@ -51,6 +51,10 @@ def quantise_rows(
             best = torch.where(better, candidate, best)
             best_scale = torch.where(better, scale, best_scale)
             best_error = torch.where(better, error, best_error)
+        exact_whole, exact_scale = (rows * (127 / largest)).round_(), largest / 127
+        for scale in (exact_scale, *(exact_scale.nextafter(torch.tensor(end)) for end in (0.0, torch.inf))):
+            is_exact = (exact_whole * scale == rows).all(1, keepdim=True)
+            best, best_scale = torch.where(is_exact, exact_whole, best), torch.where(is_exact, scale, best_scale)
         whole[start : start + ROWS_AT_ONCE] = best.to(torch.int8)
         scales[start : start + ROWS_AT_ONCE] = best_scale[:, 0]
     return whole, scales

@@ -1,8 +1,20 @@
-"""README.md of a published model that compares signatures: what it was shown, and how often it is fooled."""
+"""The card of a model that compares signatures: what it was shown, and how often it is fooled."""
 
 from collections.abc import Collection
+from typing import Any
 
-from siamese.hub.card import CITATION, PAPER, files_section, front_matter, loading, share, share_range, table
+from huggingface_hub import EvalResult
+
+from siamese.hub.card_text import (
+    CITATION,
+    PAPER,
+    files_section,
+    loading,
+    pictures_section,
+    share,
+    share_range,
+    table,
+)
 
 PICTURES = {
     "figures/signatures_roc.png": "ROC on signatures of unseen writers",
@@ -24,66 +36,65 @@ it. It was measured on one set of signatures, on few writers, with forgers who p
 clean scans; other scripts, pens, ages and hands may give other rates. It sees the shape of the lines only: pressure,
 ink, paper and speed are taken away before, because on the set that it was trained on they give away the scanner."""
 
-PARTS = {"network": "the network", "hinge": "the turns of the lines", "profile": "their course"}
-HANDWRITING = """`load_verifier` puts three things into a score: what the network says of two pictures of 105 x 105
-pixels, and two distances between the whole inks, their lines reduced to the middle: how often a line turns from which
-direction into which (Bulacu and Schomaker, 2007), and at what height and in which direction the lines run from left to
-right, one laid over the other with dynamic time warping (Sakoe and Chiba, 1978). How much each counts stands in
-`config.json` ("fusion") and was fitted on writers, each scored by a run that had not seen them; the figures below are
-those of the whole."""
+PARTS = {
+    "network": "the network",
+    "hinge": "the turns of the lines",
+    "profile": "their height and direction from left to right",
+}
+FUSION = """`load_verifier` puts three things into a score: what the network says of two pictures of 105 x 105 pixels,
+and two distances between the whole inks, their lines reduced to the middle: how often a line turns from which direction
+into which (Bulacu and Schomaker, 2007), and at what height and in which direction the lines run from left to right,
+one aligned with the other by dynamic time warping (Sakoe and Chiba, 1978). How much each counts stands in `config.json`
+("fusion") and was fitted on writers, each scored by a run that had not seen them; the figures below are those of the
+whole."""
 
 
-def is_for_signatures(config: dict) -> bool:
-    return (config.get("preprocessing") or {}).get("kind") == "signature"
+def metadata(report: dict) -> dict[str, Any]:
+    """Arguments of ModelCardData; `report` is the entry "figures" of config.json."""
+    entry = report.get("signatures") or {}
+    return {
+        "license": "other",
+        "license_name": "research-and-demonstration",
+        "library_name": "one-look",
+        "pipeline_tag": "image-feature-extraction",
+        "tags": TAGS,
+        "eval_results": evaluation_results(entry) or None,
+    }
 
 
-def signature_card(repo_id: str, config: dict, pictures: Collection[str] = ()) -> str:
-    """The card of a checkpoint with this config.json, see `siamese.hub.card.model_card`."""
+def evaluation_results(entry: dict) -> list[EvalResult]:
+    return [
+        EvalResult(
+            task_type="image-feature-extraction",
+            task_name="signature verification, skilled forgeries",
+            dataset_type="signatures",
+            dataset_name=f"{entry['writers_scored']} writers that it has not seen",
+            dataset_split="test",
+            metric_type="eer",
+            metric_value=row["eer_skilled"],
+            metric_name=f"equal error rate, {count} reference{'s' if count != '1' else ''}, one threshold",
+        )
+        for count, row in (entry.get("by_references") or {}).items()
+    ]
+
+
+def sections(repo_id: str, config: dict, pictures: Collection[str]) -> list[str]:
+    """What stands below the title; empty ones are left out by the caller."""
     entry = (config.get("figures") or {}).get("signatures") or {}
-    parts = [
-        front_matter(metadata(repo_id, entry)),
-        f"# {repo_id.split('/')[-1]}",
+    return [
         "Compares a questioned signature with one or more genuine ones of the same writer. The convolutional Siamese "
         f"network of [Koch, Zemel and Salakhutdinov (2015)]({PAPER}), 38,951,745 parameters, trained further to tell "
         "genuine signatures from skilled forgeries, whoever writes.",
-        HANDWRITING if (config.get("verification") or {}).get("fusion") else "",
+        FUSION if (config.get("verification") or {}).get("fusion") else "",
         loading(repo_id, "load_verifier", 'verify(["a.png"], "b.png")'),
         results(entry),
-        *[f"![{text}]({path})" for path, text in PICTURES.items() if path in pictures],
+        *pictures_section(PICTURES, pictures),
         training_section(config.get("training") or {}),
         TERMS,
         LIMITS,
         files_section(config.get("storage")),
         CITATION,
     ]
-    return "\n\n".join(part for part in parts if part) + "\n"
-
-
-def metadata(repo_id: str, entry: dict) -> dict:
-    found = {
-        "license": "other",
-        "license_name": "research-and-demonstration",
-        "library_name": "one-look",
-        "pipeline_tag": "image-feature-extraction",
-        "tags": TAGS,
-    }
-    rows = entry.get("by_references") or {}
-    if not rows:
-        return found
-    data = {"type": "signatures", "name": f"{entry['writers_scored']} writers that it has not seen", "split": "test"}
-    result = {
-        "task": {"type": "image-feature-extraction", "name": "signature verification, skilled forgeries"},
-        "dataset": data,
-        "metrics": [
-            {
-                "type": "eer",
-                "value": row["eer_skilled"],
-                "name": f"equal error rate, {count} reference{'s' if count != '1' else ''}, one threshold",
-            }
-            for count, row in rows.items()
-        ],
-    }
-    return found | {"model-index": [{"name": repo_id.split("/")[-1], "results": [result]}]}
 
 
 def results(entry: dict) -> str:
@@ -92,7 +103,7 @@ def results(entry: dict) -> str:
         return ""
     rows = [
         f"| {count} | {share(row['eer_skilled'])} | {share_range(row['intervals']['eer_skilled'])} | "
-        f"{share(row['eer_skilled_per_writer'])} | {optional(row['eer_random'])} | {row['auc_skilled']:.3f} |"
+        f"{share(row['eer_skilled_per_writer'])} | {share(row['eer_random'])} | {row['auc_skilled']:.3f} |"
         for count, row in entry["by_references"].items()
     ]
     head = "| references | EER skilled | 95 % interval | own threshold | EER random | AUC skilled |"
@@ -107,7 +118,7 @@ def results(entry: dict) -> str:
     if len(alone) > 1:
         cells = [
             f"| {PARTS[name]} | {share(row['eer_skilled'])} | {share_range(row['intervals']['eer_skilled'])} | "
-            f"{optional(row['eer_random'])} | {row['auc_skilled']:.3f} |"
+            f"{share(row['eer_random'])} | {row['auc_skilled']:.3f} |"
             for name, row in ((name, alone[name]) for name in PARTS if name in alone)
         ]
         parts += [
@@ -117,7 +128,7 @@ def results(entry: dict) -> str:
     points = entry.get("operating_points") or {}
     if points:
         cells = [
-            f"| {name} | {point['threshold']:.3f} | {share(point['far'])} | {optional(point.get('far_random'))} | "
+            f"| {name} | {point['threshold']:.3f} | {share(point['far'])} | {share(point.get('far_random'))} | "
             f"{share(point['frr'])} |"
             for name, point in points.items()
         ]
@@ -137,10 +148,6 @@ def results(entry: dict) -> str:
             f"is by the hand of the reference (AUC; above 0.5 a scanner would tell): {entry['stranger_probe']:.2f}."
         )
     return "\n\n".join(parts)
-
-
-def optional(value: float | None) -> str:
-    return "" if value is None else share(value)
 
 
 def training_section(training: dict) -> str:

@@ -17,11 +17,16 @@ import torch
 from huggingface_hub import constants
 from safetensors.torch import save as serialise
 
+from siamese.hub import download as download_module
 from siamese.hub import resolve as module
-from siamese.hub.checkpoint import FORMAT, CheckpointError
-from siamese.hub.resolve import HubError, Timeouts, parse_source, push_files, resolve_model
-from siamese.network import SiameseNetwork
+from siamese.hub.checkpoint import CheckpointError
+from siamese.hub.download import Timeouts
+from siamese.hub.errors import HubError
+from siamese.hub.push import push_files
+from siamese.hub.resolve import parse_source, resolve_model
+from siamese.hub.schema import FORMAT, network_entry
 from tests.hub_double import OWNER_TOKEN, READER_TOKEN, HubDouble
+from tests.networks import NARROW, narrow_network
 
 # the client's own way to send raw bytes
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=<...>' to upload:DeprecationWarning")
@@ -32,18 +37,17 @@ START_S = 10.0  # of a busy machine; the client's own retries would take 23 s an
 
 @pytest.fixture(scope="module")
 def weights() -> dict[str, dict[str, bytes]]:
-    """Two checkpoints, "old" and "new", as the files of a repository: int8 and mostly noughts, to be made quickly."""
-    with torch.device("meta"):
-        shapes = {name: tensor.shape for name, tensor in SiameseNetwork().state_dict().items()}
+    """Two checkpoints, "old" and "new", as the files of a repository."""
+    shapes = {name: tensor.shape for name, tensor in narrow_network().state_dict().items()}
     contents = {}
     for seed, name in enumerate(("old", "new")):
         tensors = {key: torch.full(shape, 0.5 * seed, dtype=torch.float16) for key, shape in shapes.items()}
         tensors["embedding.weight"] = torch.zeros(shapes["embedding.weight"], dtype=torch.int8)
-        tensors["embedding.weight_scale"] = torch.ones(4096)
+        tensors["embedding.weight_scale"] = torch.ones(NARROW.embedding_units)
         content = serialise(tensors)
         config = {
             "format": FORMAT,
-            "network": {"activation": "relu"},
+            "network": network_entry(NARROW),
             "preprocessing": {},
             "storage": "int8",
             "weights_sha256": hashlib.sha256(content).hexdigest(),
@@ -364,7 +368,7 @@ def test_other_weights_than_the_config_names(at_hub, weights):
 
 def test_absurdly_large_weights_are_not_fetched(at_hub, weights, monkeypatch):
     at_hub.put(REPO, weights["new"])
-    monkeypatch.setattr(module, "WEIGHTS_LIMIT_BYTES", 1_000_000)
+    monkeypatch.setattr(download_module, "WEIGHTS_LIMIT_BYTES", 1_000)
     with pytest.raises(HubError, match="too many"):
         resolve_model(REPO)
     assert not any(line.startswith("GET") for line in at_hub.requests)
@@ -372,12 +376,12 @@ def test_absurdly_large_weights_are_not_fetched(at_hub, weights, monkeypatch):
 
 def test_a_connection_that_is_cut_once_is_taken_up_again(at_hub, weights):
     at_hub.put(REPO, weights["new"])
-    with at_hub.fault("GET /cdn", cut_after_bytes=20_000_000, once=True):
+    with at_hub.fault("GET /cdn", cut_after_bytes=20_000, once=True):
         assert seed_of(resolve_model(REPO)) == 1
     assert sum(line.startswith("GET /cdn") for line in at_hub.requests) == 2
 
 
-@pytest.mark.parametrize("fault", [{"cut_after_bytes": 5_000_000}, {"cut_after_bytes": 0}, {"stall_after_bytes": 5}])
+@pytest.mark.parametrize("fault", [{"cut_after_bytes": 5_000}, {"cut_after_bytes": 0}, {"stall_after_bytes": 5}])
 def test_a_download_that_never_ends(cached, at_hub, fault, monkeypatch):
     wait(monkeypatch, answer_s=20.0, silence_s=2.5)
     started = time.monotonic()
@@ -407,7 +411,7 @@ def blob_of(model: module.ResolvedModel) -> Path:
 def test_a_half_written_file_in_the_cache_is_fetched_again(at_hub, weights):
     at_hub.put(REPO, weights["new"])
     blob = blob_of(resolve_model(REPO))
-    blob.write_bytes(weights["new"]["model.safetensors"][:1_000_000])
+    blob.write_bytes(weights["new"]["model.safetensors"][:1_000])
     model = resolve_model(REPO)
     assert model.note is None
     assert blob_of(model).read_bytes() == weights["new"]["model.safetensors"]
@@ -506,7 +510,8 @@ def test_a_push_to_somebody_else(at_hub, monkeypatch):
 SCRIPT = """
 import sys, time
 started = time.monotonic()
-from siamese.hub.resolve import HubError, resolve_model
+from siamese.hub.errors import HubError
+from siamese.hub.resolve import resolve_model
 try:
     model = resolve_model()
 except HubError as error:

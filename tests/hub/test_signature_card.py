@@ -31,8 +31,12 @@ CONFIG = {
 }
 
 
+def card_text(*given: object, **named: object) -> str:
+    return str(model_card(*given, **named))
+
+
 def test_figures_data_terms_and_limits_are_on_the_card():
-    card = model_card("user/signatures", CONFIG, ["figures/signatures_det.png"])
+    card = card_text("user/signatures", CONFIG, ["figures/signatures_det.png"])
     header = yaml.safe_load(card.split("---")[1])
     assert header["license"] == "other"
     metrics = header["model-index"][0]["results"][0]["metrics"]
@@ -55,23 +59,23 @@ def test_what_counts_beside_the_network_is_told_where_it_does():
     entry = CONFIG["figures"]["signatures"]
     measured = {"parts_alone": {"network": ROW, "profile": ROW | {"eer_skilled": 0.2}}, "stranger_probe": 0.448}
     config = CONFIG | {"verification": {"fusion": {"bias": 0.5}}, "figures": {"signatures": entry | measured}}
-    card = model_card("user/signatures", config)
+    card = card_text("user/signatures", config)
     assert "Bulacu and Schomaker" in card
     assert "| the network | 12.34 % | 8.0 to 17.0 % | 3.00 % | 0.950 |" in card
-    assert "| their course | 20.00 % | 8.0 to 17.0 % | 3.00 % | 0.950 |" in card
+    assert "| their height and direction from left to right | 20.00 % | 8.0 to 17.0 % | 3.00 % | 0.950 |" in card
     assert "above 0.5 a scanner would tell): 0.45." in card
-    plain = model_card("user/signatures", CONFIG)
+    plain = card_text("user/signatures", CONFIG)
     assert "Bulacu" not in plain
     assert "alone, one reference" not in plain
     assert "above 0.5 a scanner" not in plain
 
 
 def test_a_card_without_figures():
-    card = model_card("user/signatures", {"preprocessing": {"kind": "signature"}, "storage": "float32"})
+    card = card_text("user/signatures", {"preprocessing": {"kind": "signature"}, "storage": "float32"})
     assert "## Results" not in card
     assert "## Terms" in card
     assert "model-index" not in card
 
 
 def test_characters_have_their_own_card():
-    assert "## Terms" not in model_card("user/one-look", {"preprocessing": {"kind": "character"}})
+    assert "## Terms" not in card_text("user/one-look", {"preprocessing": {"kind": "character"}})
