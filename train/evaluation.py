@@ -15,8 +15,8 @@ from tqdm import tqdm
 
 from siamese.characters.drawings import Drawings
 from siamese.characters.episodes import Trials, correct, trial_logits
-from siamese.inference.device import answering_precision, fastest_precision, usable_device
 from siamese.hub import resolve as hub
+from siamese.inference.device import answering_precision, fastest_precision, usable_device
 from siamese.inference.int8 import Int8Encoder, int8_encoder, is_fast
 from siamese.metrics import calibration, most_accurate_threshold, receiver_operating_characteristic
 from siamese.network import SiameseNetwork

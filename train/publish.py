@@ -4,6 +4,7 @@ import argparse
 import json
 import re
 import shutil
+import subprocess
 import sys
 import tempfile
 from contextlib import contextmanager
@@ -12,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from siamese.characters.omniglot import OmniglotError
-from siamese.hub import signature_card
-from siamese.hub.card import PICTURES, front_matter, model_card
+from siamese.hub import character_card, signature_card
+from siamese.hub.card import front_matter, is_for_signatures, model_card
 from siamese.hub.checkpoint import (
     CARD_FILE,
     CONFIG_FILE,
@@ -22,7 +23,9 @@ from siamese.hub.checkpoint import (
     load_checkpoint,
     save_checkpoint,
 )
-from siamese.hub.resolve import HubError, parse_source, push_files, repository_name
+from siamese.hub.errors import HubError
+from siamese.hub.push import push_files, repository_name
+from siamese.hub.resolve import parse_source
 from train.state import metrics_beside
 
 if TYPE_CHECKING:
@@ -31,7 +34,7 @@ if TYPE_CHECKING:
     import datasets
 
 ROOT = Path(__file__).parents[1]
-SPACE_FILES = ("app.py", "requirements.txt", "LICENSE", "siamese/**/*")
+SPACE_FILES = ("app.py", "requirements.txt", "LICENSE", "siamese")  # files, and a folder with all below it
 HARDWARE = "cpu-basic"
 ZERO_GPU = "zero-"  # how the names of that hardware begin
 # What ZeroGPU supports (September 2026); torchvision follows torch, and `spaces` is there already.
@@ -199,7 +202,7 @@ def stage_model(
         training=config.get("training"),
         figures=results,
     )
-    collect_pictures(folder, model, figures, results, signature_card.is_for_signatures(config))
+    collect_pictures(folder, model, figures, results, is_for_signatures(config))
     pictures = [path.relative_to(folder).as_posix() for path in (folder / "figures").glob("*.png")]
     staged = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
     try:
@@ -208,7 +211,7 @@ def stage_model(
         raise PublishError(
             f"The figures in {report or model / CONFIG_FILE} are not as the evaluation command writes them: {error!r}."
         ) from error
-    (folder / CARD_FILE).write_text(card, encoding="utf-8")
+    card.save(folder / CARD_FILE)
 
 
 def read_report(path: Path) -> dict:
@@ -228,7 +231,7 @@ def collect_pictures(
     """The pictures that the card shows; those that can be drawn from numbers are, where they are missing."""
     source = figures or model / "figures"
     target = folder / "figures"
-    names = [Path(name).name for name in (signature_card.PICTURES if of_signatures else PICTURES)]
+    names = [Path(name).name for name in (signature_card if of_signatures else character_card).PICTURES]
     found = [source / name for name in names if (source / name).is_file()]
     if figures and not found:
         raise PublishError(f"{figures} holds none of the evaluation's pictures.")
@@ -262,17 +265,31 @@ def stage_space(folder: Path, model: str | None, dataset: str | None, hardware: 
         raise PublishError("The app is not here: run this command in a clone of the project.")
     own, body = split_front_matter((ROOT / CARD_FILE).read_text(encoding="utf-8"))
     header = front_matter(own | space_metadata(model, dataset, hardware))
-    for pattern in SPACE_FILES:
-        for path in ROOT.glob(pattern):
-            if path.is_file() and "__pycache__" not in path.parts:
-                copy_below(path, folder)
-    for link in re.findall(r"!\[[^\]]*\]\(([^)\s]+)\)", body):
-        if (ROOT / link).is_file():
-            copy_below(ROOT / link, folder)
+    pictures = set(re.findall(r"!\[[^\]]*\]\(([^)\s]+)\)", body))
+    for name in tracked_files():
+        if (name.split("/")[0] in SPACE_FILES or name in pictures) and (ROOT / name).is_file():
+            copy_below(ROOT / name, folder)
     (folder / CARD_FILE).write_text(f"{header}\n\n{body.lstrip()}", encoding="utf-8")
     if hardware.startswith(ZERO_GPU):
         needed = folder / "requirements.txt"
         needed.write_text(re.sub(r"(?m)^torch\b(?!-).*$", ZERO_GPU_TORCH, needed.read_text()), encoding="utf-8")
+
+
+def tracked_files() -> list[str]:
+    """Paths of the project's files that git knows: nothing else that lies about may be published.
+
+    Raises:
+        PublishError: There is no git or no clone.
+    """
+    try:
+        found = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        why = (getattr(error, "stderr", None) or str(error).encode()).decode(errors="replace").strip().splitlines()
+        raise PublishError(
+            f"Only what git tracks is published, and git does not list it here ({why[0] if why else error}): "
+            "run this command in a clone of the project."
+        ) from error
+    return found.stdout.decode().split("\0")[:-1]
 
 
 def copy_below(path: Path, folder: Path) -> None:
@@ -313,12 +330,22 @@ def space_metadata(model: str | None, dataset: str | None, hardware: str) -> dic
 
 
 def stage_dataset(folder: Path, source: str, repo_id: str) -> None:
-    """Both splits as parquet with the images embedded, and a card."""
+    """Both splits as parquet with the images embedded, and a card.
+
+    Raises:
+        OmniglotError: The source cannot be read.
+        PublishError: It lacks a split, or one cannot be read.
+    """
     import pyarrow.parquet
 
     from siamese.characters.omniglot import load_omniglot
 
     splits = load_omniglot(source)
+    if missing := {"background", "evaluation"} - set(splits):
+        raise PublishError(
+            f"The {' and the '.join(sorted(missing))} set cannot be read from {source}; only a whole data set is "
+            "published."
+        )
     (folder / "data").mkdir(parents=True, exist_ok=True)
     for name, split in splits.items():
         # not `to_parquet`, which leaves images uncompressed: the bundled PNG files rely on the file's compression

@@ -6,6 +6,7 @@ import json
 import math
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -20,8 +21,8 @@ from safetensors.torch import load_file
 from siamese import network as network_module
 from siamese.hub.card import model_card
 from siamese.hub.checkpoint import load_checkpoint, read_config, save_checkpoint
+from siamese.hub.errors import HubError
 from siamese.hub.model import SiameseNetwork as PublicNetwork
-from siamese.hub.resolve import HubError
 from siamese.network import SiameseNetwork
 from siamese.preprocessing import SIGNATURE, Preprocessing
 from tests.hub_double import OWNER_TOKEN, HubDouble
@@ -96,6 +97,10 @@ CONFIG = {
 }
 
 
+def card_text(*given: object, **named: object) -> str:
+    return str(model_card(*given, **named))
+
+
 def seeded(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
@@ -143,7 +148,7 @@ def header(card: str) -> dict:
 
 
 def test_the_card_says_what_the_hub_reads():
-    metadata = header(model_card(REPO, CONFIG, dataset="user/omniglot"))
+    metadata = header(card_text(REPO, CONFIG, dataset="user/omniglot"))
     assert metadata["license"] == "mit"
     assert metadata["library_name"] == "one-look"
     assert metadata["pipeline_tag"] == "image-feature-extraction"
@@ -152,7 +157,7 @@ def test_the_card_says_what_the_hub_reads():
 
 
 def test_the_hub_s_own_reader_finds_the_results():
-    results = ModelCard(model_card(REPO, CONFIG, dataset="user/omniglot")).data.eval_results
+    results = ModelCard(card_text(REPO, CONFIG, dataset="user/omniglot")).data.eval_results
     found = {(r.task_name, r.dataset_name, r.metric_type): (r.metric_value, r.metric_name) for r in results}
     value, name = found["20-way one-shot classification", "Omniglot, Lake's 20 runs, within one alphabet", "accuracy"]
     assert value == 0.9775
@@ -163,7 +168,7 @@ def test_the_hub_s_own_reader_finds_the_results():
 
 
 def test_the_card_says_it_to_people():
-    card = model_card(REPO, CONFIG, ["figures/training.png"])
+    card = card_text(REPO, CONFIG, ["figures/training.png"])
     assert f'load_recognizer("{REPO}")' in card
     assert "| Lake's 20 runs, within one alphabet | 20 | 400 | 97.75 % | 95.8 to 98.8 % |" in card
     assert "| modified Hausdorff distance, Lake's 20 runs, within one alphabet | 20 | 400 | 61.20 % | |" in card
@@ -180,13 +185,13 @@ def test_the_card_says_it_to_people():
 def test_the_card_names_every_stage_of_the_training():
     first = {"steps": 4500, "images": 288_000, "held_out_alphabets": ["Bengali"], "began_with": None}
     second = {"steps": 3600, "images": 230_400, "held_out_alphabets": [], "began_with": first}
-    card = model_card(REPO, CONFIG | {"training": CONFIG["training"] | {"began_with": second}})
+    card = card_text(REPO, CONFIG | {"training": CONFIG["training"] | {"began_with": second}})
     assert "- began with the weights of an earlier run: 3,600 steps, 230,400 images\n" in card
     assert "- and that with those of one before it: 4,500 steps, 288,000 images, held out: Bengali\n" in card
 
 
 def test_a_card_without_figures():
-    card = model_card(REPO, {"preprocessing": {}})
+    card = card_text(REPO, {"preprocessing": {}})
     assert "model-index" not in header(card)
     assert "## Results" not in card
     assert "None" not in card
@@ -365,7 +370,7 @@ def test_a_space_names_what_it_shows():
     assert split_front_matter("# One\n") == ({}, "# One\n")
 
 
-def test_the_app_as_a_space(hub, tmp_path, monkeypatch):
+def test_the_app_as_a_space(hub, tmp_path, monkeypatch, capsys):
     project = tmp_path / "project"
     contents = {
         "app.py": "app",
@@ -374,23 +379,29 @@ def test_the_app_as_a_space(hub, tmp_path, monkeypatch):
         "siamese/__init__.py": "",
         "siamese/ui/style.css": "css",
         "siamese/ui/page.png": "png",
-        "siamese/__pycache__/x.pyc": "no",
         "siamese/pretrained/omniglot/config.json": "{}",
         "train/__init__.py": "",
     }
     for name, content in contents.items():
         (project / name).parent.mkdir(parents=True, exist_ok=True)
         (project / name).write_text(content)
+    for words in (["init", "-q"], ["add", "."]):
+        subprocess.run(["git", *words], cwd=project, check=True)
+    (project / "siamese/my_token.txt").write_text("secret")  # lies about, untracked
     monkeypatch.setattr("train.publish.ROOT", project)
     assert main(["publish", "--space", "user/space", "--model", f"{REPO}@v1"]) == 0
     space = hub.repositories["spaces", "user/space"]
     assert (space.sdk, space.variables) == ("gradio", {"MODEL_ID": f"{REPO}@v1"})
     assert space.titles == ["initial commit", "Publish the app"]
     files = space.files("main")[1]
-    assert set(files) - {".gitattributes"} == set(contents) - {"siamese/__pycache__/x.pyc", "train/__init__.py"}
+    assert set(files) - {".gitattributes"} == set(contents) - {"train/__init__.py"}
     readme = files["README.md"].content.decode()
     assert header(readme) == {"title": "One"} | space_metadata(f"{REPO}@v1", None, "cpu-basic")
     assert readme.endswith("# One Look\n\n![page](siamese/ui/page.png)\n")
+    shutil.rmtree(project / ".git")
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path))
+    assert main(["publish", "--space", "user/space"]) == 1
+    assert "run this command in a clone of the project" in capsys.readouterr().err
     (project / "app.py").unlink()
     assert main(["publish", "--space", "user/space"]) == 1
 
@@ -472,6 +483,17 @@ def small_omniglot(monkeypatch) -> None:
         }
         splits[split] = datasets.Dataset.from_dict(columns, features=features)
     monkeypatch.setattr("siamese.characters.omniglot.load_omniglot", lambda source: datasets.DatasetDict(splits))
+
+
+def test_half_a_data_set_is_not_published(hub, small_omniglot, monkeypatch, capsys):
+    from siamese.characters import omniglot
+
+    half = omniglot.load_omniglot("somewhere")
+    half.pop("background")
+    monkeypatch.setattr(omniglot, "load_omniglot", lambda source: half)
+    assert main(["publish", "--data", "somewhere", "--repo-id", "user/half"]) == 1
+    assert "The background set cannot be read from somewhere" in capsys.readouterr().err
+    assert ("datasets", "user/half") not in hub.repositories
 
 
 def test_the_data_set(hub, small_omniglot, tmp_path):

@@ -13,9 +13,9 @@ from tqdm import tqdm
 from siamese.characters import omniglot
 from siamese.characters.drawings import Drawings
 from siamese.characters.episodes import EpisodeError, Trials
-from siamese.inference.verdict import DEFAULT_THRESHOLD
 from siamese.hub.checkpoint import CheckpointError
 from siamese.hub.errors import HubError
+from siamese.inference.verdict import DEFAULT_THRESHOLD
 from siamese.metrics import (
     Roc,
     area_under_curve,

@@ -15,6 +15,7 @@ from torch import Tensor
 from siamese.data.sources import SourceError
 from siamese.hub.checkpoint import CheckpointError
 from siamese.hub.errors import HubError
+from siamese.inference.device import fastest_precision, usable_device
 from siamese.metrics import (
     NAMED_POINTS,
     Calibration,
