@@ -28,3 +28,9 @@ def test_every_file_that_is_no_code_is_carried():
             carried |= set((ROOT / package.replace(".", "/")).glob(pattern))
     needed = files((".json", ".toml", ".css", ".js", ".safetensors", ".png", ".svg", ".html"))
     assert {str(path.relative_to(ROOT)) for path in needed - carried} == set()
+
+
+def test_requirements_are_those_of_the_library_the_app_and_training():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    named = {*project["dependencies"], *(one for extra in project["optional-dependencies"].values() for one in extra)}
+    assert set((ROOT / "requirements.txt").read_text(encoding="utf-8").split()) == named
