@@ -76,7 +76,8 @@ def start_app(folder: Path, program: Sequence[str] = ("app.py",), **environment:
         settings["MODEL_ID"] = str(untrained_weights(folder / "weights"))
     with (folder / "log").open("a") as log:
         process = subprocess.Popen([sys.executable, *program], cwd=ROOT, env=settings, stdout=log, stderr=log)
-    app = App(process, f"http://127.0.0.1:{port}", folder)
+    host = "[::1]" if "::" in settings.get("GRADIO_SERVER_NAME", "") else "127.0.0.1"
+    app = App(process, f"http://{host}:{port}", folder)
     try:
         wait_until_it_answers(app)
     except BaseException:
@@ -100,7 +101,7 @@ def wait_until_it_answers(app: App) -> None:
         if app.process.poll() is not None:
             raise RuntimeError(f"The app ended with status {app.process.returncode}:\n{app.log()[-3000:]}")
         try:
-            if httpx.get(f"{app.address}/config", timeout=10).status_code == 200:
+            if httpx.get(f"{app.address}/config", timeout=10, trust_env=False).status_code == 200:
                 return
         except httpx.TransportError:
             time.sleep(0.1)

@@ -1,29 +1,32 @@
-"""For programs: five endpoints, typed and documented, that trust nothing they are sent.
+"""For programs: five endpoints, described and typed, that trust nothing they are sent.
 
 Gradio's own components decode images with every plug-in of Pillow, take data URLs of any size and do not look at
-ranges or choices. Here they hand on what arrived, and each endpoint checks it, so that every refusal is a sentence.
+ranges or choices. Here what arrived is handed on, and each endpoint checks it, so that every refusal is a sentence.
+One table holds what is said of each parameter and result: the API page, Gradio's clients and the tools of the Model
+Context Protocol all take it from there.
 """
 
 import functools
 import logging
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import gradio as gr
-from gradio.components import Component
-from gradio.data_classes import ImageData, ListFiles
 from gradio.utils import get_upload_folder
 
 from siamese.characters.recognizer import Recognizer
 from siamese.imaging.decode import ImageError, check_format
 from siamese.signatures.verifier import UnknownPoint, Verifier
 from siamese.ui.game_session import GameSession
+from siamese.ui.metadata import example_images
 from siamese.ui.pages.compare import comparison
 from siamese.ui.pages.own_classes import LEAST_CLASSES, MOST_CLASSES, ranking
 from siamese.ui.pages.verify import MAX_REFERENCES
+from siamese.ui.server import endpoint_value
 from siamese.ui.trials import SOURCES, WAYS
 from siamese.ui.validation import UserError, choice, decoded
 
@@ -32,16 +35,76 @@ MAX_FILE_BYTES = 32 << 20
 log = logging.getLogger("one_look")
 
 
-def brought_bytes(payload: object, what: str) -> bytes:
-    """The bytes of one file as Gradio passes it; raises UserError unless it is an upload or a data URL.
+@dataclass(frozen=True)
+class Parameter:
+    """One thing that an endpoint is given."""
 
-    A path alone proves nothing: anybody can name one, so it is resolved (links included) before it is looked at.
+    name: str
+    schema: dict[str, Any]
+    description: str
+    example: Any = None
+    default: Any = None
+    """What it is where a call leaves it out; None where it may not be left out."""
+
+
+def _number(description: str, *bounds: int) -> dict[str, Any]:
+    limits = {"minimum": bounds[0], "maximum": bounds[1]} if bounds else {}
+    return {"type": "number", "description": description} | limits
+
+
+def _list_of(schema: dict[str, Any], description: str) -> dict[str, Any]:
+    return {"type": "array", "items": schema, "description": description}
+
+
+def _or_null(schema: dict[str, Any]) -> dict[str, Any]:
+    described = {key: value for key, value in schema.items() if key != "description"}
+    return {"anyOf": [described, {"type": "null"}], "description": schema["description"]}
+
+
+def _example_file(name: str) -> dict[str, Any]:
+    """An image that the app itself serves."""
+    url = f"/examples/{name}"
+    return {"path": url, "url": url, "meta": {"_type": "gradio.FileData"}}
+
+
+TEXT, INTEGER, BOOLEAN = {"type": "string"}, {"type": "integer"}, {"type": "boolean"}
+HOW_SENT = (
+    "PNG, JPEG, WebP, BMP or GIF, dark on light or light on dark, as an uploaded file of at most 32 MB or as a data "
+    "URL (data:image/png;base64,...) of at most 8 MB"
+)
+RELIABILITY = _or_null(
+    _number("share in [0, 1] of such scores that were right on validation; null where nobody measured it", 0, 1)
+)
+REMARKS = _list_of(
+    {"type": "object", "properties": {"code": TEXT, "text": TEXT, "is_doubt": BOOLEAN}},
+    'what was noticed about the images; is_doubt says whether it makes the verdict "unsure"',
+)
+CHARACTERS = [_example_file(name) for name in ("character-1.png", "character-2.png", "other-character.png")]
+SIGNATURES = [_example_file(f"signature-{number}.png") for number in (1, 2, 3)]
+PNG_URL = "as a data URL of a PNG, 105 x 105 pixels, black on white"
+
+
+def brought_bytes(payload: object, what: str) -> bytes:
+    """The bytes of one image.
+
+    Args:
+        payload: A file as Gradio's clients pass it, or a data URL.
+        what: What to call it in a refusal.
+
+    Raises:
+        UserError: It is neither an upload nor a data URL nor one of the app's own example images. A path alone proves
+            nothing: anybody can name one, so it is resolved (links included) before it is looked at.
     """
+    if isinstance(payload, str):
+        payload = {"url": payload}
     if not isinstance(payload, dict):
         raise UserError(f"{what} is missing; upload a file and pass what the upload returned.")
     path, url = payload.get("path"), payload.get("url")
     if isinstance(url, str) and url.startswith("data:") and not path:
         return decoded(url, what)
+    address = path or url
+    if isinstance(address, str) and address.lower().startswith(("http://", "https://", "/examples/")):
+        return _example_named(address, what)
     if not isinstance(path, str) or not path:
         raise UserError(f"{what} is missing; upload a file and pass what the upload returned.")
     elsewhere = UserError(f"{what} was not uploaded here; upload the file first and pass what the upload returned.")
@@ -64,22 +127,13 @@ def brought_bytes(payload: object, what: str) -> bytes:
     return data
 
 
-def as_sent(component: Component, schema: dict[str, Any] | None = None) -> Component:
-    """The component without its own reading of what arrives; `schema` is what the API page says of it.
-
-    On the instance: Gradio writes a .pyi file beside every module that derives a class from a component.
-    """
-    component.preprocess = lambda payload: payload
-    component.data_model = None  # checked in the endpoint, where a refusal is a sentence
-    component.async_move_resource_to_block_cache = _left_where_it_is
-    if schema is not None:
-        component.api_info = lambda: schema
-    return component
-
-
-async def _left_where_it_is(path: Any) -> str:
-    """Gradio would fetch an address, and copy a file, before the endpoint has seen it."""
-    return str(path)
+def _example_named(address: str, what: str) -> bytes:
+    """The example image that an address of this app names; nothing is fetched. Raises UserError for other addresses."""
+    with suppress(ValueError):  # no address after all
+        folder, _, name = urlsplit(address).path.rpartition("/")
+        if folder.endswith("/examples") and name in example_images():
+            return example_images()[name]
+    raise UserError(f"{what} is an address, and nothing is fetched from there; upload the image or send a data URL.")
 
 
 def for_programs(answer: Callable[..., dict]) -> Callable[..., dict]:
@@ -106,40 +160,67 @@ def several(payload: object, what: str, least: int, most: int) -> list[bytes]:
     return [brought_bytes(one, f"Image {number} of {what}") for number, one in enumerate(payload, 1)]
 
 
+def publish(
+    answer: Callable[..., dict],
+    description: str,
+    parameters: list[Parameter],
+    returns: dict[str, dict[str, Any]],
+    concurrency_id: str = "network",
+) -> None:
+    """Puts an endpoint into the open Gradio context, by the name of its function.
+
+    Args:
+        answer: Takes the parameters in their order and gives what is sent back.
+        description: What it does, in a sentence or two.
+        parameters: What it takes.
+        returns: JSON schema of each part of the result, with a description.
+        concurrency_id: Endpoints that share one are limited together.
+    """
+    endpoint = for_programs(answer)
+    takes = [f"    {one.name}: {one.description}" for one in parameters]
+    gives = [f"    {name}: {schema['description']}" for name, schema in returns.items()]
+    # Gradio reads docstrings of this form.
+    endpoint.__doc__ = "\n".join([description, "", "Parameters:", *takes, "Returns:", *gives])
+    inputs = [
+        endpoint_value(one.name, one.schema | {"additional_description": one.description}, one.example, one.default)
+        for one in parameters
+    ]
+    gr.on(
+        [],  # nothing on the page triggers it
+        endpoint,
+        inputs,
+        endpoint_value("result", {"type": "object", "properties": returns}),
+        api_name=answer.__name__,
+        api_description=None,
+        concurrency_id=concurrency_id,
+        show_progress="hidden",
+    )
+
+
 def build(recognizer: Recognizer, session: GameSession, verifier: Verifier) -> None:
-    """Put the endpoints into the open Gradio context; nothing of them is seen on the page."""
+    """Puts the five endpoints into the open Gradio context; nothing of them is seen on the page."""
 
-    @for_programs
     def compare(first: Any, second: Any) -> dict:
-        """How alike two images of one character are.
-
-        Parameters:
-            first: image of one character or mark, PNG, JPEG, WebP, BMP or GIF
-            second: the image that it is compared with
-        Returns:
-            similarity and threshold in [0, 1]; verdict "same", "different" or "unsure"; reliability, the share in
-            [0, 1] of such scores that are right on validation, or null
-        """
         return comparison(
             recognizer, brought_bytes(first, "The first image"), brought_bytes(second, "The second image")
         )
 
-    @for_programs
-    def verify(references: Any, questioned: Any, operating_point: Any) -> dict:
-        """Whether a questioned signature is by the hand of all references. Nothing of it is kept: a call uses up the
-        files that it names, so upload them again for the next one, or send {"url": "data:image/png;base64,..."}, which
-        needs no file.
+    publish(
+        compare,
+        "How alike two images of one character are.",
+        [
+            Parameter("first", TEXT, f"image of one character: {HOW_SENT}", CHARACTERS[0]),
+            Parameter("second", TEXT, f"image that it is compared with: {HOW_SENT}", CHARACTERS[1]),
+        ],
+        {
+            "similarity": _number("similarity in [0, 1]", 0, 1),
+            "threshold": _number("similarity in [0, 1] from which on the two count as the same character", 0, 1),
+            "verdict": {"enum": ["same", "different", "unsure"], "description": "what the similarity means"},
+            "reliability": RELIABILITY,
+        },
+    )
 
-        Parameters:
-            references: 1 to 10 images of signatures that are known to be genuine
-            questioned: the image of the signature in question
-            operating_point: "strict", "balanced" or "lenient"; empty for "balanced" where the weights carry such points
-        Returns:
-            score and threshold in [0, 1]; verdict "genuine", "forgery" or "unsure"; reliability in [0, 1] or null;
-            similarities, one in [0, 1] for each reference; operating_point, the one chosen, or null;
-            operating_points, for each its threshold, far (share of skilled forgeries that pass) and frr (share of
-            genuine signatures that are refused), empty where nothing was measured
-        """
+    def verify(references: Any, questioned: Any, operating_point: Any) -> dict:
         try:
             known = several(references, "references", 1, MAX_REFERENCES)
             point = verifier.point_named(operating_point if operating_point not in (None, "") else None)
@@ -159,32 +240,66 @@ def build(recognizer: Recognizer, session: GameSession, verifier: Verifier) -> N
             "operating_points": {name: asdict(one) for name, one in measured.points.items()} if measured else {},
         }
 
-    @for_programs
-    def classify(support: Any, query: Any) -> dict:
-        """Which of several classes, known by one image each, an image belongs to.
+    publish(
+        verify,
+        "Whether a questioned signature is by the person who wrote all references. Uploaded files are deleted as soon "
+        "as they were judged, so upload them again for the next call.",
+        [
+            Parameter(
+                "references",
+                {"type": "array", "items": TEXT},
+                f"1 to {MAX_REFERENCES} images of signatures known to be genuine: {HOW_SENT}",
+                SIGNATURES[:2],
+            ),
+            Parameter("questioned", TEXT, f"image of the signature in question: {HOW_SENT}", SIGNATURES[2]),
+            Parameter(
+                "operating_point",
+                TEXT,
+                'threshold to judge by: "strict", "balanced" or "lenient"; empty for "balanced", or for the only one',
+                default="",
+            ),
+        ],
+        {
+            "score": _number("similarity in [0, 1] to all references together", 0, 1),
+            "threshold": _number("score in [0, 1] from which on the signature counts as genuine", 0, 1),
+            "verdict": {"enum": ["genuine", "forgery", "unsure"], "description": "what the score means"},
+            "reliability": RELIABILITY,
+            "similarities": _list_of({"type": "number"}, "similarity in [0, 1] to each reference, in their order"),
+            "operating_point": _or_null(TEXT | {"description": "the one judged by; null where there is only one"}),
+            "operating_points": {
+                "type": "object",
+                "description": "of each operating point its threshold in [0, 1], far (share of skilled forgeries that "
+                "pass, in [0, 1]) and frr (share of genuine signatures that are refused, in [0, 1]); empty where "
+                "nothing was measured",
+            },
+        },
+    )
 
-        Parameters:
-            support: 2 to 50 images, one for each class
-            query: the image that is looked for
-        Returns:
-            similarities in [0, 1] in the order of the support images; best, the place of the highest from 0;
-            threshold in [0, 1]; none_of_these, true where the highest lies below the threshold
-        """
+    def classify(support: Any, query: Any) -> dict:
         known = several(support, "the support set", LEAST_CLASSES, MOST_CLASSES)
         return ranking(recognizer, known, brought_bytes(query, "The query"))
 
-    @for_programs
-    def new_challenge(n_way: Any, data: Any, link: Any) -> dict:
-        """Deal a one-shot challenge: a query and n_way candidates, one of which is the same character by another hand.
+    publish(
+        classify,
+        "Which of several classes, known by one image each, an image belongs to.",
+        [
+            Parameter(
+                "support",
+                {"type": "array", "items": TEXT},
+                f"{LEAST_CLASSES} to {MOST_CLASSES} images, one for each class: {HOW_SENT}",
+                [CHARACTERS[0], CHARACTERS[2]],
+            ),
+            Parameter("query", TEXT, f"image to find the class of: {HOW_SENT}", CHARACTERS[1]),
+        ],
+        {
+            "similarities": _list_of({"type": "number"}, "similarity in [0, 1] to each support image, in their order"),
+            "best": INTEGER | {"description": "index of the most similar support image, from 0"},
+            "none_of_these": BOOLEAN | {"description": "whether even the highest similarity is below the threshold"},
+            "threshold": _number("similarity in [0, 1] below which the image counts as none of the classes", 0, 1),
+        },
+    )
 
-        Parameters:
-            n_way: number of candidates: 5, 10 or 20
-            data: whose characters: "omniglot", its evaluation alphabets, or "invented"
-            link: what stands behind ?challenge= in a link, to deal exactly that round; otherwise empty
-        Returns:
-            challenge_id, good for one answer within 30 minutes; link; n_way; data; query and candidates as PNG data
-            URLs, 105 x 105 pixels
-        """
+    def new_challenge(n_way: Any, data: Any, link: Any) -> dict:
         if link not in (None, ""):
             game = session.trials.game_of(link, session.now().date())
         else:
@@ -199,48 +314,58 @@ def build(recognizer: Recognizer, session: GameSession, verifier: Verifier) -> N
             "candidates": dealt["candidates"],
         }
 
-    @for_programs
-    def answer_challenge(challenge_id: Any, choice: Any) -> dict:
-        """Answer a challenge; after that it is over.
+    publish(
+        new_challenge,
+        "Deals a one-shot challenge: a query, and n_way candidates of which one is the same character by another "
+        "person.",
+        [
+            Parameter("n_way", INTEGER, f"number of candidates: {', '.join(map(str, WAYS))}", default=10),
+            Parameter(
+                "data",
+                TEXT,
+                'whose characters: "omniglot", its evaluation alphabets, or "invented"',
+                default="omniglot",
+            ),
+            Parameter(
+                "link",
+                TEXT,
+                "what stands behind ?challenge= in a link, to get that challenge; else empty",
+                default="",
+            ),
+        ],
+        {
+            "challenge_id": TEXT | {"description": "for /answer_challenge, once, within 30 minutes"},
+            "link": TEXT | {"description": "behind ?challenge= in the app's address it opens this challenge"},
+            "n_way": INTEGER | {"description": "number of candidates"},
+            "data": TEXT | {"description": 'where the characters are from, "invented" or "omniglot"'},
+            "query": TEXT | {"description": f"the character to find, {PNG_URL}"},
+            "candidates": _list_of(TEXT, f"the candidates, each {PNG_URL}"),
+        },
+    )
 
-        Parameters:
-            challenge_id: as /new_challenge gave it
-            choice: place of the candidate chosen, from 0
-        Returns:
-            right; truth, the true place from 0; network_choice; network_right; similarities, one in [0, 1] for each
-            candidate; certainty, the share in [0, 1] of the network's belief on its choice; alphabet; source
-        """
+    def answer_challenge(challenge_id: Any, choice: Any) -> dict:
         return session.answer(challenge_id, choice)
 
-    def image(label: str) -> Component:
-        return as_sent(gr.Image(label=label, type="filepath", visible=False), ImageData.model_json_schema())
-
-    def images(label: str) -> Component:
-        return as_sent(gr.File(label=label, file_count="multiple", visible=False), ListFiles.model_json_schema())
-
-    def number(label: str, value: int) -> Component:
-        return as_sent(gr.Number(value, label=label, precision=0, visible=False))
-
-    def text(label: str) -> Component:
-        return as_sent(gr.Textbox("", label=label, visible=False))
-
-    data = as_sent(gr.Radio(list(SOURCES), value="omniglot", label="data", visible=False))
-    endpoints = [
-        (compare, [image("first"), image("second")]),
-        (verify, [images("references"), image("questioned"), text("operating_point")]),
-        (classify, [images("support"), image("query")]),
-        (new_challenge, [number("n_way", 10), data, text("link")]),
-        (answer_challenge, [text("challenge_id"), number("choice", 0)]),
-    ]
-    for endpoint, inputs in endpoints:
-        gr.Button(visible=False).click(
-            endpoint,
-            inputs,
-            gr.JSON(visible=False, label=endpoint.__name__),
-            api_name=endpoint.__name__,
-            concurrency_id="answers" if endpoint is answer_challenge else "network",  # which need no network any more
-            show_progress="hidden",
-        )
+    publish(
+        answer_challenge,
+        "Answers a challenge of /new_challenge, which is over with it.",
+        [
+            Parameter("challenge_id", TEXT, "as /new_challenge gave it", "challenge_id of /new_challenge"),
+            Parameter("choice", INTEGER, "index of the candidate chosen, from 0 to n_way - 1", 0),
+        ],
+        {
+            "right": BOOLEAN | {"description": "whether the choice was right"},
+            "truth": INTEGER | {"description": "index of the right candidate, from 0"},
+            "choice": INTEGER | {"description": "index of the candidate chosen, from 0"},
+            "network_choice": INTEGER | {"description": "index of the network's choice, from 0"},
+            "network_right": BOOLEAN | {"description": "whether the network was right; a tie counts as wrong"},
+            "similarities": _list_of({"type": "number"}, "similarity in [0, 1] to each candidate, in their order"),
+            "certainty": _number("how sure the network was of its choice, in [0, 1]", 0, 1),
+            "alphabet": TEXT | {"description": "name of the alphabet"},
+            "source": TEXT | {"description": 'where the characters are from, "invented" or "omniglot"'},
+        },
+        concurrency_id="answers",  # which need no network any more
+    )
 
 
 def forget(payloads: list) -> None:

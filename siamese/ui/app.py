@@ -1,10 +1,11 @@
 """The whole page: masthead, tabs, endpoints; and how it is launched."""
 
 import logging
-from importlib.util import find_spec
+import os
 from typing import Any
 
 import gradio as gr
+import httpx
 from gradio.themes import Base
 from starlette.middleware import Middleware
 
@@ -13,8 +14,11 @@ from siamese.signatures.verifier import Verifier
 from siamese.ui import api as programs
 from siamese.ui.assets import bundle, script
 from siamese.ui.game_session import GameSession
+from siamese.ui.metadata import IMAGES, TITLE, routes
+from siamese.ui.middleware import BodyLimit, DocumentHead, RouteAllowlist, TextCompression
 from siamese.ui.pages import about, challenge, compare, own_classes, verify
-from siamese.ui.server import UPLOAD_LIFE_S, BodyLimit, RouteAllowlist, cleanup
+from siamese.ui.server import UPLOAD_LIFE_S, cleanup
+from siamese.ui.startup import Settings, StartupError, without_proxies
 from siamese.ui.trials import TrialSource
 
 WAITING_CALLS = 64  # of programs; the next one is told that the queue is full
@@ -34,11 +38,6 @@ MASTHEAD = """
 <circle cx="32" cy="38" r="4.6" fill="var(--seal-ink)" stroke="none"/></g></svg>
 <div><h1>One Look</h1><p>A network that recognises a character after seeing it once. Can you?</p></div>
 </header>
-"""
-
-HEAD = """
-<meta name="description" content="One-shot recognition of characters: compare, verify, play against the network.">
-<meta name="color-scheme" content="light dark">
 """
 
 
@@ -72,7 +71,7 @@ def build_demo(
     """
     verifier = verifier or Verifier(recognizer.encoder, preprocessing=recognizer.preprocessing)
     session = GameSession(recognizer, TrialSource(secret))
-    with gr.Blocks(title="One Look", analytics_enabled=False, delete_cache=FILE_LIFE_S) as demo:
+    with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=FILE_LIFE_S) as demo:
         gr.HTML(MASTHEAD, apply_default_css=False, js_on_load=None)
         with gr.Tabs(overflow_behavior="wrap"):
             with gr.Tab("One-shot challenge", id="challenge", elem_id="challenge"):
@@ -90,26 +89,51 @@ def build_demo(
     return demo
 
 
-def launch_settings() -> dict[str, Any]:
-    """What `demo.launch` is given: nothing shared, nothing shown, nothing kept; address and port by environment."""
+def launch_settings(settings: Settings) -> dict[str, Any]:
+    """What `demo.launch` is given: nothing shared, nothing shown, nothing kept."""
     return {
+        "server_name": settings.url_host,
+        "server_port": settings.port,
+        "root_path": settings.root_path,
         "share": False,
         "show_error": False,
-        "quiet": False,
+        "quiet": True,
         "theme": theme(),
         "css": script("style.css", "challenge.css"),
-        "head": HEAD + "<script>" + bundle("page.js") + "</script>",
+        "head": "<script>" + bundle("page.js") + "</script>",
+        "favicon_path": str(IMAGES / "icon-192.png"),
         "footer_links": ["api"],
         "run_history": False,
         "enable_monitoring": False,
         "pwa": False,
         "ssr_mode": False,
         "max_file_size": MAX_FILE_BYTES,
-        "mcp_server": find_spec("mcp") is not None,
+        "mcp_server": settings.has_mcp,
         "app_kwargs": {
-            "middleware": [Middleware(RouteAllowlist), Middleware(BodyLimit)],
+            "middleware": [
+                Middleware(RouteAllowlist),
+                Middleware(BodyLimit),
+                Middleware(TextCompression),
+                Middleware(DocumentHead, root_path=settings.root_path),
+            ],
+            "routes": routes(settings.has_mcp),
             "lifespan": cleanup,
             "docs_url": None,
             "redoc_url": None,
         },
     }
+
+
+def serve(demo: gr.Blocks, settings: Settings) -> None:
+    """Serves the app until it is interrupted.
+
+    Raises:
+        StartupError: It cannot listen, or does not answer.
+    """
+    try:
+        with without_proxies(os.environ):  # Gradio asks the app for a sign of life
+            demo.launch(**launch_settings(settings), prevent_thread_lock=True)
+    except (OSError, ValueError, httpx.HTTPError) as error:
+        raise StartupError(f"The app could not be started at {settings.address}: {error}") from error
+    print(f"One Look is at {settings.address}", flush=True)
+    demo.block_thread()

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from siamese.imaging.decode import ImageError, check_format, open_image
 from siamese.imaging.ink import find_ink
-from siamese.ui.server import BUSY
+from siamese.ui.middleware import BUSY
 
 MAX_PICTURE_BYTES = 8 << 20  # of one data URL, decoded; the page scales photographs down before it sends them
 MAX_WAITING = 48  # calls from pages that may be under way at one moment, those included that are

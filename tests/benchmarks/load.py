@@ -1,185 +1,209 @@
-"""How many visitors the app serves: `python tests/benchmarks/load.py`, about three minutes.
+"""How many visitors the app serves at one moment: `python -m tests.benchmarks.load`, about two minutes.
 
-Starts the app and lets 1, 10 and 50 visitors play rounds and compare pictures, half of them through the page, half
-through Gradio's queue as programs do, each as fast as the answers come; then 50 who look before they click; then more
-than the app lets in at one moment, who must be told so while the others are served. Each answer is compared with the
-one that a single visitor gets. Ends with status 1 and a sentence where one is wrong or missing.
+Starts the app and lets 1, 10 and 50 visitors compare pictures and play rounds, half of them as the page does, half as
+programs do, each as fast as the answers come; then more than the app lets in at one moment, who must be told so while
+the others are served. Each similarity is compared with the one that a single visitor got. Ends with status 1 and a
+sentence where one is wrong or missing.
 """
 
 import argparse
 import asyncio
+import itertools
 import json
-import os
-import platform
+import secrets
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
+import httpx
 import numpy as np
 
-from tests.benchmarks.visitors import (
-    Entry,
-    Question,
-    answers_alone,
-    comparison_of_program,
-    comparison_on_page,
-    crowd,
-    endless,
-    keep_asking,
-    questions,
-    round_of_program,
-    round_on_page,
-)
+from siamese.characters.synthetic import draw, synthetic_alphabet, synthetic_hand
+from siamese.ui.middleware import BUSY
+from siamese.ui.pictures import drawing_url
 from tests.running_app import start_app, stop_app
 
-QUESTIONS = 160  # of each kind of visitor; their embeddings are more than the app remembers
-LOOKING_S = 3.0
-CROWD = 160  # more than 48 calls of pages and 64 + 4 of programs at one moment
+QUESTIONS = 60  # pairs of pictures and rounds, each
+CROWDS = (1, 10, 50, 160)  # the last one is more than 48 calls of pages and 64 + 4 of programs at one moment
+TOLERANCE = 0.01  # of a similarity: a batch of another size is rounded otherwise
+PATIENCE_S = 600.0
 
-# The app, which in addition writes down how many pictures went through the network at once.
-COUNTING = """
-import os, runpy, sys
-from siamese.inference.int8 import Int8Encoder
-from siamese.network import SiameseNetwork
-sizes = open(os.environ["BATCH_SIZES"], "a", buffering=1)
-def counting(embed):
-    def counted(self, images):
-        sizes.write(f"{len(images)}\\n")
-        return embed(self, images)
-    return counted
-for tower in (SiameseNetwork, Int8Encoder):  # whichever answers on this processor
-    tower.embed = counting(tower.embed)
-runpy.run_path("app.py", run_name="__main__")
-"""
+
+class Busy(Exception):
+    """The app asked to come again in a few seconds."""
 
 
 @dataclass(frozen=True)
-class Row:
-    """What visitors of one kind waited for, in one phase."""
+class Question:
+    """Two pictures to compare, or a round to play, and what a single visitor was answered."""
 
-    what: str
-    answered: int
-    per_second: float
-    p50_ms: float
-    p95_ms: float
-    busy: int
-    wrong: int
-    failed: int
+    pair: tuple[str, str] | None = None
+    round_seed: int = 0
+    similarities: tuple[float, ...] = ()
 
 
-@dataclass(frozen=True)
-class Phase:
-    name: str
-    visitors: int
-    seconds: float
-    rows: list[Row]
-    pictures_at_once_mean: float
-    pictures_at_once_most: int
-    notes: list[str]
+@dataclass
+class Tally:
+    """What came of the questions of one crowd."""
+
+    outcomes: Counter = field(default_factory=Counter)
+    waited_s: list[float] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
+
+    def row(self, visitors: int, seconds: float) -> str:
+        p50, p95 = (1000 * np.percentile(self.waited_s or [0.0], share) for share in (50, 95))
+        counts = [self.outcomes[outcome] for outcome in ("answered", "busy", "wrong", "missing")]
+        cells = "".join(f"{count:10}" for count in counts)
+        return f"{visitors:8}{cells}{counts[0] / seconds:10.1f}{p50:10.0f}{p95:10.0f}"
 
 
-def rows_of(entries: Sequence[Entry], seconds: float) -> list[Row]:
-    """One row for each thing that was done, and one for all of them; waiting times are those of answers."""
-    kinds = {entry.what: [one for one in entries if one.what == entry.what] for entry in entries}
-    rows = []
-    for what, of_kind in [*sorted(kinds.items()), ("all", list(entries))]:
-        waited = [entry.waited_s * 1000 for entry in of_kind if entry.outcome in {"answered", "wrong"}]
-        p50, p95 = np.percentile(waited, [50, 95]) if waited else (float("nan"),) * 2
-        counts = {name: sum(one.outcome == name for one in of_kind) for name in ("answered", "busy", "wrong", "failed")}
-        per_second = counts["answered"] / seconds
-        rows.append(Row(what, per_second=per_second, p50_ms=float(p50), p95_ms=float(p95), **counts))
-    return rows
+class Visitor:
+    """A browser or a program, with connections of its own."""
+
+    def __init__(self, address: str, components: dict[str, int], is_program: bool) -> None:
+        self.http = httpx.AsyncClient(base_url=address, timeout=PATIENCE_S, trust_env=False)
+        self.components, self.is_program = components, is_program
+        self.session = secrets.token_hex(8)
+
+    async def ask(self, question: Question) -> tuple[float, ...]:
+        """The similarities of the answer. Raises Busy, or ValueError with what came instead of an answer."""
+        if question.pair is None:
+            return await self._play(question.round_seed)
+        first, second = question.pair
+        if self.is_program:
+            return ((await self._call("compare", {"first": first, "second": second}))["similarity"],)
+        return ((await self._page("compare_pictures", {"a": first, "b": second}))["similarity"],)
+
+    async def _play(self, seed: int) -> tuple[float, ...]:
+        link = f"daily-2026-01-{1 + seed % 28:02}"  # the same rounds for everybody
+        if self.is_program:
+            dealt = await self._call("new_challenge", {"link": link})
+            answer = await self._call("answer_challenge", {"challenge_id": dealt["challenge_id"], "choice": 0})
+        else:
+            dealt = await self._page("challenge_deal", {"link": link, "index": 0})
+            answer = await self._page("challenge_answer", {"round": dealt["round"], "choice": 0})
+        return tuple(answer["similarities"])
+
+    async def _page(self, name: str, data: dict) -> dict:
+        """What the page does: one function of one component."""
+        body = {"data": data, "component_id": self.components[name], "fn_name": name, "session_hash": self.session}
+        answer = (await self.http.post("/gradio_api/component_server/", json=body)).json()
+        return _checked(answer, answer.get("error"))
+
+    async def _call(self, endpoint: str, data: dict) -> dict:
+        """What programs do: join the queue, then read the answer."""
+        joined = await self.http.post(f"/gradio_api/call/v2/{endpoint}", json=data)
+        if joined.status_code != 200:
+            return _checked({}, joined.json().get("detail"))
+        stream = (await self.http.get(f"/gradio_api/call/{endpoint}/{joined.json()['event_id']}")).text
+        event, _, answer = stream.strip().rpartition("data: ")
+        if "event: complete" not in event:
+            raise ValueError(stream[-300:])
+        return json.loads(answer)[0]
 
 
-async def phase(
-    name: str, address: str, asked: list[Question], visitors: int, seconds: float, looks_for_s: float, sizes: Path
-) -> Phase:
-    supplies = (
-        endless(asked, (round_on_page, comparison_on_page)),
-        endless(asked, (round_of_program, comparison_of_program)),
-    )
-    if visitors == 1:
-        supplies = (endless(asked),)
-    seen = sizes.stat().st_size
-    ledger: list[Entry] = []
-    async with crowd(address, visitors) as there:
-        for visitor in there:
-            visitor.looks_for_s = looks_for_s
-        begun = time.monotonic()
-        until = begun + seconds
-        await asyncio.gather(
-            *(keep_asking(one, supplies[i % len(supplies)], until, ledger) for i, one in enumerate(there))
-        )
-        took = time.monotonic() - begun
-    with sizes.open() as file:
-        file.seek(seen)
-        batches = [int(line) for line in file.read().split()]
-    notes = sorted({f"{entry.what}: {entry.note}" for entry in ledger if entry.outcome in {"wrong", "failed"}})
-    mean = sum(batches) / max(1, len(batches))
-    return Phase(name, visitors, took, rows_of(ledger, took), mean, max(batches, default=0), notes[:20])
+def _checked(answer: dict, error: str | None) -> dict:
+    if error == BUSY:
+        raise Busy
+    if error:
+        raise ValueError(error)
+    return answer
 
 
-def table(phases: Sequence[Phase]) -> str:
-    lines = [f"{'':34}{'answered':>9}{'per s':>8}{'p50 ms':>9}{'p95 ms':>9}{'busy':>7}{'wrong':>7}{'failed':>7}"]
-    for one in phases:
-        at_once = f"{one.pictures_at_once_mean:.0f} pictures at once, {one.pictures_at_once_most} at most"
-        lines.append(f"{one.name} ({one.seconds:.0f} s, {at_once})")
-        lines += [
-            f"    {row.what:30}{row.answered:9}{row.per_second:8.1f}{row.p50_ms:9.0f}{row.p95_ms:9.0f}"
-            f"{row.busy:7}{row.wrong:7}{row.failed:7}"
-            for row in one.rows
-        ]
-        lines += [f"    {note}" for note in one.notes]
-    return "\n".join(lines)
+def questions(count: int, seed: int = 0) -> list[Question]:
+    """Pairs of drawings, half of them of one character, and rounds in turn."""
+    generator = np.random.default_rng(seed)
+    made = []
+    for number in range(count):
+        characters = synthetic_alphabet(2, generator).characters
+        pair = [drawing_url(draw(characters[i], synthetic_hand(generator), generator)) for i in (0, number % 2)]
+        made += [Question(pair=(pair[0], pair[1])), Question(round_seed=number)]
+    return made
 
 
-def complaint(phases: Sequence[Phase]) -> str | None:
-    """What is not as promised, in one sentence; the last phase is the one with more visitors than are let in."""
-    for one in phases:
-        total = one.rows[-1]
-        if total.wrong or total.failed:
-            return f"{one.name}: {total.wrong} answers were wrong and {total.failed} were missing: {one.notes[:3]}"
-        if not total.answered:
-            return f"{one.name}: nobody was answered."
-        if one is not phases[-1] and total.busy:
-            return f"{one.name}: {total.busy} visitors were sent away, where all should have been let in."
-    for kind in ("page", "program"):
-        rows = [row for row in phases[-1].rows if row.what.startswith(kind)]
-        if not sum(row.busy for row in rows) or not sum(row.answered for row in rows):
-            return f"{phases[-1].name}: no {kind} was told to wait, or none was served."
+async def components_of(address: str) -> dict[str, int]:
+    """Which component of the page serves which function."""
+    async with httpx.AsyncClient(trust_env=False, timeout=PATIENCE_S) as http:
+        config = (await http.get(f"{address}/config")).json()
+    return {name: one["id"] for one in config["components"] for name in one["props"].get("server_fns") or []}
+
+
+async def keep_asking(visitor: Visitor, supply: Iterator[Question], until_s: float, tally: Tally) -> None:
+    """Asks one question after another and notes what came of each."""
+    while time.monotonic() < until_s:
+        question, begun = next(supply), time.monotonic()
+        try:
+            got = await visitor.ask(question)
+        except Busy:
+            tally.outcomes["busy"] += 1
+            await asyncio.sleep(1.5)  # "in a few seconds"
+            continue
+        except (ValueError, KeyError, httpx.HTTPError) as error:
+            tally.outcomes["missing"] += 1
+            tally.faults.append(f"{type(error).__name__}: {error}")
+            continue
+        tally.waited_s.append(time.monotonic() - begun)
+        is_right = np.allclose(got, question.similarities, atol=TOLERANCE, rtol=0)
+        tally.outcomes["answered" if is_right else "wrong"] += 1
+        if not is_right:
+            tally.faults.append(f"{got} instead of {question.similarities}")
+
+
+async def crowd(address: str, asked: list[Question], count: int, seconds: float) -> Tally:
+    """Lets so many visitors ask for so long."""
+    components, tally = await components_of(address), Tally()
+    visitors = [Visitor(address, components, is_program=bool(number % 2)) for number in range(count)]
+    supply, until_s = itertools.cycle(asked), time.monotonic() + seconds
+    await asyncio.gather(*(keep_asking(one, supply, until_s, tally) for one in visitors))
+    for one in visitors:
+        await one.http.aclose()
+    return tally
+
+
+async def answered_alone(address: str, asked: list[Question]) -> list[Question]:
+    """The questions with the answers of a single visitor."""
+    visitor = Visitor(address, await components_of(address), is_program=False)
+    answered = [Question(one.pair, one.round_seed, await visitor.ask(one)) for one in asked]
+    await visitor.http.aclose()
+    return answered
+
+
+def complaint(count: int, tally: Tally) -> str | None:
+    """What is not as promised, in one sentence."""
+    if tally.outcomes["wrong"] or tally.outcomes["missing"]:
+        return f"{count} visitors: answers were wrong or missing: {tally.faults[0]}"
+    if not tally.outcomes["answered"]:
+        return f"{count} visitors: nobody was answered."
+    if (count == CROWDS[-1]) != bool(tally.outcomes["busy"]):
+        return f"{count} visitors: {tally.outcomes['busy']} were told that the app is busy."
     return None
 
 
-async def measure(address: str, sizes: Path, seconds: float, count: int) -> list[Phase]:
-    asked = await answers_alone(address, questions(count, count))
-    plan = [(f"{n} at once", n, 0.0) for n in (1, 10, 50)]
-    plan += [(f"50 who look for {LOOKING_S:.0f} s", 50, LOOKING_S), (f"{CROWD} at once", CROWD, 0.0)]
-    return [await phase(name, address, asked, n, seconds, looks, sizes) for name, n, looks in plan]
+async def measure(address: str, seconds: float) -> str | None:
+    asked = await answered_alone(address, questions(QUESTIONS))
+    print("visitors  answered      busy     wrong   missing     per s    p50 ms    p95 ms")
+    found = None
+    for count in CROWDS:
+        tally = await crowd(address, asked, count, seconds)
+        print(tally.row(count, seconds), flush=True)
+        found = found or complaint(count, tally)
+    return found
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--seconds", type=float, default=20, help="length of each of the five phases")
-    parser.add_argument("--questions", type=int, default=QUESTIONS, help="rounds and comparisons of each kind")
-    parser.add_argument("--output", type=Path, help="write the figures as JSON")
-    chosen = parser.parse_args()
+    parser.add_argument("--seconds", type=float, default=20, help="length of each of the four phases")
+    seconds = parser.parse_args().seconds
     with tempfile.TemporaryDirectory(prefix="one-look-load-") as folder:
-        sizes = Path(folder) / "sizes"
-        sizes.touch()
-        app = start_app(Path(folder), ("-c", COUNTING), BATCH_SIZES=str(sizes), CHALLENGE_SECRET="")
+        app = start_app(Path(folder), CHALLENGE_SECRET="")
         try:
-            phases = asyncio.run(measure(app.address, sizes, chosen.seconds, chosen.questions))
+            sys.exit(asyncio.run(measure(app.address, seconds)))
         finally:
             stop_app(app)
-    print(table(phases))
-    if chosen.output:
-        machine = {"cores": os.cpu_count(), "machine": platform.machine(), "python": platform.python_version()}
-        chosen.output.write_text(json.dumps({**machine, "phases": [asdict(one) for one in phases]}, indent=1))
-    if found := complaint(phases):
-        sys.exit(found)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,10 @@
-import asyncio
 import base64
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from siamese.ui import api as programs
-from siamese.ui.api import as_sent, brought_bytes, for_programs, forget, several
+from siamese.ui.api import brought_bytes, for_programs, forget, several
+from siamese.ui.metadata import example_images
 from siamese.ui.validation import UserError
 
 FILE = {"meta": {"_type": "gradio.FileData"}}
@@ -35,7 +34,7 @@ def test_a_path_elsewhere_is_refused_however_it_is_written(uploads, tmp_path):
         brought_bytes({"path": f"{uploads}/a\x00.png"}, "It")
 
 
-@pytest.mark.parametrize("payload", [None, "text", 3, [], {}, {"path": 3}, {"path": ""}, {"url": "http://127.0.0.1"}])
+@pytest.mark.parametrize("payload", [None, 3, [], {}, {"path": 3}, {"path": ""}])
 def test_what_is_no_file_is_refused(payload, uploads):
     with pytest.raises(UserError, match="missing"):
         brought_bytes(payload, "It")
@@ -43,7 +42,7 @@ def test_what_is_no_file_is_refused(payload, uploads):
 
 def test_data_urls_are_bounded(uploads):
     url = "data:image/png;base64," + base64.b64encode(b"x").decode()
-    assert brought_bytes({"url": url}, "It") == b"x"
+    assert brought_bytes({"url": url}, "It") == brought_bytes(url, "It") == b"x"
     with pytest.raises(UserError, match="larger than 8 MB"):
         brought_bytes({"url": "data:image/png;base64," + "A" * (12 << 20)}, "It")
 
@@ -66,26 +65,19 @@ def test_signatures_are_forgotten_and_nothing_else(uploads, tmp_path):
     assert other.exists()
 
 
-def test_gradio_fetches_and_copies_nothing_before_an_endpoint_has_seen_it(monkeypatch):
-    """What it would do with an address in a FileData of any input, redirects and all, is put out of its hands."""
-    import gradio as gr
-    from gradio import processing_utils
+@pytest.mark.parametrize(
+    "address", ["http://127.0.0.1:1/a.png", "https://a.org/examples/none.png", "http://[x/examples"]
+)
+def test_addresses_are_not_fetched(address, uploads):
+    for payload in ({"path": address, **FILE}, {"url": address}, address):
+        with pytest.raises(UserError, match="nothing is fetched"):
+            brought_bytes(payload, "It")
 
-    def fetch(*_given, **_named):
-        raise AssertionError("fetched")
 
-    monkeypatch.setattr(processing_utils, "async_ssrf_protected_get", fetch)
-    monkeypatch.setattr(processing_utils, "save_file_to_cache", fetch)
-    with ThreadPoolExecutor(1) as thread:
-        for kind in (gr.Image, gr.File, gr.Number, gr.Textbox):
-            left = as_sent(kind(visible=False, render=False))
-            for place in ("http://example.org/a.png", "/etc/passwd"):
-                work = processing_utils.async_move_files_to_cache({"path": place, **FILE}, left)
-                assert thread.submit(asyncio.run, work).result()["path"] == place
-        plain = gr.Image(visible=False, render=False)
-        work = processing_utils.async_move_files_to_cache({"path": "http://example.org/a.png", **FILE}, plain)
-        with pytest.raises(AssertionError, match="fetched"):
-            thread.submit(asyncio.run, work).result()
+def test_the_example_images_are_known_by_their_address(uploads):
+    for address in ("http://a.org:1/x/examples/character-1.png", "/examples/character-1.png"):
+        for payload in ({"path": address, **FILE}, address):
+            assert brought_bytes(payload, "It") == example_images()["character-1.png"]
 
 
 def test_an_endpoint_that_fails_tells_the_caller_nothing(caplog):

@@ -1,7 +1,9 @@
 """The running app, over HTTP: every public endpoint with good and bad input, and what nobody may reach."""
 
+import ast
 import json
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -13,8 +15,11 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image, ImageDraw
 
-from siamese.ui.app import launch_settings
+from siamese.characters.recognizer import Recognizer
+from siamese.ui.app import build_demo, launch_settings
+from siamese.ui.startup import Settings
 from tests.hostile import drawing, encoded
+from tests.networks import narrow_network
 
 ROOT = Path(__file__).parents[2]
 META = {"_type": "gradio.FileData"}
@@ -232,18 +237,14 @@ def test_a_phone_photograph_of_48_megapixels_comes_in_as_a_file(app_address):
 
 
 def test_the_app_is_launched_closed():
-    settings = launch_settings()
-    for name in ("share", "show_error", "enable_monitoring", "run_history", "pwa"):
+    settings = launch_settings(Settings("::", 7860, "/x", has_mcp=False))
+    for name in ("share", "show_error", "enable_monitoring", "run_history", "pwa", "mcp_server"):
         assert settings[name] is False
     assert "allowed_paths" not in settings
     assert settings["max_file_size"] == 32 << 20
-    code = """
-import sys, app
-demo = app.build_demo(app.load_recognizer(), lambda: None)
-print(demo._queue.max_size, demo.api_open, demo.delete_cache)
-"""
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=240)
-    assert done.stdout.strip().splitlines()[-1] == "64 False (600, 1800)", done.stdout + done.stderr
+    assert (settings["server_name"], settings["server_port"], settings["root_path"]) == ("[::]", 7860, "/x")
+    demo = build_demo(Recognizer(narrow_network()))
+    assert (demo._queue.max_size, demo.api_open, demo.delete_cache) == (64, False, (600, 1800))
 
 
 def test_releases_with_known_holes_are_not_installed():
@@ -338,6 +339,47 @@ def test_nothing_of_a_signature_stays_on_the_disk(client, files, app_address):
 
 
 def test_an_import_of_the_app_loads_no_data_sets_and_no_plots():
-    code = "import sys, app; print([m for m in ('datasets', 'matplotlib', 'pyarrow.dataset') if m in sys.modules])"
+    code = "import sys, siamese.ui.app; print([m for m in ('datasets', 'matplotlib', 'mcp') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=240)
     assert done.stdout.strip().splitlines()[-1] == "[]", done.stdout + done.stderr
+
+
+def test_the_page_describes_itself_first_and_is_sent_compressed(app_address):
+    plain = httpx.get(app_address, headers={"accept-encoding": "identity"})
+    page = plain.text
+    assert page.index("<title>One Look</title>") < page.index('property="og:title"') < page.index("<script")
+    for name in ('property="og:title"', 'property="og:image"', 'name="twitter:card"', 'rel="manifest"', "<title>"):
+        assert page.count(name) == 1
+    assert f'content="{app_address}/images/preview.png"' in page
+    with httpx.stream("GET", app_address, headers={"accept-encoding": "gzip"}) as response:
+        sent = sum(map(len, response.iter_raw()))
+    assert response.headers["content-encoding"] == "gzip"
+    assert sent < len(plain.content) / 3
+    assert httpx.get(f"{app_address}/favicon.ico").content[:4] == b"\x89PNG"
+
+
+def test_each_parameter_and_result_is_described_with_its_range(app_address):
+    endpoints = httpx.get(f"{app_address}/gradio_api/info").json()["named_endpoints"]
+    for endpoint in endpoints.values():
+        assert len(endpoint["description"]) > 20
+        assert all(len(one["python_type"]["description"]) > 10 for one in endpoint["parameters"])
+        assert endpoint["returns"][0]["python_type"]["type"].count(" (") >= 4
+    assert "in [0, 1]" in endpoints["/compare"]["returns"][0]["python_type"]["type"]
+    assert "at most 32 MB" in endpoints["/verify"]["parameters"][0]["python_type"]["description"]
+
+
+@pytest.mark.parametrize("endpoint", sorted(PUBLIC))
+def test_the_api_page_s_examples_run_as_they_stand(app_address, endpoint, capsys):
+    info = httpx.get(f"{app_address}/gradio_api/info").json()["named_endpoints"][endpoint]
+    exec(compile(info["code_snippets"]["python"].replace('")\n', '", verbose=False)\n', 1), endpoint, "exec"), {})
+    printed = ast.literal_eval(capsys.readouterr().out)
+    assert len(printed) >= 4
+    if shutil.which("curl") and shutil.which("bash"):
+        script = info["code_snippets"]["bash"]
+        done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=120)
+        assert "event: complete" in done.stdout, (script, done.stdout, done.stderr)
+
+
+@pytest.mark.parametrize("place", ["gradio_api/mcp/schema", "monitoring/summary"])
+def test_no_request_of_the_api_page_fails(app_address, place):
+    assert httpx.get(f"{app_address}/{place}").status_code == 200

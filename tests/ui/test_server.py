@@ -1,24 +1,29 @@
-"""What stands in front of everything else, and what is cleared away: without a server, message by message."""
+"""What of Gradio is changed, against Gradio itself, and what is cleared away."""
 
 import asyncio
-import importlib
-import io
-import json
 import os
-import sys
-import tempfile
 import time
 from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
+import gradio as gr
 import pytest
-from gradio import route_utils
+from gradio import processing_utils, route_utils, routes
+from starlette.testclient import TestClient
 
-import siamese.ui
-from siamese.ui import server as limits
-from siamese.ui.server import BUSY, BodyLimit, NoSessions, RouteAllowlist, drop_unfetched, sweep_files
+from siamese.ui import server
+from siamese.ui.api import TEXT, Parameter, publish
+from siamese.ui.server import NoSessions, cleanup, drop_unfetched, endpoint_value, sweep_files
+from siamese.ui.startup import UPLOADS
+
+# Gradio asks for event loops where none runs, and leaves them to the garbage collector.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:unclosed event loop:ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+    pytest.mark.filterwarnings("ignore:There is no current event loop:DeprecationWarning"),
+]
 
 
 def finish(work: Coroutine) -> object:
@@ -27,171 +32,98 @@ def finish(work: Coroutine) -> object:
         return thread.submit(asyncio.run, work).result()
 
 
-def scope_of(path="/", headers=()):
-    return {"type": "http", "path": path, "headers": list(headers), "query_string": b"upload_id=1"}
+@pytest.fixture(scope="module")
+def gradio(tmp_path_factory):
+    """A small app of Gradio's with one endpoint, served without a port: its blocks, and a client."""
+    patch = pytest.MonkeyPatch()
+    folder = tmp_path_factory.mktemp("temporary") / UPLOADS
+    folder.mkdir()
+    patch.setenv("GRADIO_TEMP_DIR", str(folder))
+    for module, name in ((route_utils, "GradioUploadFile"), (routes, "generate_code_snippets")):
+        patch.setattr(module, name, getattr(module, name))  # put back at the end
+
+    def echo(first):
+        return {"length": len(str(first))}
+
+    with gr.Blocks(analytics_enabled=False) as demo:
+        publish(
+            echo, "Counts.", [Parameter("first", TEXT, "any text", "abc")], {"length": {"description": "its length"}}
+        )
+    demo.queue()
+    demo.config = demo.get_config_file()
+    app = routes.App.create_app(demo, app_kwargs={"lifespan": cleanup}, mcp_server=False)
+    with TestClient(app) as client:
+        client.get("/gradio_api/startup-events")
+        yield demo, client
+    patch.undo()
 
 
-def ask(chunks, headers=(), limit_bytes=10, path="/gradio_api/upload", status=200, limit=None):
-    """Status and body of a request whose body comes in these chunks, and what the app behind was given."""
-    sent, taken = [], []
-    waiting = [{"type": "http.request", "body": chunk, "more_body": True} for chunk in chunks]
-    waiting.append({"type": "http.request", "body": b"", "more_body": False})
-
-    async def app(_scope, receive, send):
-        while True:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                raise RuntimeError("the client went away")
-            taken.append(message["body"])
-            if not message["more_body"]:
-                break
-        await send({"type": "http.response.start", "status": status, "headers": []})
-        await send({"type": "http.response.body", "body": b"fine"})
-
-    async def receive():
-        return waiting.pop(0)
-
-    async def send(message):
-        sent.append(message)
-
-    limit = limit or BodyLimit(None, limit_bytes)
-    held, limit.app = limit._held, app
-    finish(limit(scope_of(path, headers), receive, send))
-    assert limit._held == held
-    return sent[0]["status"], b"".join(message["body"] for message in sent[1:]), b"".join(taken)
+def called(client, first) -> str:
+    event = client.post("/gradio_api/call/v2/echo", json={"first": first}).json()["event_id"]
+    return client.get(f"/gradio_api/call/echo/{event}").text
 
 
-def test_a_small_body_passes_unchanged():
-    assert ask([b"12345", b"67890"]) == (200, b"fine", b"1234567890")
+def test_gradio_keeps_no_session(gradio):
+    demo, client = gradio
+    assert '"length": 11' in called(client, "a signature")
+    assert isinstance(client.app.state_holder, NoSessions)
+    assert not client.app.state_holder.session_data
+    assert not client.app.state_holder.time_last_used
+    session = client.app.state_holder["anybody"]
+    assert "a signature" not in str(list(session.components))
+    place = next(iter(demo.blocks))
+    session[place] = "another"
+    assert session[place] != "another"
+    assert "visitor" not in client.app.state_holder
 
 
-def test_a_length_that_is_stated_is_believed_when_it_is_too_large():
-    status, body, taken = ask([b"1"], [(b"content-length", b"11")])
-    assert (status, taken) == (413, b"")
-    assert b"please send less" in body
-    assert ask([b"1"], [(b"content-length", b"-1")])[0] == 413
+def test_the_same_file_sent_twice_is_two_files(gradio):
+    _, client = gradio
+    paths = {client.post("/gradio_api/upload", files={"files": ("a.png", b"same")}).json()[0] for _ in range(2)}
+    assert len(paths) == 2
+    assert len({Path(path).parent for path in paths}) == 2
 
 
-def test_bytes_are_counted_where_no_length_or_a_false_one_is_stated():
-    for headers in ([], [(b"content-length", b"2")]):
-        status, _, taken = ask([b"12345", b"67890", b"1"] * 50, headers)
-        assert status == 413
-        assert taken == b"1234567890"
+def test_the_api_page_is_given_this_app_s_examples_and_descriptions(gradio):
+    _, client = gradio
+    endpoint = client.get("/gradio_api/info").json()["named_endpoints"]["/echo"]
+    assert endpoint["description"] == "Counts."
+    (parameter,) = endpoint["parameters"]
+    assert parameter["parameter_name"] == "first"
+    assert parameter["python_type"] == {"type": "str", "description": "any text"}
+    assert parameter["example_input"] == "abc"
+    assert "its length" in endpoint["returns"][0]["python_type"]["type"]
+    assert endpoint["code_snippets"]["bash"].startswith("EVENT=$(curl -s http://testserver/gradio_api/call/v2/echo")
 
 
-@pytest.mark.parametrize("path", ["/gradio_api/queue/join", "/gradio_api/call/compare", "/gradio_api/call/v2/compare"])
-def test_what_waits_in_the_queue_is_smaller_than_an_upload(path, monkeypatch):
-    monkeypatch.setattr(limits, "MAX_CALL_BYTES", 8)
-    assert ask([b"12345678"], path=path)[0] == 200
-    assert ask([b"123456789"], path=path)[0] == 413
-    assert ask([b"123456789"])[0] == 200
+def test_gradio_fetches_and_copies_nothing_before_an_endpoint_has_seen_it(monkeypatch):
+    def fetch(*_given, **_named):
+        raise AssertionError("fetched")
+
+    monkeypatch.setattr(processing_utils, "async_ssrf_protected_get", fetch)
+    monkeypatch.setattr(processing_utils, "save_file_to_cache", fetch)
+    meta = {"meta": {"_type": "gradio.FileData"}}
+    with gr.Blocks(analytics_enabled=False):
+        left = endpoint_value("first", TEXT)
+        plain = gr.Image()
+    for place in ("http://example.org/a.png", "/etc/passwd"):
+        assert finish(processing_utils.async_move_files_to_cache({"path": place, **meta}, left))["path"] == place
+    with pytest.raises(AssertionError, match="fetched"):
+        finish(processing_utils.async_move_files_to_cache({"path": "http://example.org/a.png", **meta}, plain))
 
 
-def test_all_bodies_together_are_bounded():
-    limit = BodyLimit(None, 10, held_bytes=12)
-    limit._held = 4  # of somebody else
-    assert ask([b"12345678"], limit=limit) == (200, b"fine", b"12345678")
-    status, body, taken = ask([b"1234567", b"89"], limit=limit)
-    assert (status, json.loads(body), taken) == (503, {"detail": BUSY}, b"1234567")
-    status, body, _ = ask([b"123456789"], limit=limit, path="/gradio_api/component_server/")
-    assert (status, json.loads(body)) == (200, {"error": BUSY})  # a page shows what is in an answer that is one
-
-
-def test_a_full_queue_is_told_in_words():
-    status, body, _ = ask([b"1"], path="/gradio_api/queue/join", status=503)
-    assert (status, json.loads(body)) == (503, {"detail": BUSY})
-    assert ask([b"1"], path="/config", status=503)[1] == b"fine"
-
-
-def reached(path, headers=()):
-    """The scope that came through, or the status that was answered instead."""
-    seen, sent = [], []
-
-    async def app(scope, _receive, _send):
-        seen.append(scope)
-
-    async def send(message):
-        sent.append(message)
-
-    finish(RouteAllowlist(app)(scope_of(path, headers), None, send))
-    return seen[0] if seen else sent[0]["status"]
-
-
-CLOSED = """run/compare api/compare file=/etc/passwd file=http://127.0.0.1/ file/app.py proxy=http://a.b/ deep_link
-process_recording upload_progress stream/1 vibe-edit run-history/records dev/reload uploads queue call-me //run/compare
-custom_component/1/client/component/index.js"""
-OPEN = """/ /config /theme.css /static/img/logo.svg /gradio_api/info /gradio_api/queue/join /gradio_api/call/compare
-/gradio_api/call/compare/123 /gradio_api/component_server/ /gradio_api/mcp/"""
-
-
-@pytest.mark.parametrize("place", CLOSED.split())
-def test_what_the_app_does_not_use_is_closed(place):
-    assert reached(f"/gradio_api/{place}") == 404
-    assert reached(f"/behind/a/proxy/gradio_api/{place}") == 404
-
-
-@pytest.mark.parametrize("path", OPEN.split())
-def test_what_it_uses_is_open_and_unchanged(path):
-    assert reached(path) == scope_of(path)
-
-
-def test_files_come_in_at_one_place_and_leave_no_name_of_their_upload():
-    multipart = [(b"content-type", b"Multipart/form-data; boundary=x")]
-    assert reached("/gradio_api/upload", multipart)["query_string"] == b""
-    assert reached("/gradio_api/component_server", multipart) == 415
-    assert reached("/gradio_api/call/compare", multipart) == 415
-    other = (b"content-type", b"application/json")
-    for headers in ([other, *multipart], [*multipart, other], [(b"content-type", b" \xa0multipart/form-data"), other]):
-        assert reached("/gradio_api/component_server", headers) == 415
-
-
-@pytest.mark.parametrize("given", [None, "", "/srv/gradio", "/srv/gradio/one-look-uploads"])
-def test_uploads_lie_in_a_folder_of_their_own_whatever_folder_is_given(given, monkeypatch):
-    monkeypatch.setenv("GRADIO_TEMP_DIR", given or "")
-    if given is None:
-        monkeypatch.delenv("GRADIO_TEMP_DIR")
-    for _ in range(2):  # the second time as in a process that the first one started
-        importlib.reload(siamese.ui)
-        expected = "/srv/gradio" if given else tempfile.gettempdir()
-        assert Path(os.environ["GRADIO_TEMP_DIR"]) == Path(expected, "one-look-uploads")
-
-
-def test_the_same_file_sent_twice_is_two_files(monkeypatch):
-    monkeypatch.setattr(route_utils, "GradioUploadFile", route_utils.GradioUploadFile)
-    limits.keep_uploads_apart()
-    first, second = (route_utils.GradioUploadFile(io.BytesIO(), filename="a.png") for _ in range(2))
-    assert first.sha.hexdigest() != second.sha.hexdigest()
-
-
-def test_somebody_who_goes_away_is_no_error():
-    """Gradio raises where a body ends too early, which would be a traceback in the log for each that breaks off."""
-    messages = [{"type": "http.request", "body": b"1", "more_body": True}, {"type": "http.disconnect"}]
-
-    async def app(_scope, receive, _send):
-        while (await receive())["type"] != "http.disconnect":
-            pass
-        raise RuntimeError("the client went away")
-
-    async def receive():
-        return messages.pop(0)
-
-    async def failing(_scope, _receive, _send):
-        raise RuntimeError("something else")
-
-    finish(BodyLimit(app)(scope_of(), receive, None))
-    with pytest.raises(RuntimeError, match="something else"):
-        finish(BodyLimit(failing)(scope_of(), receive, None))
-
-
-def test_other_traffic_is_let_alone():
-    passed = []
-
-    async def app(scope, _receive, _send):
-        passed.append(scope["type"])
-
-    for middleware in (BodyLimit(app), RouteAllowlist(app)):
-        finish(middleware({"type": "lifespan"}, None, None))
-    assert passed == ["lifespan"] * 2
+def test_what_the_sweep_looks_at_is_there(gradio):
+    demo, client = gradio
+    called(client, "abc")
+    queue = demo._queue
+    assert set(queue.pending_event_ids_session) <= set(queue.pending_messages_per_session)
+    assert isinstance(queue.event_ids_to_events, dict)
+    assert all(isinstance(known, set) for known in demo.temp_file_sets)
+    assert Path(client.app.uploaded_file_dir).name == UPLOADS
+    assert client.app.get_blocks() is demo
+    idle = drop_unfetched(queue, set())
+    drop_unfetched(queue, idle)
+    assert not queue.pending_messages_per_session
 
 
 class Config:
@@ -221,10 +153,10 @@ def test_nothing_of_a_session_is_kept():
 
 def test_the_server_sweeps_from_its_start_to_its_end(tmp_path, monkeypatch):
     calls = []
-    monkeypatch.setattr(limits, "SWEEP_S", 0.01)
+    monkeypatch.setattr(server, "SWEEP_S", 0.01)
     monkeypatch.setattr(route_utils, "GradioUploadFile", route_utils.GradioUploadFile)
     for name in ("share_one_heap", "give_back_memory"):
-        monkeypatch.setattr(limits, name, lambda name=name: calls.append(name))
+        monkeypatch.setattr(server, name, lambda name=name: calls.append(name))
     (tmp_path / "there").touch()
     known = {str(tmp_path / "there"), str(tmp_path / "deleted")}
     queue = SimpleNamespace(
@@ -236,7 +168,7 @@ def test_the_server_sweeps_from_its_start_to_its_end(tmp_path, monkeypatch):
     app = SimpleNamespace(get_blocks=lambda: blocks, uploaded_file_dir=str(tmp_path), state_holder=None)
 
     async def serve():
-        async with limits.tidy(app):
+        async with server.cleanup(app):
             while calls.count("give_back_memory") < 2:
                 await asyncio.sleep(0.01)
         return len(asyncio.all_tasks())
@@ -250,7 +182,9 @@ def test_the_server_sweeps_from_its_start_to_its_end(tmp_path, monkeypatch):
 
 
 def test_a_sweep_that_fails_is_not_the_last_one(tmp_path, monkeypatch, caplog):
-    (tmp_path / "old").touch()
+    uploads = tmp_path / UPLOADS
+    uploads.mkdir()
+    (uploads / "old").touch()
     failures = [OSError("the disk is out of order")]
 
     def sweep(folder, _age_s):
@@ -258,32 +192,61 @@ def test_a_sweep_that_fails_is_not_the_last_one(tmp_path, monkeypatch, caplog):
             raise failures.pop()
         sweep_files(folder, age_s=-1)
 
-    monkeypatch.setattr(limits, "SWEEP_S", 0.01)
-    monkeypatch.setattr(limits, "sweep_files", sweep)
+    monkeypatch.setattr(server, "SWEEP_S", 0.01)
+    monkeypatch.setattr(server, "sweep_files", sweep)
     queue = SimpleNamespace(pending_messages_per_session={}, pending_event_ids_session={}, event_ids_to_events={})
     blocks = SimpleNamespace(_queue=queue, temp_file_sets=[])
-    app = SimpleNamespace(get_blocks=lambda: blocks, uploaded_file_dir=str(tmp_path))
+    app = SimpleNamespace(get_blocks=lambda: blocks, uploaded_file_dir=str(uploads))
 
     async def sweep_until_it_is_gone():
-        sweeping = asyncio.create_task(limits._sweep_on(app))
-        while (tmp_path / "old").exists() and not sweeping.done():
+        sweeping = asyncio.create_task(server._sweep_on(app))
+        while (uploads / "old").exists() and not sweeping.done():
             await asyncio.sleep(0.01)
         sweeping.cancel()
 
     finish(sweep_until_it_is_gone())
-    assert not any(tmp_path.iterdir())
+    assert not any(uploads.iterdir())
     assert caplog.text.count("Sweeping failed") == 1
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="glibc's heap is asked.")
-def test_memory_is_given_back_where_the_system_knows_how(monkeypatch):
-    calls = []
+def test_a_folder_that_is_shared_is_not_swept(tmp_path, monkeypatch):
+    """As it would be where somebody serves the pages without the checks of app.py."""
+    (tmp_path / "old").touch()
+    monkeypatch.setattr(server, "SWEEP_S", 0.01)
+    monkeypatch.setattr(server, "UPLOAD_LIFE_S", -1)
+    swept = []
+    monkeypatch.setattr(server, "give_back_memory", lambda: swept.append(1))
+    queue = SimpleNamespace(pending_messages_per_session={}, pending_event_ids_session={}, event_ids_to_events={})
+    blocks = SimpleNamespace(_queue=queue, temp_file_sets=[])
+    app = SimpleNamespace(get_blocks=lambda: blocks, uploaded_file_dir=str(tmp_path))
+
+    async def sweep_twice():
+        sweeping = asyncio.create_task(server._sweep_on(app))
+        while len(swept) < 2:
+            await asyncio.sleep(0.01)
+        sweeping.cancel()
+
+    finish(sweep_twice())
+    assert (tmp_path / "old").exists()
+
+
+@pytest.mark.parametrize("platform", ["linux", "win32", "darwin"])
+def test_memory_is_given_back_where_the_system_knows_how(platform, monkeypatch):
+    calls, libraries = [], []
+
+    def libc(name):
+        if platform == "win32":
+            raise TypeError("None names no library here")
+        return libraries[-1]
+
     glibc = SimpleNamespace(mallopt=lambda *given: calls.append(given), malloc_trim=lambda *given: calls.append(given))
-    for libc in (glibc, SimpleNamespace()):  # the second one knows neither
-        monkeypatch.setattr(limits.ctypes, "CDLL", lambda _name, libc=libc: libc)
-        limits.share_one_heap()
-        limits.give_back_memory()
-    assert calls == [(-8, 1), (0,)]
+    monkeypatch.setattr(server.sys, "platform", platform)
+    monkeypatch.setattr(server.ctypes, "CDLL", libc)
+    for library in (glibc, SimpleNamespace()):  # the second one is not glibc
+        libraries.append(library)
+        server.share_one_heap()
+        server.give_back_memory()
+    assert calls == ([(-8, 1), (0,)] if platform == "linux" else [])
 
 
 def test_results_that_nobody_fetched_go_at_the_second_sweep():
