@@ -182,7 +182,7 @@ def publish(
     # Gradio reads docstrings of this form.
     endpoint.__doc__ = "\n".join([description, "", "Parameters:", *takes, "Returns:", *gives])
     inputs = [
-        endpoint_value(one.name, one.schema | {"additional_description": one.description}, one.example, one.default)
+        endpoint_value(one.name, one.schema | {"additional_description": _sentence(one)}, one.example, one.default)
         for one in parameters
     ]
     gr.on(
@@ -195,6 +195,11 @@ def publish(
         concurrency_id=concurrency_id,
         show_progress="hidden",
     )
+
+
+def _sentence(parameter: Parameter) -> str:
+    """The description as the API page shows it, behind a sentence of Gradio's."""
+    return f"{parameter.description[0].upper()}{parameter.description[1:]}."
 
 
 def build(recognizer: Recognizer, session: GameSession, verifier: Verifier) -> None:

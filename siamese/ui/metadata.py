@@ -79,7 +79,7 @@ def head_tags(root: str) -> str:
         '<link rel="icon" type="image/png" sizes="192x192" href="./images/icon-192.png" />',
         '<link rel="apple-touch-icon" href="./images/icon-192.png" />',
         '<link rel="manifest" href="./manifest.json" />',
-        f"<script>{script('root_path.js')}</script>",
+        f"<script>{script('root_path.js', 'api_page.js')}</script>",
     ]
     return "\n".join(lines)
 
@@ -138,18 +138,30 @@ def example_images() -> dict[str, bytes]:
     return images
 
 
+def no_tools(_request: Request) -> Response:
+    """Says that there are no tools of the Model Context Protocol.
+
+    Gradio's API page asks for their list in any case, and takes every success for a server that has some. A failure
+    would stand in the visitor's console. This is neither.
+    """
+    return Response(status_code=304)
+
+
+def no_summary(_request: Request) -> Response:
+    """The summary of calls that Gradio's API page asks for in any case."""
+    return JSONResponse({"functions": {}})
+
+
 def routes(has_mcp: bool) -> list[BaseRoute]:
     """What the app serves beside Gradio's own pages.
 
     Args:
-        has_mcp: Whether Gradio serves the tools of the Model Context Protocol. Its API page asks for their list, and
-            for a summary of calls, in any case, and would show two failed requests where there is neither.
+        has_mcp: Whether Gradio serves the tools of the Model Context Protocol.
     """
-    empty = [] if has_mcp else [Route("/gradio_api/mcp/schema", lambda _request: JSONResponse([]))]
     return [
         Mount("/images", StaticFiles(directory=IMAGES)),
         Route("/manifest.json", manifest),
         Route("/examples/{name}", example),
-        Route("/monitoring/summary", lambda _request: JSONResponse({"functions": {}})),
-        *empty,
+        Route("/monitoring/summary", no_summary),
+        *([] if has_mcp else [Route("/gradio_api/mcp/schema", no_tools)]),
     ]

@@ -382,4 +382,4 @@ def test_the_api_page_s_examples_run_as_they_stand(app_address, endpoint, capsys
 
 @pytest.mark.parametrize("place", ["gradio_api/mcp/schema", "monitoring/summary"])
 def test_no_request_of_the_api_page_fails(app_address, place):
-    assert httpx.get(f"{app_address}/{place}").status_code == 200
+    assert httpx.get(f"{app_address}/{place}").status_code < 400

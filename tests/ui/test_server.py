@@ -90,7 +90,7 @@ def test_the_api_page_is_given_this_app_s_examples_and_descriptions(gradio):
     assert endpoint["description"] == "Counts."
     (parameter,) = endpoint["parameters"]
     assert parameter["parameter_name"] == "first"
-    assert parameter["python_type"] == {"type": "str", "description": "any text"}
+    assert parameter["python_type"] == {"type": "str", "description": "Any text."}
     assert parameter["example_input"] == "abc"
     assert "its length" in endpoint["returns"][0]["python_type"]["type"]
     assert endpoint["code_snippets"]["bash"].startswith("EVENT=$(curl -s http://testserver/gradio_api/call/v2/echo")

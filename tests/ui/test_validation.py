@@ -9,7 +9,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from siamese.ui import validation as door
-from siamese.ui.server import BUSY
+from siamese.ui.middleware import BUSY
 from siamese.ui.validation import UserError
 
 
