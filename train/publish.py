@@ -77,7 +77,7 @@ def run(arguments: argparse.Namespace) -> int:
         repo_id, kind = destination(arguments)
         with staging(arguments.dry_run) as folder:
             if kind == "space":
-                stage_space(folder, arguments.model, arguments.dataset, arguments.hardware)
+                stage_space(folder, repo_id, arguments.model, arguments.dataset, arguments.hardware)
             elif kind == "dataset":
                 stage_dataset(folder, arguments.data, repo_id)
             else:
@@ -259,11 +259,18 @@ def collect_pictures(
 # The app
 
 
-def stage_space(folder: Path, model: str | None, dataset: str | None, hardware: str) -> None:
-    """The app, and the project's README whose header also names the model, the data set and the hardware."""
+def stage_space(folder: Path, repo_id: str, model: str | None, dataset: str | None, hardware: str) -> None:
+    """The app, and the project's README whose header also names the model, the data set and the hardware.
+
+    The header's thumbnail becomes an address of the Space, since the Hub takes no path.
+    """
+    from huggingface_hub.constants import ENDPOINT
+
     if not all((ROOT / name).is_file() for name in ("app.py", CARD_FILE)):
         raise PublishError("The app is not here: run this command in a clone of the project.")
     own, body = split_front_matter((ROOT / CARD_FILE).read_text(encoding="utf-8"))
+    if "thumbnail" in own:
+        own["thumbnail"] = f"{ENDPOINT}/spaces/{repo_id}/resolve/main/{own['thumbnail']}"
     header = front_matter(own | space_metadata(model, dataset, hardware))
     pictures = set(re.findall(r"!\[[^\]]*\]\(([^)\s]+)\)", body))
     for name in tracked_files():

@@ -375,7 +375,8 @@ def test_the_app_as_a_space(hub, tmp_path, monkeypatch, capsys):
     contents = {
         "app.py": "app",
         "requirements.txt": "torch",
-        "README.md": "---\ntitle: One\nsuggested_hardware: old\n---\n# One Look\n\n![page](siamese/ui/page.png)\n",
+        "README.md": "---\ntitle: One\nthumbnail: a.png\nsuggested_hardware: old\n---\n"
+        "# One Look\n\n![page](siamese/ui/page.png)\n",
         "siamese/__init__.py": "",
         "siamese/ui/style.css": "css",
         "siamese/ui/page.png": "png",
@@ -396,7 +397,9 @@ def test_the_app_as_a_space(hub, tmp_path, monkeypatch, capsys):
     files = space.files("main")[1]
     assert set(files) - {".gitattributes"} == set(contents) - {"train/__init__.py"}
     readme = files["README.md"].content.decode()
-    assert header(readme) == {"title": "One"} | space_metadata(f"{REPO}@v1", None, "cpu-basic")
+    own = header(readme)
+    assert own.pop("thumbnail").endswith("/spaces/user/space/resolve/main/a.png")
+    assert own == {"title": "One"} | space_metadata(f"{REPO}@v1", None, "cpu-basic")
     assert readme.endswith("# One Look\n\n![page](siamese/ui/page.png)\n")
     shutil.rmtree(project / ".git")
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path))
