@@ -76,8 +76,7 @@ def start_app(folder: Path, program: Sequence[str] = ("app.py",), **environment:
         settings["MODEL_ID"] = str(untrained_weights(folder / "weights"))
     with (folder / "log").open("a") as log:
         process = subprocess.Popen([sys.executable, *program], cwd=ROOT, env=settings, stdout=log, stderr=log)
-    host = "[::1]" if "::" in settings.get("GRADIO_SERVER_NAME", "") else "127.0.0.1"
-    app = App(process, f"http://{host}:{port}", folder)
+    app = App(process, f"http://127.0.0.1:{port}", folder)
     try:
         wait_until_it_answers(app)
     except BaseException:

@@ -148,7 +148,7 @@ def give_back_memory() -> None:
         _libc().malloc_trim(0)
 
 
-def _libc() -> ctypes.CDLL:
+def _libc() -> Any:
     """The C library of this process.
 
     Raises:

@@ -41,10 +41,10 @@ def tools(tmp_path_factory):
 
     async def used(tool=None, arguments=None):
         from mcp import ClientSession
-        from mcp.client.streamable_http import streamablehttp_client
+        from mcp.client.streamable_http import streamable_http_client
 
         async with (
-            streamablehttp_client(f"{settings.address}/gradio_api/mcp/") as (incoming, outgoing, _),
+            streamable_http_client(f"{settings.address}/gradio_api/mcp/") as (incoming, outgoing, _),
             ClientSession(incoming, outgoing) as session,
         ):
             await session.initialize()

@@ -42,7 +42,7 @@ def test_the_manifest_has_icons_of_its_own():
     assert manifest["name"] == "One Look"
     for icon in manifest["icons"]:
         side = int(icon["sizes"].partition("x")[0])
-        assert Image.open(IMAGES.parent / icon["src"]).size == (side, side)
+        assert Image.open(io.BytesIO((IMAGES.parent / icon["src"]).read_bytes())).size == (side, side)
 
 
 def test_examples_are_images_that_the_app_reads_and_are_the_same_each_time():

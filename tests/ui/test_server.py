@@ -50,7 +50,7 @@ def gradio(tmp_path_factory):
             echo, "Counts.", [Parameter("first", TEXT, "any text", "abc")], {"length": {"description": "its length"}}
         )
     demo.queue()
-    demo.config = demo.get_config_file()
+    demo.max_file_size, demo.config = None, demo.get_config_file()  # as `launch` does
     app = routes.App.create_app(demo, app_kwargs={"lifespan": cleanup}, mcp_server=False)
     with TestClient(app) as client:
         client.get("/gradio_api/startup-events")

@@ -18,7 +18,7 @@ import pytest
 
 from siamese.ui import startup
 from siamese.ui.startup import Settings, StartupError, prepare, upload_folder, without_proxies
-from tests.running_app import ROOT, free_port, start_app, stop_app
+from tests.running_app import ROOT, free_port
 
 CASES, SEED = 200, 22
 
@@ -240,9 +240,9 @@ def test_a_console_without_a_character_shows_an_escape(monkeypatch):
 
 # ---- 200 variations of environment and layout
 
-PORTS = ["", " ", "free", "free", "free", "taken", "0", "-5", "70000", "port", "8e3"]
-HOSTS = [None, None, None, "", "127.0.0.1", "localhost", "0.0.0.0", "::", "[::1]", "10.255.255.1", "a..b", "*"]
-PREFIXES = [None, None, None, "", "/", "/x", "/x/", "x", "http://a.org/x", "ftp://a"]
+PORTS = ["", " ", *["free"] * 9, "taken", "0", "-5", "70000", "port", "8e3"]
+HOSTS = [*[None] * 9, "", "127.0.0.1", "localhost", "0.0.0.0", "::", "[::1]", "10.255.255.1", "a..b", "*"]
+PREFIXES = [*[None] * 6, "", "/", "/x", "/x/", "x", "http://a.org/x", "ftp://a"]
 PROXIES = [
     None,
     None,
@@ -253,8 +253,8 @@ PROXIES = [
     "x",
     "",
 ]
-FOLDERS = ["fresh", "fresh", "missing", "file", "link", "below a file", "/proc", "foreign", "unset", "blank"]
-MCP = [None, None, None, "", "true", "0", "maybe"]
+FOLDERS = [*["fresh"] * 6, "missing", "file", "link", "below a file", "/proc", "foreign", "unset", "blank"]
+MCP = [*[None] * 6, "", "true", "0", "maybe"]
 HOMES = ["fresh", "missing", "/proc", "file", ""]
 OTHERS = {"GRADIO_NUM_PORTS": "many", "GRADIO_NUM_WORKERS": "x", "GRADIO_ALLOWED_PATHS": "/", "GRADIO_SHARE": "true"}
 OTHERS |= {"GRADIO_ANALYTICS_MAX_EVENTS": "x", "GRADIO_DEBUG": "x", "GRADIO_SSR_MODE": "true"}
@@ -329,13 +329,18 @@ def test_each_of_200_environments_is_sound_or_refused_with_one_sentence(tmp_path
     assert 40 < started < 160  # neither side is empty
 
 
-def run(environment: dict[str, str], log: Path, cwd: Path = ROOT, user: int | None = None) -> tuple[int | None, str]:
-    """Starts app.py; its status, None where it serves (it is then stopped), and all that it wrote."""
+def run(
+    environment: dict[str, str], log: Path, cwd: Path = ROOT, before: tuple[str, ...] = ()
+) -> tuple[int | None, str]:
+    """Starts app.py, by the command `before` where one is given.
+
+    Returns:
+        Its status, None where it serves (it is then stopped), and all that it wrote.
+    """
     settings = {name: value for name, value in os.environ.items() if not name.startswith("GRADIO_")} | environment
     with log.open("w") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-B", "app.py"], cwd=cwd, env=settings, stdout=output, stderr=output, user=user
-        )
+        command = [*before, sys.executable, "-B", "app.py"]
+        process = subprocess.Popen(command, cwd=cwd, env=settings, stdout=output, stderr=output)
         while process.poll() is None and "One Look is at" not in log.read_text():
             try:
                 process.wait(0.2)
@@ -402,34 +407,36 @@ def test_a_bad_setting_ends_the_app_with_a_sentence_and_at_once(tmp_path, enviro
     assert (status, said) == (1, "GRADIO_SERVER_PORT must be a number from 1 to 65535, not 'eighty'.\n")
 
 
-def test_the_app_starts_behind_a_company_s_proxies_and_listens_at_ipv6(tmp_path):
-    """With a home that holds nothing, and settings of Gradio's that would each end it."""
-    proxies = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"), "http://127.0.0.1:9")
-    others = {"ALL_PROXY": "socks5://127.0.0.1:9", "all_proxy": "socks://127.0.0.1:9", "HOME": "/proc/nowhere"}
-    app = start_app(tmp_path, GRADIO_SERVER_NAME="::", GRADIO_NUM_PORTS="many", **proxies, **others)
-    try:
-        assert "One Look is at http://[::1]:" in app.log()
-        assert "Traceback" not in app.log()
-    finally:
-        stop_app(app)
+def test_the_app_starts_behind_a_company_s_proxies_and_listens_at_ipv6(tmp_path, environment):
+    """With a home that holds nothing, and a setting of Gradio's that would end it."""
+    names = ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")
+    settings = dict.fromkeys(names, "http://127.0.0.1:9") | {"NO_PROXY": "", "no_proxy": ""}
+    settings |= {"ALL_PROXY": "socks5://127.0.0.1:9", "all_proxy": "socks://127.0.0.1:9", "HOME": "/proc/nowhere"}
+    settings |= {"GRADIO_SERVER_NAME": "::", "GRADIO_NUM_PORTS": "many"}
+    status, said = run(environment | settings | OFFLINE, tmp_path / "log")
+    assert status is None, said
+    assert said == f"One Look is at http://[::1]:{environment['GRADIO_SERVER_PORT']}\n"
+
+
+# Nobody, who may look into every folder (the interpreter may lie in somebody's home) and write into none.
+AS_NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
+AS_NOBODY += ("--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search")
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not hasattr(os, "getuid") or os.getuid() != 0, reason="Only root may start it as somebody else.")
+@pytest.mark.skipif(shutil.which("setpriv") is None or os.getuid() != 0, reason="Only root may become somebody else.")
 def test_another_user_with_a_checkout_that_cannot_be_written_to_is_served(tmp_path):
-    """As in a container: nobody, no home, the files of somebody else."""
-    checkout = tmp_path / "checkout"
-    for name in ("siamese", "app.py"):
-        source = ROOT / name
-        copy = shutil.copytree if source.is_dir() else shutil.copy
-        checkout.mkdir(exist_ok=True)
-        copy(source, checkout / name)
+    """As in a container: nobody, no home, the files of somebody else, and a first user whose uploads lie there."""
+    checkout, temporary = tmp_path / "checkout", tmp_path / "temporary"
+    shutil.copytree(ROOT / "siamese", checkout / "siamese")
+    shutil.copy(ROOT / "app.py", checkout)
     for path in [checkout, *checkout.rglob("*")]:
         path.chmod(0o555 if path.is_dir() else 0o444)
-    for parent in (tmp_path, *tmp_path.parents):
-        if parent != Path("/tmp") and parent.is_relative_to("/tmp"):
-            parent.chmod(parent.stat().st_mode | 0o011)
-    settings = {"HOME": "/nonexistent", "GRADIO_SERVER_PORT": str(free_port()), **OFFLINE}
-    status, said = run(settings, tmp_path / "log", cwd=checkout, user=65534)
+    temporary.mkdir()
+    temporary.chmod(0o1777)
+    first = upload_folder(str(temporary))
+    settings = {"HOME": "/nonexistent", "TMPDIR": str(temporary), "GRADIO_SERVER_PORT": str(free_port()), **OFFLINE}
+    status, said = run(settings, tmp_path / "log", cwd=checkout, before=AS_NOBODY)
     assert status is None, said
     assert "Traceback" not in said
+    assert {path.name for path in temporary.glob("one-look-uploads*")} == {first.name, "one-look-uploads-65534"}
