@@ -20,8 +20,8 @@ from siamese.imaging.ink import find_ink
 from siamese.ui.middleware import BUSY
 
 MAX_PICTURE_BYTES = 8 << 20  # of one data URL, decoded; the page scales photographs down before it sends them
-MAX_WAITING = 48  # calls from pages that may be under way at one moment, those included that are
-AT_ONCE = 8  # answered now; the others wait outside the threads that Gradio serves everything else with
+MAX_PAGE_CALLS = 48  # under way at one moment, those included that are answered now
+PAGE_THREADS = 8  # answer calls; the others wait outside the threads that Gradio serves everything else with
 DATA_URL = re.compile(r"data:[\w.+-]{1,40}/[\w.+-]{1,60};base64,")
 CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")  # lone surrogates as well
 
@@ -29,22 +29,30 @@ log = logging.getLogger("one_look")
 
 
 class UserError(ValueError):
-    """Something asked for that cannot be done; its text is one sentence for the visitor."""
+    """Something asked for that cannot be done; the text is one sentence for the visitor."""
 
 
 class PermanentUserError(UserError):
-    """One that asking again does not change; the page forgets what it asked for."""
+    """A refusal that stays the same however often one asks; the page forgets what it asked for."""
 
 
 class ConcurrencyLimiter:
-    """Lets a bounded number of calls in; the next one is refused at once instead of waiting without end."""
+    """Lets a bounded number of calls in; the next one is refused at once instead of waiting without end.
+
+    Args:
+        places: How many calls may be under way at one moment.
+    """
 
     def __init__(self, places: int) -> None:
         self._places = threading.BoundedSemaphore(places)
 
     @contextmanager
     def enter(self) -> Iterator[None]:
-        """Raises UserError where every place is taken."""
+        """Takes a place for the time of a block.
+
+        Raises:
+            UserError: Every place is taken.
+        """
         if not self._places.acquire(blocking=False):
             raise UserError(BUSY)
         try:
@@ -53,28 +61,31 @@ class ConcurrencyLimiter:
             self._places.release()
 
 
-_turnstile = ConcurrencyLimiter(MAX_WAITING)
-_desk = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="page")
+_page_calls = ConcurrencyLimiter(MAX_PAGE_CALLS)
+_page_threads = ThreadPoolExecutor(PAGE_THREADS, thread_name_prefix="page")
 
 
 def for_page(answer: Callable[[dict], dict]) -> Callable[[object], Awaitable[dict]]:
-    """A function that the page may call: takes one JSON object; what it refuses comes back as {"error": sentence}.
+    """Makes a function that the page may call, and that runs in a thread of its own pool.
 
-    A lasting refusal has "lasting": true beside the sentence.
+    Args:
+        answer: Takes one JSON object and gives another; may raise UserError.
 
-    Anything unforeseen is logged without what the visitor sent and answered with a sentence that tells nothing.
+    Returns:
+        The same, asynchronous. A refusal comes back as {"error": sentence}, a permanent one with "lasting": true beside
+        it. Anything unforeseen is logged without what the visitor sent, and answered with a sentence without details.
     """
 
     async def run_in_pool(payload: dict) -> dict:
-        with _turnstile.enter():
+        with _page_calls.enter():
             context = contextvars.copy_context()  # Gradio's: the request, by which ZeroGPU counts a quota
-            return await asyncio.get_running_loop().run_in_executor(_desk, context.run, answer, payload)
+            return await asyncio.get_running_loop().run_in_executor(_page_threads, context.run, answer, payload)
 
     return _guarded(answer, run_in_pool)
 
 
 def for_page_at_once(answer: Callable[[dict], dict]) -> Callable[[object], Awaitable[dict]]:
-    """The same for what needs no time worth mentioning: it waits behind nobody, and nobody is turned away."""
+    """The same as `for_page` for what takes no time: it runs at once, and nobody is turned away."""
 
     async def at_once(payload: dict) -> dict:
         return answer(payload)
@@ -101,7 +112,12 @@ def _guarded(answer: Callable, given: Callable[[dict], Awaitable[dict]]) -> Call
 
 
 def decoded(url: object, what: str, limit_bytes: int = MAX_PICTURE_BYTES) -> bytes:
-    """The bytes of a data URL.
+    """Decodes a data URL.
+
+    Args:
+        url: What was sent.
+        what: Names the picture in a refusal.
+        limit_bytes: The most that the decoded image may have.
 
     Raises:
         UserError: For anything else, for more than `limit_bytes`, and for an image that the app does not read.
@@ -128,7 +144,15 @@ def decoded(url: object, what: str, limit_bytes: int = MAX_PICTURE_BYTES) -> byt
 
 
 def picture(url: object, what: str) -> Image.Image:
-    """A safe grey image out of a data URL; raises UserError with a sentence that names which picture is meant."""
+    """Reads a data URL as a grey image that is safe to work with.
+
+    Args:
+        url: What the page sent.
+        what: Names the picture in a refusal.
+
+    Raises:
+        UserError: It is no image that the app reads.
+    """
     try:
         return open_image(decoded(url, what))
     except ImageError as error:
@@ -136,7 +160,11 @@ def picture(url: object, what: str) -> Image.Image:
 
 
 def ink_of(grey: Image.Image, what: str) -> Float[Tensor, "height width"]:
-    """The ink of a safe grey image; raises UserError where there is none."""
+    """Finds the ink in a grey image, in [0, 1] with 1 for ink.
+
+    Raises:
+        UserError: There is none.
+    """
     ink = find_ink(grey)
     if not bool((ink >= 0.25).any()):
         raise UserError(f"{what}: no ink was found; please bring a drawing that stands out more.")
@@ -144,7 +172,11 @@ def ink_of(grey: Image.Image, what: str) -> Float[Tensor, "height width"]:
 
 
 def choice(value: object, choices: Sequence, what: str):
-    """The value where it is one of the choices (1.0 for 1 is fine, True is not); raises UserError."""
+    """Gives the one of `choices` that `value` equals; 1.0 is taken for 1, True is not.
+
+    Raises:
+        UserError: It equals none.
+    """
     for one in choices:
         if not isinstance(value, bool) and isinstance(value, int | float | str) and value == one:
             return one
@@ -152,7 +184,11 @@ def choice(value: object, choices: Sequence, what: str):
 
 
 def whole_number(value: object, least: int, most: int, what: str) -> int:
-    """A whole number in [least, most]; raises UserError."""
+    """Gives a whole number in [least, most] as an int.
+
+    Raises:
+        UserError: It is none.
+    """
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if not is_number or not least <= value <= most or int(value) != value:  # NaN and infinity fail the range
         raise UserError(f"{what} must be a whole number from {least} to {most}.")
@@ -160,7 +196,11 @@ def whole_number(value: object, least: int, most: int, what: str) -> int:
 
 
 def name(value: object, what: str, most: int = 60) -> str:
-    """Printable text of 1 to `most` characters, white space and control characters tidied; raises UserError."""
+    """Gives text without control characters and superfluous white space, cut to `most` characters.
+
+    Raises:
+        UserError: It is no text, or nothing is left of it.
+    """
     if not isinstance(value, str):
         raise UserError(f"{what} must be text.")
     tidy = " ".join(CONTROL_CHARACTERS.sub(" ", value[: most * 4]).split())

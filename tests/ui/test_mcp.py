@@ -15,10 +15,8 @@ from siamese.ui.startup import UPLOADS, Settings
 from tests.networks import narrow_network
 from tests.running_app import free_port
 
-# Gradio asks for event loops where none runs, and leaves them to the garbage collector.
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:unclosed event loop:ResourceWarning"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+pytestmark = [  # see conftest.py
+    pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),
     pytest.mark.filterwarnings("ignore:There is no current event loop:DeprecationWarning"),
 ]
 

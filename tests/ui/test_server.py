@@ -18,10 +18,8 @@ from siamese.ui.api import TEXT, Parameter, publish
 from siamese.ui.server import NoSessions, cleanup, drop_unfetched, endpoint_value, sweep_files
 from siamese.ui.startup import UPLOADS
 
-# Gradio asks for event loops where none runs, and leaves them to the garbage collector.
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:unclosed event loop:ResourceWarning"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+pytestmark = [  # see conftest.py
+    pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),
     pytest.mark.filterwarnings("ignore:There is no current event loop:DeprecationWarning"),
 ]
 

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from PIL import Image, ImageDraw
 
-from siamese.ui import validation as door
+from siamese.ui import validation
 from siamese.ui.middleware import BUSY
 from siamese.ui.validation import UserError
 
@@ -30,7 +30,7 @@ def png(image: Image.Image) -> bytes:
 
 
 def test_a_picture_comes_through():
-    assert door.picture(as_url(png(drawn())), "The first picture").tobytes() == drawn().tobytes()
+    assert validation.picture(as_url(png(drawn())), "The first picture").tobytes() == drawn().tobytes()
 
 
 @pytest.mark.parametrize(
@@ -51,37 +51,37 @@ def test_a_picture_comes_through():
 )
 def test_what_is_no_picture_is_refused_with_a_sentence(url, words):
     with pytest.raises(UserError, match=words):
-        door.picture(url, "The first picture")
+        validation.picture(url, "The first picture")
 
 
 def test_a_data_url_is_bounded_before_it_is_decoded():
     with pytest.raises(UserError, match="larger than 1 MB"):
-        door.decoded("data:image/png;base64," + "A" * (2 << 20), "It", limit_bytes=1 << 20)
+        validation.decoded("data:image/png;base64," + "A" * (2 << 20), "It", limit_bytes=1 << 20)
     with pytest.raises(UserError, match="larger than 400 kB"):
-        door.decoded("data:image/png;base64," + "A" * (1 << 20), "It", limit_bytes=400_000)
-    assert len(door.decoded(as_url(b"x" * (1 << 20)), "It", limit_bytes=1 << 20)) == 1 << 20
+        validation.decoded("data:image/png;base64," + "A" * (1 << 20), "It", limit_bytes=400_000)
+    assert len(validation.decoded(as_url(b"x" * (1 << 20)), "It", limit_bytes=1 << 20)) == 1 << 20
 
 
 def test_choices_are_taken_as_they_stand():
-    assert door.choice(10.0, (5, 10), "n") == 10
+    assert validation.choice(10.0, (5, 10), "n") == 10
     for wrong in (7, "10", True, None, [5], math.nan):
         with pytest.raises(UserError, match="n must be one of 5, 10"):
-            door.choice(wrong, (5, 10), "n")
+            validation.choice(wrong, (5, 10), "n")
 
 
 def test_whole_numbers_have_a_range():
-    assert door.whole_number(3.0, 0, 4, "n") == 3
+    assert validation.whole_number(3.0, 0, 4, "n") == 3
     for wrong in (5, -1, 1.5, math.inf, math.nan, "3", None, True, 10**400):
         with pytest.raises(UserError, match="n must be a whole number from 0 to 4"):
-            door.whole_number(wrong, 0, 4, "n")
+            validation.whole_number(wrong, 0, 4, "n")
 
 
 def test_names_are_tidied():
-    assert door.name("  a\x00\n b\u202e \ud800", "It") == "a b"
-    assert len(door.name("x" * 500, "It")) == 60
+    assert validation.name("  a\x00\n b\u202e \ud800", "It") == "a b"
+    assert len(validation.name("x" * 500, "It")) == 60
     for wrong in ("", " \n", "\udfff", None, 3):
         with pytest.raises(UserError):
-            door.name(wrong, "It")
+            validation.name(wrong, "It")
 
 
 def asked(answers: list) -> list:
@@ -95,12 +95,12 @@ def asked(answers: list) -> list:
 
 
 def test_the_page_is_answered_with_a_sentence_and_never_with_a_traceback(caplog):
-    @door.for_page
+    @validation.for_page
     def answer(asked):
         if asked.get("fail"):
             raise KeyError("/secret/path")
         if asked.get("lasting"):
-            raise door.PermanentUserError("Never.")
+            raise validation.PermanentUserError("Never.")
         raise UserError("No.")
 
     said = asked([answer({}), answer(None), answer([1]), answer({"fail": True}), answer({"lasting": True})])
@@ -112,41 +112,43 @@ def test_the_page_is_answered_with_a_sentence_and_never_with_a_traceback(caplog)
 
 
 def test_beyond_the_bound_a_visitor_is_told_and_everybody_else_is_served(monkeypatch):
-    monkeypatch.setattr(door, "_turnstile", door.ConcurrencyLimiter(door.AT_ONCE + 2))  # so that two wait for a thread
-    come = threading.Barrier(door.AT_ONCE, timeout=60)
+    monkeypatch.setattr(
+        validation, "_page_calls", validation.ConcurrencyLimiter(validation.PAGE_THREADS + 2)
+    )  # so that two wait for a thread
+    come = threading.Barrier(validation.PAGE_THREADS, timeout=60)
 
-    @door.for_page
+    @validation.for_page
     def answer(asked):
-        if asked["number"] < door.AT_ONCE:
+        if asked["number"] < validation.PAGE_THREADS:
             come.wait()  # all threads are taken until all have come
         return {"number": asked["number"]}
 
-    said = asked([answer({"number": number}) for number in range(door.AT_ONCE + 5)])
-    served, told = said[: door.AT_ONCE + 2], said[door.AT_ONCE + 2 :]
-    assert served == [{"number": number} for number in range(door.AT_ONCE + 2)]
+    said = asked([answer({"number": number}) for number in range(validation.PAGE_THREADS + 5)])
+    served, told = said[: validation.PAGE_THREADS + 2], said[validation.PAGE_THREADS + 2 :]
+    assert served == [{"number": number} for number in range(validation.PAGE_THREADS + 2)]
     assert told == [{"error": BUSY}] * 3
     assert asked([answer({"number": 99})]) == [{"number": 99}]
 
 
 def test_what_takes_no_time_waits_behind_nobody(monkeypatch):
-    monkeypatch.setattr(door, "_turnstile", door.ConcurrencyLimiter(1))
+    monkeypatch.setattr(validation, "_page_calls", validation.ConcurrencyLimiter(1))
 
-    @door.for_page_at_once
+    @validation.for_page_at_once
     def answer(asked):
         if asked.get("fail"):
             raise UserError("No.")
         return {"thread": threading.get_ident()}
 
-    with door._turnstile.enter():
+    with validation._page_calls.enter():
         said = asked([answer({}), answer({}), answer({"fail": True}), answer([])])
     assert len({one["thread"] for one in said[:2]}) == 1
     assert said[2] == {"error": "No."}
     assert "understand" in said[3]["error"]
 
 
-def test_the_turnstile_refuses_instead_of_queueing():
-    turnstile = door.ConcurrencyLimiter(1)
-    with turnstile.enter(), pytest.raises(UserError, match="Too many people"), turnstile.enter():
+def test_the_page_calls_refuses_instead_of_queueing():
+    limiter = validation.ConcurrencyLimiter(1)
+    with limiter.enter(), pytest.raises(UserError, match="Too many people"), limiter.enter():
         pass
-    with turnstile.enter():
+    with limiter.enter():
         pass
