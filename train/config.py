@@ -4,7 +4,7 @@ import tomllib
 from dataclasses import asdict, dataclass, field, fields
 from importlib import resources
 from pathlib import Path
-from typing import Literal, get_args, get_type_hints
+from typing import Literal, get_args, get_origin, get_type_hints
 
 from siamese.network import Initialisation, NetworkConfig
 from siamese.preprocessing import Preprocessing
@@ -271,6 +271,8 @@ def known(values: dict, kind: type, where: str) -> dict:
             if not isinstance(value, accepted) or (isinstance(value, bool) and wanted is not bool):
                 raise RecipeError(f"{name} is {value!r}, must be {SCALARS[wanted]}.")
             values = values | {name: wanted(value)}
+        elif isinstance(values.get(name), list) and get_origin(wanted) is tuple:  # as TOML and JSON have it
+            values = values | {name: tuple(values[name])}
     return values
 
 

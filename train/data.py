@@ -16,16 +16,10 @@ from torch import Tensor
 
 from siamese.characters.drawings import Drawings
 from siamese.characters.episodes import excluded_alphabets
-from siamese.characters.omniglot import (
-    OFFICIAL_ALPHABETS,
-    OmniglotError,
-    lake_runs,
-    load_drawings,
-    load_omniglot,
-    pixel_hashes,
-    read_archive,
-)
+from siamese.characters.omniglot import lake_runs, load_drawings, load_omniglot, pixel_hashes
+from siamese.characters.omniglot_layouts import LIMITS, OFFICIAL_ALPHABETS
 from siamese.data.bundled import FOLDER, LAKE_RUNS, SPLITS, Split, write_table
+from siamese.data.safe_zip import ZipError, open_zip
 from siamese.data.sources import SourceError
 from siamese.imaging.decode import ImageError, open_image
 from siamese.preprocessing import IMAGE_SIZE_PX
@@ -84,7 +78,7 @@ def run(arguments: argparse.Namespace) -> int:
             _check_signatures(arguments.signatures)
         else:
             _check(arguments.check, arguments.output or Path("omniglot-sheet.png"))
-    except (OmniglotError, SourceError) as error:
+    except SourceError as error:
         print(error, file=sys.stderr)
         return 1
     except OSError as error:
@@ -101,7 +95,7 @@ def write_bundle(source: str, folder: Path) -> None:
         folder: Where background.parquet and evaluation.parquet go; existing ones are replaced.
 
     Raises:
-        OmniglotError: The source cannot be read.
+        SourceError: The source cannot be read.
         OSError: The folder cannot be written.
     """
     for split, rows in load_omniglot(source).items():
@@ -113,12 +107,16 @@ def write_bundle(source: str, folder: Path) -> None:
 def lake_table(archive: Path, evaluation: Drawings) -> dict[str, Any]:
     """The runs of Lake's `all_runs.zip` as facts: which alphabet, characters and drawers, and hashes of the pixels.
 
-    Raises OmniglotError where a file of the runs is missing or is none of the evaluation drawings.
+    Raises SourceError where a file of the runs is missing or is none of the evaluation drawings.
     """
     files: dict[tuple[int, str], bytes] = {}
-    for path, content in read_archive(archive, RUN_FILE).items():
-        match = RUN_FILE.fullmatch(path)
-        files[int(match[1]), match[2]] = content
+    try:
+        with open_zip(archive, LIMITS, f"The archive {str(archive)!r}") as members:
+            for member in members:
+                if match := RUN_FILE.fullmatch(member.path):
+                    files[int(match[1]), match[2]] = member.read()
+    except ZipError as error:
+        raise SourceError(str(error)) from error
     rows = {digest: row for row, digest in enumerate(pixel_hashes(evaluation.ink))}
     return {
         "about": "The 20 runs of the one-shot classification task of Lake et al. (2015), found in the evaluation set.",
@@ -133,25 +131,25 @@ def _run(
     def row(name: str) -> int:
         digest = pixel_hashes(_ink(_file(files, number, name))[None])[0]
         if digest not in rows:
-            raise OmniglotError(f"The image run{number:02d}/{name} is none of the evaluation drawings.")
+            raise SourceError(f"The image run{number:02d}/{name} is none of the evaluation drawings.")
         return rows[digest]
 
     # each line names a test image, then the training image of the same character
     lines = _file(files, number, "class_labels.txt").decode("ascii", "replace").splitlines()
     pairs = [re.findall(r"(?:test|training)/\w+\.png", line) for line in lines if line.strip()]
     if len(pairs) != RUN_CHARACTERS or any(len(pair) != 2 for pair in pairs):
-        raise OmniglotError(f"The file run{number:02d}/class_labels.txt does not pair {RUN_CHARACTERS} images.")
+        raise SourceError(f"The file run{number:02d}/class_labels.txt does not pair {RUN_CHARACTERS} images.")
     support = [row(f"training/class{place:02d}.png") for place in range(1, RUN_CHARACTERS + 1)]
     query = [row(test) for test, _ in pairs]
     true = [row(training) for _, training in pairs]
     if any(evaluation.character[q] != evaluation.character[t] for q, t in zip(query, true, strict=True)):
-        raise OmniglotError(f"In run{number:02d} a test image is paired with a training image of another character.")
+        raise SourceError(f"In run{number:02d} a test image is paired with a training image of another character.")
     alphabets = evaluation.alphabet[torch.tensor(support + query)].unique()
     drawers = [evaluation.drawer[torch.tensor(part)].unique() for part in (support, query)]
     if len(alphabets) != 1 or any(len(drawer) != 1 for drawer in drawers):
-        raise OmniglotError(f"The drawings of run{number:02d} are not by two drawers of one alphabet.")
+        raise SourceError(f"The drawings of run{number:02d} are not by two drawers of one alphabet.")
     if drawers[0] == drawers[1]:
-        raise OmniglotError(f"Supports and queries of run{number:02d} are by one and the same drawer.")
+        raise SourceError(f"Supports and queries of run{number:02d} are by one and the same drawer.")
     first = int(evaluation.character[evaluation.alphabet == alphabets[0]].min())
     digests = {place: digest for digest, place in rows.items()}
 
@@ -187,7 +185,7 @@ def _check_signatures(source: str) -> None:
 
 def _file(files: dict[tuple[int, str], bytes], number: int, name: str) -> bytes:
     if (number, name) not in files:
-        raise OmniglotError(f"The archive holds no run{number:02d}/{name}; is it Lake's all_runs.zip?")
+        raise SourceError(f"The archive holds no run{number:02d}/{name}; is it Lake's all_runs.zip?")
     return files[number, name]
 
 
@@ -195,9 +193,9 @@ def _ink(image: bytes) -> Bool[Tensor, "105 105"]:
     try:
         picture = open_image(image)
     except ImageError as error:
-        raise OmniglotError(f"An image of Lake's runs cannot be used: {error}") from error
+        raise SourceError(f"An image of Lake's runs cannot be used: {error}") from error
     if picture.size != (IMAGE_SIZE_PX, IMAGE_SIZE_PX):
-        raise OmniglotError(f"An image of Lake's runs has {picture.width} x {picture.height} pixels, not 105 x 105.")
+        raise SourceError(f"An image of Lake's runs has {picture.width} x {picture.height} pixels, not 105 x 105.")
     return torch.from_numpy(np.asarray(picture) < 128)
 
 
@@ -209,12 +207,12 @@ def _table_text(table: dict[str, Any]) -> str:
 
 def _check(source: str, output: Path) -> None:
     sheets: list[UInt8[Tensor, "rows 105 105"]] = []
-    refusals: list[OmniglotError] = []
+    refusals: list[SourceError] = []
     for split in SPLITS:
         start = time.perf_counter()
         try:
             drawings = load_drawings(split, source)
-        except OmniglotError as refusal:
+        except SourceError as refusal:
             refusals.append(refusal)
             continue
         took_s = time.perf_counter() - start
@@ -249,7 +247,7 @@ def describe(split: Split, drawings: Drawings) -> str:
     if split == "evaluation":
         try:
             lines.append(f"  Lake's runs: all {len(lake_runs(drawings))} trials found")
-        except OmniglotError as refusal:
+        except SourceError as refusal:
             lines.append(f"  Lake's runs: no. {refusal}")
     return "\n".join(lines)
 

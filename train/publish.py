@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from siamese.characters.omniglot import OmniglotError
+from siamese.data.sources import SourceError
 from siamese.hub import character_card, signature_card
 from siamese.hub.card import front_matter, is_for_signatures, model_card
 from siamese.hub.checkpoint import (
@@ -46,7 +46,7 @@ class PublishError(ValueError):
     """Something that cannot be published; the message is one sentence."""
 
 
-REFUSALS = (CheckpointError, HubError, OmniglotError, PublishError)
+REFUSALS = (CheckpointError, HubError, SourceError, PublishError)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -340,7 +340,7 @@ def stage_dataset(folder: Path, source: str, repo_id: str) -> None:
     """Both splits as parquet with the images embedded, and a card.
 
     Raises:
-        OmniglotError: The source cannot be read.
+        SourceError: The source cannot be read.
         PublishError: It lacks a split, or one cannot be read.
     """
     import pyarrow.parquet

@@ -21,7 +21,8 @@ from torch import Tensor
 
 from siamese.characters.drawings import Drawings
 from siamese.characters.episodes import EpisodeError, Trials, sample_trials
-from siamese.characters.omniglot import OmniglotError, lake_runs, load_drawings
+from siamese.characters.omniglot import lake_runs, load_drawings
+from siamese.data.sources import SourceError
 from siamese.hub.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from siamese.hub.errors import HubError
 from siamese.inference.device import usable_device
@@ -37,7 +38,7 @@ SUMMARY = "summary.json"
 TABLE = "table.md"
 WON = "won.safetensors"
 TRIALS_SEED = 20153
-REFUSALS = (CheckpointError, EpisodeError, HubError, OmniglotError, RecipeError, StateError, TrainingError)
+REFUSALS = (CheckpointError, EpisodeError, HubError, SourceError, RecipeError, StateError, TrainingError)
 
 
 class SearchError(ValueError):
@@ -118,7 +119,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def evaluation_set(source: str | None) -> tuple[Drawings, Trials]:
-    """With Lake's runs, which are looked for before anything is trained; raises OmniglotError."""
+    """With Lake's runs, which are looked for before anything is trained; raises SourceError."""
     drawings = load_drawings("evaluation", source)
     return drawings, lake_runs(drawings)
 

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
-from siamese.data.safe_zip import ZipError, ZipLimits, is_stray, open_zip
+from siamese.data.safe_zip import ZipError, ZipLimits, ZipMember, is_stray, open_zip
 
 if TYPE_CHECKING:  # takes a second to import, and a cached start does without
     import datasets
@@ -167,11 +167,7 @@ def _archive_files(
         members = opened.enter_context(open_zip(archive, outer, name, wanted))
         for member in members:
             if not member.path.lower().endswith(".zip"):
-                if member.size_bytes > limits.member_bytes:
-                    raise SourceError(
-                        f"{name} holds an image of more than {limits.member_bytes:,} bytes: {member.path!r}."
-                    )
-                found.append(SourceFile(f"{prefix}/{member.path}", partial(_read_member, member.read)))
+                found.append(SourceFile(f"{prefix}/{member.path}", partial(_read_member, member, limits, name)))
             elif not is_inner:
                 inside = f"{prefix}/{member.path[: -len('.zip')]}"
                 inner = f"{name} holds an archive, {member.path!r}, that cannot be used: it"
@@ -181,9 +177,11 @@ def _archive_files(
     return found
 
 
-def _read_member(read: Callable[[], bytes]) -> bytes:
+def _read_member(member: ZipMember, limits: ZipLimits, name: str) -> bytes:
+    if member.size_bytes > limits.member_bytes:
+        raise SourceError(f"{name} holds an image of more than {limits.member_bytes:,} bytes: {member.path!r}.")
     try:
-        return read()
+        return member.read()
     except ZipError as error:
         raise SourceError(str(error)) from error
 
@@ -200,8 +198,9 @@ def _read_file(file: Path, limit_bytes: int) -> bytes:
 
 
 def _folder_files(folder: Path) -> list[Path]:
-    found = (path for path in folder.rglob("*") if not is_stray(path.relative_to(folder).as_posix()))
-    return sorted(path for path in found if path.is_file())
+    """What may hold data, so that a file that a run writes there makes no cache out of date."""
+    found = (path for path in folder.rglob("*") if path.suffix.lower() in (*IMAGE_SUFFIXES, ".zip", ".parquet"))
+    return sorted(path for path in found if not is_stray(path.relative_to(folder).as_posix()) and path.is_file())
 
 
 def match_layout(

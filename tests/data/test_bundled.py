@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from siamese.characters.omniglot import OFFICIAL_ALPHABETS, lake_runs, load_drawings, load_omniglot, pixel_hashes
+from siamese.characters.omniglot import lake_runs, load_drawings, load_omniglot, pixel_hashes
+from siamese.characters.omniglot_layouts import OFFICIAL_ALPHABETS
 from siamese.data import bundled
 from siamese.data.bundled import FOLDER, SPLITS, decode_png, encode_png, read_bundled, write_table
 
@@ -111,7 +112,7 @@ def test_the_folder_is_small_and_carries_licence_and_citation():
 @pytest.mark.slow
 @pytest.mark.skipif(not (Path(SOURCE) / "images_evaluation.zip").is_file(), reason="needs the official archives")
 def test_the_archives_hold_the_same_drawings(split, omniglot, tmp_path, monkeypatch):
-    monkeypatch.setattr("siamese.characters.omniglot.cache_folder", lambda: tmp_path)
+    monkeypatch.setattr("siamese.data.cache.cache_folder", lambda: tmp_path)
     official = load_drawings(split, SOURCE)
     assert torch.equal(official.ink, omniglot[split].ink)
     assert torch.equal(official.character, omniglot[split].character)

@@ -71,7 +71,7 @@ def test_a_fingerprint_changes_with_the_files(tmp_path):
     folder = Source("folder", str(unpacked(tmp_path, {"a/1.png": b"1"})))
     before = fingerprint(folder)
     assert fingerprint(folder) == before
-    unpacked(tmp_path, {"a/Thumbs.db": b"1"})
+    unpacked(tmp_path, {"a/Thumbs.db": b"1", "a/cache.safetensors": b"1", "a/._1.png": b"1"})
     assert fingerprint(folder) == before
     unpacked(tmp_path, {"a/2.png": b"1"})
     assert fingerprint(folder) != before

@@ -9,8 +9,9 @@ from PIL import Image
 
 from siamese.characters import omniglot
 from siamese.characters.drawings import Drawings
-from siamese.characters.omniglot import OmniglotError, lake_runs
+from siamese.characters.omniglot import lake_runs
 from siamese.data import cache
+from siamese.data.sources import SourceError
 from siamese.signatures import layouts
 from siamese.signatures.image_statistics import STATISTICS
 from train import data
@@ -18,8 +19,7 @@ from train import data
 
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path, monkeypatch):
-    for module in (omniglot, cache):
-        monkeypatch.setattr(module, "cache_folder", lambda: tmp_path / "cache")
+    monkeypatch.setattr(cache, "cache_folder", lambda: tmp_path / "cache")
 
 
 def run(*words: str) -> int:
@@ -77,13 +77,13 @@ def test_the_table_leads_back_to_the_trials(drawings, tmp_path, small_runs, monk
 
 def test_an_archive_without_a_run_is_refused(drawings, tmp_path, small_runs):
     runs_archive(tmp_path / "runs.zip", drawings, TWO_RUNS[:1])
-    with pytest.raises(OmniglotError, match=r"holds no run02/class_labels.txt; is it Lake's all_runs.zip"):
+    with pytest.raises(SourceError, match=r"holds no run02/class_labels.txt; is it Lake's all_runs.zip"):
         data.lake_table(tmp_path / "runs.zip", drawings)
 
 
 def test_queries_by_the_drawer_of_the_supports_are_refused(drawings, tmp_path, small_runs):
     runs_archive(tmp_path / "runs.zip", drawings, [(24, [4, 3, 1], [1, 3, 4], [2, 2]), TWO_RUNS[0]])
-    with pytest.raises(OmniglotError, match="queries of run01 are by one and the same drawer"):
+    with pytest.raises(SourceError, match="queries of run01 are by one and the same drawer"):
         data.lake_table(tmp_path / "runs.zip", drawings)
 
 
@@ -92,7 +92,7 @@ def test_an_image_of_another_set_is_refused(drawings, tmp_path, small_runs):
     ink[1, 50, 50] ^= True
     other = Drawings(ink, drawings.alphabet, drawings.character, drawings.drawer, drawings.alphabet_names)
     runs_archive(tmp_path / "runs.zip", other, TWO_RUNS)
-    with pytest.raises(OmniglotError, match=r"run01/training/class01.png is none of the evaluation drawings"):
+    with pytest.raises(SourceError, match=r"run01/training/class01.png is none of the evaluation drawings"):
         data.lake_table(tmp_path / "runs.zip", drawings)
 
 
@@ -101,7 +101,7 @@ def test_a_pair_of_different_characters_is_refused(drawings, tmp_path, small_run
     character = drawings.character.clone()
     character[23] = 4
     other = Drawings(drawings.ink, drawings.alphabet, character, drawings.drawer, drawings.alphabet_names)
-    with pytest.raises(OmniglotError, match="In run01 a test image is paired with a training image of another"):
+    with pytest.raises(SourceError, match="In run01 a test image is paired with a training image of another"):
         data.lake_table(tmp_path / "runs.zip", other)
 
 
@@ -129,8 +129,8 @@ def test_samples_are_four_characters_by_three_drawers(drawings):
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["--check", "nothing"], "'nothing' is no folder"),
-        (["--lake-runs", "no.zip", "--data", "invented"], "There is no archive at 'no.zip'"),
+        (["--check", "nothing"], "'nothing' is neither a folder"),
+        (["--lake-runs", "no.zip", "--data", "invented"], "The archive 'no.zip' does not exist"),
         (["--check", "invented", "--output", "/no/such/folder/sheet.png"], "cannot be written: No such file"),
     ],
 )

@@ -13,6 +13,7 @@ from tqdm import tqdm
 from siamese.characters import omniglot
 from siamese.characters.drawings import Drawings
 from siamese.characters.episodes import EpisodeError, Trials
+from siamese.data.sources import SourceError
 from siamese.hub.checkpoint import CheckpointError
 from siamese.hub.errors import HubError
 from siamese.inference.verdict import DEFAULT_THRESHOLD
@@ -54,7 +55,7 @@ REFUSALS = (
     EvaluationError,
     FigureError,
     HubError,
-    omniglot.OmniglotError,
+    SourceError,
     TransferError,
 )
 

@@ -11,7 +11,8 @@ from tqdm import tqdm
 
 from siamese.characters.drawings import Drawings
 from siamese.characters.episodes import Trials, sample_trials
-from siamese.characters.omniglot import OmniglotError, lake_runs
+from siamese.characters.omniglot import lake_runs
+from siamese.data.sources import SourceError
 from siamese.imaging.skeleton import points_along, skeletonize
 from siamese.network import SiameseNetwork
 from siamese.preprocessing import Preprocessing, prepare_ink
@@ -52,7 +53,7 @@ def make_pen_tasks(drawings: Drawings, seed: int, trials: int, with_lake_runs: b
     if with_lake_runs:
         try:
             one_shot["lake_runs"] = lake_runs(drawings)
-        except OmniglotError as error:
+        except SourceError as error:
             notes.append(f"Lake's runs with other pens are left out: {error}")
     generator = generator_for(seed, "pens")
     within = sample_trials(drawings, N_WAY, trials, generator, within_alphabet=True)

@@ -10,7 +10,8 @@ import torch
 
 from siamese.characters.drawings import Drawings
 from siamese.characters.episodes import EpisodeError
-from siamese.characters.omniglot import OmniglotError, load_drawings
+from siamese.characters.omniglot import load_drawings
+from siamese.data.sources import SourceError
 from siamese.hub.checkpoint import CheckpointError, read_config, save_checkpoint
 from siamese.hub.errors import HubError
 from siamese.hub.push import repository_name
@@ -37,7 +38,7 @@ REFUSALS = (
     DistributedError,
     EpisodeError,
     HubError,
-    OmniglotError,
+    SourceError,
     RecipeError,
     StateError,
     TrackingError,

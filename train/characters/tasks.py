@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 from siamese.characters.drawings import Drawings
 from siamese.characters.episodes import EpisodeError, Trials, excluded_alphabets, sample_trials
-from siamese.characters.omniglot import OmniglotError, lake_runs
+from siamese.characters.omniglot import lake_runs
+from siamese.data.sources import SourceError
 from train.evaluation import PAIRS, Pairs, generator_for, verification_pairs
 from train.figures import PROTOCOL_NAMES
 
@@ -65,7 +66,7 @@ def make_tasks(drawings: Drawings, seed: int, trials: int, with_lake_runs: bool,
     if with_lake_runs:
         try:
             one_shot.append(OneShotTask("lake_runs", lake_runs(drawings), []))
-        except OmniglotError as error:
+        except SourceError as error:
             notes.append(f"Lake's runs are left out: {error}")
     for protocol in PROTOCOLS:
         within = protocol == "within_alphabet"
