@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -129,9 +130,16 @@ def restore_state(
     config: TrainConfig,
     average: torch.nn.Module | None = None,
 ) -> tuple[int, tuple[float, int]]:
-    """Load the state saved in `folder`; return its step, and the best validation accuracy with its step.
+    """Loads the state saved in `folder`.
 
-    Raises StateError where there is none, where it is broken, or where it belongs to another config.
+    A run may go on to another number of steps than it began with, as long as its learning rate has not come to its end.
+
+    Returns:
+        The step of the state, and the best validation accuracy with its step.
+
+    Raises:
+        StateError: Where there is no state, where it is broken, or where it belongs to a config that differs in more
+            than `steps`.
     """
     path = folder / STATE
     if not path.is_file():
@@ -141,10 +149,7 @@ def restore_state(
         step, best, table = (json.loads(metadata[name]) for name in ("step", "best", "config"))
     except (KeyError, ValueError) as error:
         raise StateError(f"{path} cannot be read: {error}.") from error
-    if not is_of(table, config):
-        raise StateError(
-            f"{folder} holds a run of another recipe; resume with the same one or choose another --output."
-        )
+    check_recipe(table, config, step, folder)
     network.load_state_dict(part(tensors, "network."))
     if average is not None:
         average.load_state_dict(part(tensors, "average."))
@@ -157,12 +162,34 @@ def restore_state(
     return step, tuple(best)
 
 
-def is_of(table: dict, config: TrainConfig) -> bool:
-    """Whether a saved config is this one; a field that came later has its default there."""
+def check_recipe(table: dict, config: TrainConfig, step: int, folder: Path) -> None:
+    """Refuses a saved config that is another one; a field that came later has its default there.
+
+    Raises:
+        StateError: With what to do instead.
+    """
     try:
-        return config_from(table) == config
+        before = config_from(table)
     except RecipeError:
-        return False
+        before = None
+    if before is None or replace(before, steps=config.steps) != config:
+        raise StateError(
+            f"{folder} holds a run of another recipe; resume with the same one or choose another --output."
+        )
+    if before.steps == config.steps:
+        return
+    if config.steps < step:
+        raise StateError(f"{folder} holds a run that is at step {step} already, beyond --steps {config.steps}.")
+    if config.schedule == "cosine" and step == before.steps:
+        raise StateError(
+            f"{folder} holds a run whose learning rate has fallen to 0 at its last step, {step}; train on from its "
+            f"weights as a new run, with --init and another --output."
+        )
+    if config.schedule == "cosine" and distributed.is_first():
+        print(
+            f"The run began with {before.steps} steps; from step {step} on its learning rate follows the schedule of "
+            f"{config.steps}, so it differs from a run that had them from the beginning."
+        )
 
 
 def check_manifest(optimizer: torch.optim.Optimizer) -> None:

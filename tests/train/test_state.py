@@ -102,6 +102,28 @@ def test_a_state_from_before_a_field_was_added_still_serves(run, monkeypatch):
     assert restore_state(folder, other, optimizer_of(other, kind), CONFIG)[0] == 2
 
 
+@pytest.mark.parametrize("schedule", ["constant", "cosine"])
+def test_a_run_goes_on_to_more_steps(run, schedule, capsys):
+    folder, network, optimizer, kind = run
+    begun = replace(CONFIG, schedule=schedule, steps=3)
+    save_state(folder, network, optimizer, begun, 2, (0.5, 1))
+    other = Small(9)
+    assert restore_state(folder, other, optimizer_of(other, kind), replace(begun, steps=9))[0] == 2
+    said = capsys.readouterr().out
+    assert ("from step 2 on its learning rate follows the schedule of 9" in said) == (schedule == "cosine")
+    with pytest.raises(StateError, match="at step 2 already, beyond --steps 1"):
+        restore_state(folder, network, optimizer, replace(begun, steps=1))
+
+
+def test_a_run_whose_learning_rate_has_come_to_its_end_goes_on_by_its_weights_only(run):
+    folder, network, optimizer, _ = run
+    ended = replace(CONFIG, schedule="cosine", steps=2)
+    save_state(folder, network, optimizer, ended, 2, (0.5, 1))
+    assert restore_state(folder, network, optimizer, ended)[0] == 2
+    with pytest.raises(StateError, match="with --init and another --output"):
+        restore_state(folder, network, optimizer, replace(ended, steps=9))
+
+
 def test_the_state_of_another_recipe_is_refused(run):
     folder, network, optimizer, _ = run
     with pytest.raises(StateError, match="holds a run of another recipe"):
