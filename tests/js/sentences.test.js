@@ -28,10 +28,7 @@ test("a verdict names the right one where it was missed", () => {
 
 test("the network's choice has the name of its tile", () => {
   const result = { certainty: 0.61, network_choice: 12, alphabet: "Lumo", source: "invented" };
-  assert.equal(
-    detailSentence(result),
-    "The network was 61\u00a0% sure of M. The alphabet: Lumo, an invented alphabet.",
-  );
+  assert.equal(detailSentence(result), "The network was 61\u00a0% sure of M. Alphabet: Lumo (invented).");
 });
 
 test("the outcome says who won", () => {

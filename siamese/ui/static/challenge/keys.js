@@ -10,8 +10,8 @@ export const listenToKeys = (panel, actions) => {
       return;
     }
     const on = event.target;
-    const isElsewhere = panel.offsetParent === null || !(on === document.body || panel.contains(on));
-    if (isElsewhere || event.ctrlKey || event.metaKey || event.altKey || event.repeat || event.defaultPrevented) return;
+    const isHidden = panel.offsetParent === null;
+    if (isHidden || event.ctrlKey || event.metaKey || event.altKey || event.repeat || event.defaultPrevented) return;
     if (on.matches("textarea, select, [contenteditable], input:not([type=radio], [type=checkbox])")) return;
     const isTile = on.classList.contains("candidate");
     const place = placeOf(event.key);

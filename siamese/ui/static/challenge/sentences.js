@@ -11,12 +11,12 @@ export const verdictSentence = ({ right, network_right, truth }) => {
 };
 
 export const detailSentence = ({ certainty, network_choice, alphabet, source }) => {
-  const kind = source === "omniglot" ? "from Omniglot" : "an invented alphabet";
-  return `The network was ${percent(certainty)} sure of ${nameOf(network_choice)}. The alphabet: ${alphabet}, ${kind}.`;
+  const kind = source === "omniglot" ? "Omniglot" : "invented";
+  return `The network was ${percent(certainty)} sure of ${nameOf(network_choice)}. Alphabet: ${alphabet} (${kind}).`;
 };
 
 export const guessSentence = ({ certainty, network_choice }) =>
-  `The network is ${percent(certainty)} sure that it is ${nameOf(network_choice)}. Press the one that you drew.`;
+  `The network is ${percent(certainty)} sure of ${nameOf(network_choice)}. Press the one you drew.`;
 
 // The score of a whole game, said once.
 export const outcomeSentence = (mine, network, total, isTimed) => {

@@ -142,10 +142,12 @@ export const challengeTab = (element, server) => {
   const isSeveral = () => game.rounds > 1;
   const isOver = () => isSeveral() && game.mine.length >= game.rounds;
 
-  const start = guard(async (link = null, beat = null) => {
+  // `dealt`: a round that was asked for already.
+  const start = guard(async (link = null, beat = null, dealt = null) => {
     turn += 1;
     clearInterval(clock);
-    round = ahead = null;
+    round = null;
+    ahead = dealt;
     choices.mode = link ? modeOf(link) : choices.mode;
     const { ways, source } = choicesIn(link ?? "");
     if (options.ways.includes(ways)) choices.ways = ways;
@@ -389,11 +391,14 @@ export const challengeTab = (element, server) => {
 
   const begin = guard(async () => {
     showNext("Next", false);
+    const link = challengeIn(location.href);
+    const first = link ? null : ask(server, "challenge_deal", { n_way: choices.ways }); // together with the options
+    first?.catch(() => {}); // `start` meets the refusal
     options = await ask(server, "challenge_options");
     clockSkewMs = options.now_s * 1000 - Date.now();
     choices.source = options.sources[0].key;
     makeControls();
-    await start(challengeIn(location.href), beatIn(location.href));
+    await start(link, beatIn(location.href), first);
   });
   begin();
 };
