@@ -14,16 +14,20 @@ if TYPE_CHECKING:
     from siamese.hub.errors import HubError
     from siamese.hub.model import SiameseNetwork
     from siamese.imaging.decode import ImageError, load_ink, open_image
-    from siamese.inference.verdict import Verification
+    from siamese.imaging.reading import Reading, Remark
+    from siamese.inference.verdict import Comparison, Verification
     from siamese.preprocessing import Preprocessing
     from siamese.signatures.verifier import Verifier, load_verifier
 
 __all__ = [
     "CheckpointError",
+    "Comparison",
     "HubError",
     "ImageError",
     "Preprocessing",
+    "Reading",
     "Recognizer",
+    "Remark",
     "SiameseNetwork",
     "Verification",
     "Verifier",
@@ -37,10 +41,13 @@ __all__ = [
 
 _HOMES = {
     "CheckpointError": "hub.checkpoint",
+    "Comparison": "inference.verdict",
     "HubError": "hub.errors",
     "ImageError": "imaging.decode",
     "Preprocessing": "preprocessing",
+    "Reading": "imaging.reading",
     "Recognizer": "characters.recognizer",
+    "Remark": "imaging.reading",
     "SiameseNetwork": "hub.model",
     "Verification": "inference.verdict",
     "Verifier": "signatures.verifier",

@@ -108,31 +108,32 @@ def loaded(asked: argparse.Namespace) -> "Recognizer":
     from siamese.characters.recognizer import load_recognizer  # torch only after the command line is known to be right
 
     recognizer = load_recognizer(asked.model, asked.device)
-    remark(recognizer.origin.note if recognizer.origin else None)
+    print_note(recognizer.origin.note if recognizer.origin else None)
     return recognizer
 
 
-def remark(note: str | None) -> None:
+def print_note(note: str | None) -> None:
     if note:
         print(note, file=sys.stderr)
 
 
 def compare(asked: argparse.Namespace, paths: list[Path]) -> tuple[dict, list[str]]:
     recognizer = loaded(asked)
-    similarity = recognizer.similarity(*paths)
-    reliability = recognizer.reliability(similarity)
-    same = similarity >= recognizer.threshold
+    found = recognizer.compare(*paths)
     answer = {
         "model": name_of(recognizer),
-        "similarity": similarity,
-        "threshold": recognizer.threshold,
-        "same": same,
-        "reliability": reliability,
+        "similarity": found.similarity,
+        "threshold": found.threshold,
+        "same": None if found.verdict == "unsure" else found.verdict == "same",
+        "verdict": found.verdict,
+        "reliability": found.reliability,
+        "remarks": [remark.as_dict() for remark in found.remarks],
     }
-    verdict = "the same" if same else "different"
+    verdict = "the same" if found.verdict == "same" else found.verdict
     return answer, [
-        f"Similarity {similarity:.3f}, threshold {recognizer.threshold:.3f}: {verdict}.",
-        *odds(reliability),
+        f"Similarity {found.similarity:.3f}, threshold {found.threshold:.3f}: {verdict}.",
+        *odds(found.reliability),
+        *(remark.text for remark in found.remarks),
     ]
 
 
@@ -140,7 +141,7 @@ def verify(asked: argparse.Namespace, paths: list[Path]) -> tuple[dict, list[str
     from siamese.signatures.verifier import load_verifier
 
     verifier = load_verifier(asked.model, asked.device)
-    remark(verifier.note)
+    print_note(verifier.note)
     point = verifier.point_named(asked.operating_point)
     found = verifier.verify(paths[:-1], paths[-1], point)
     measured = verifier.error_rates(len(paths) - 1)
@@ -154,25 +155,30 @@ def verify(asked: argparse.Namespace, paths: list[Path]) -> tuple[dict, list[str
         "reliability": reliability,
         "similarities": {str(path): one for path, one in zip(paths[:-1], found.similarities, strict=True)},
         "operating_points": {name: asdict(one) for name, one in measured.points.items()} if measured else {},
+        "remarks": [remark.as_dict() for remark in found.remarks],
     }
     at = f" ({point})" if point else ""
     return answer, [
         f"Score {found.score:.3f}, threshold {found.threshold:.3f}{at}: {found.verdict}.",
         *errors(verifier, len(paths) - 1, point),
         *odds(reliability),
+        *(remark.text for remark in found.remarks),
     ]
 
 
 def classify(asked: argparse.Namespace, paths: list[Path]) -> tuple[dict, list[str]]:
     recognizer = loaded(asked)
     similarities = recognizer.classify(paths[:-1], paths[-1])
+    remarks = recognizer.read(paths[-1]).remarks
     ranked = sorted(zip(similarities, paths[:-1], strict=True), key=lambda entry: -entry[0])
     answer = {
         "model": name_of(recognizer),
-        "answer": ranked[0][1].name,
+        "answer": None if any(remark.is_doubt for remark in remarks) else ranked[0][1].name,
         "similarities": {path.name: similarity for similarity, path in ranked},
+        "remarks": [remark.as_dict() for remark in remarks],
     }
-    return answer, [f"{similarity:.3f}  {path.name}" for similarity, path in ranked]
+    ranking = [f"{similarity:.3f}  {path.name}" for similarity, path in ranked]
+    return answer, [*ranking, *(remark.text for remark in remarks)]
 
 
 def errors(verifier: "Verifier", references: int, point: str | None) -> list[str]:

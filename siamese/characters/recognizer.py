@@ -8,11 +8,19 @@ from jaxtyping import Float, Float32
 from torch import Tensor
 
 from siamese.characters.synthetic import synthetic_drawings
-from siamese.imaging.decode import Source, load_ink
+from siamese.imaging.decode import Source, read_ink
+from siamese.imaging.reading import Reading, Remark, merge_remarks
 from siamese.inference.device import usable_device
 from siamese.inference.encoder import Encoder
 from siamese.inference.occlusion import occlusion_maps
-from siamese.inference.verdict import DEFAULT_THRESHOLD, Verification, judge, share_right
+from siamese.inference.verdict import (
+    DEFAULT_THRESHOLD,
+    Comparison,
+    Verification,
+    judge,
+    judge_comparison,
+    share_right,
+)
 from siamese.inference.zero_gpu import GpuDecorator
 from siamese.metrics import Calibration, calibration_in
 from siamese.network import SiameseNetwork
@@ -70,7 +78,11 @@ class Recognizer:
 
     def load_ink(self, source: Source) -> Float[Tensor, "1 105 105"]:
         """What the network is shown of an image; raises ImageError."""
-        return load_ink(source, self.preprocessing)
+        return self.read(source).ink
+
+    def read(self, source: Source) -> Reading:
+        """What the network is shown of an image, and what was noticed; raises ImageError."""
+        return read_ink(source, self.preprocessing)
 
     def embed(self, sources: Sequence[Source]) -> Float32[Tensor, "images units"]:
         """Embeddings of images, on the recogniser's device; raises ImageError."""
@@ -94,6 +106,17 @@ class Recognizer:
         """How alike two images are, in [0, 1]; raises ImageError."""
         return self.classify([a], b)[0]
 
+    def compare(self, a: Source, b: Source) -> Comparison:
+        """Whether two images show the same character, with what was noticed about them; raises ImageError."""
+        readings = [self.read(a), self.read(b)]
+        first, second = self.embed_pictures(torch.stack([reading.ink for reading in readings]))
+        similarity = float(self.encoder.compare(first, second).double().sigmoid())
+        return self.judge_similarity(similarity, merge_remarks(reading.remarks for reading in readings))
+
+    def judge_similarity(self, similarity: float, remarks: Sequence[Remark] = ()) -> Comparison:
+        """The verdict on a similarity of two images on which `remarks` were made."""
+        return judge_comparison(similarity, self.threshold, self.calibration, remarks)
+
     def classify(self, support: Sequence[Source], query: Source) -> list[float]:
         """The similarity of `query` to each image of `support`, all in [0, 1]; raises ImageError."""
         return self._logits(support, query).double().sigmoid().tolist()
@@ -107,7 +130,11 @@ class Recognizer:
         """
         if len(references) == 0:
             raise ValueError("At least one reference is needed to verify against.")
-        return judge(self._logits(references, questioned), self.threshold, self.calibration)
+        readings = [self.read(source) for source in [*references, questioned]]
+        embeddings = self.embed_pictures(torch.stack([reading.ink for reading in readings]))
+        logits = self.encoder.compare_query(embeddings[:-1], embeddings[-1])
+        remarks = merge_remarks(reading.remarks for reading in readings)
+        return judge(logits, self.threshold, self.calibration, remarks)
 
     def reliability(self, similarity: float) -> float | None:
         """How often such a similarity is on the right side of the threshold, see `verdict.share_right`."""

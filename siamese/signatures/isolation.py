@@ -8,8 +8,10 @@ from jaxtyping import Bool, Float, Float32, Int64, UInt8
 from PIL import Image
 from torch import Tensor
 
-from siamese.imaging.decode import ImageError, Source, open_image
+from siamese.imaging.decode import ImageError, Source, image_remarks, open_image
 from siamese.imaging.ink import connected
+from siamese.imaging.printed import without_print
+from siamese.imaging.reading import Reading, merge_remarks
 from siamese.preprocessing import SIGNATURE, Preprocessing, prepare_ink
 
 WORKING_PX = 800  # longer side at which ink is found: a pen then has 2 to 6 px
@@ -55,6 +57,11 @@ def isolate_signature(grey: Image.Image) -> Float[Tensor, "height width"]:
 
     Raises ImageError where there is no ink.
     """
+    return _isolated(without_print(grey)[0])
+
+
+def _isolated(grey: Image.Image) -> Float[Tensor, "height width"]:
+    """The same where nothing is printed on the page."""
     ink, turn_deg = _find(grey)
     box = _box(ink)
     if box is None:
@@ -90,6 +97,23 @@ def load_signature_ink(source: Source | object, preprocessing: Preprocessing = S
     Raises ImageError for what `open_image` refuses and where there is no ink.
     """
     return prepare_signature(open_image(source), preprocessing)
+
+
+def read_signature(source: Source | object) -> Reading:
+    """Isolates the signature in an image.
+
+    Args:
+        source: What `open_image` takes.
+
+    Returns:
+        The ink of `isolate_signature`, with what was noticed.
+
+    Raises:
+        ImageError: For what `open_image` refuses, and where there is no ink.
+    """
+    grey = open_image(source)
+    written, printed = without_print(grey)
+    return Reading(_isolated(written), merge_remarks([image_remarks(grey), printed]))
 
 
 # Finding.

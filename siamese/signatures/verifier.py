@@ -11,7 +11,8 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
-from siamese.imaging.decode import Source, open_image
+from siamese.imaging.decode import Source
+from siamese.imaging.reading import Remark, merge_remarks
 from siamese.inference.device import usable_device
 from siamese.inference.encoder import Encoder
 from siamese.inference.occlusion import occlusion_maps
@@ -20,7 +21,7 @@ from siamese.metrics import NAMED_POINTS, Calibration, Consistency, ErrorCurve, 
 from siamese.preprocessing import SIGNATURE, Preprocessing
 from siamese.signatures.features import StrokeFeatures, concatenate, stroke_features
 from siamese.signatures.fusion import ScoreFusion, fusion_in
-from siamese.signatures.isolation import isolate_signature, prepare_isolated
+from siamese.signatures.isolation import prepare_isolated, read_signature
 
 if TYPE_CHECKING:
     from siamese.hub.resolve import ResolvedModel
@@ -198,13 +199,20 @@ class Verifier:
         threshold = self.threshold(point, len(references))
         if len(references) == 0:
             raise ValueError("At least one reference is needed to verify against.")
-        inks = [isolate_signature(open_image(source)) for source in [*references, questioned]]
-        return self.judge(self.logits(inks[:-1], inks[-1]), threshold)
+        readings = [read_signature(source) for source in [*references, questioned]]
+        inks = [reading.ink for reading in readings]
+        remarks = merge_remarks(reading.remarks for reading in readings)
+        return self.judge(self.logits(inks[:-1], inks[-1]), threshold, remarks)
 
-    def judge(self, logits: Float[Tensor, " references"], threshold: float | None = None) -> Verification:
-        """The verdict on `logits`; without a threshold at the default one, which nothing was measured at."""
+    def judge(
+        self, logits: Float[Tensor, " references"], threshold: float | None = None, remarks: Sequence[Remark] = ()
+    ) -> Verification:
+        """The verdict on `logits`; without a threshold at the default one, which nothing was measured at.
+
+        Where one of the `remarks` on the images is a doubt, it is "unsure" without a reliability.
+        """
         threshold = self.default_threshold if threshold is None else threshold
-        return judge(logits, threshold, self.calibration(len(logits)))
+        return judge(logits, threshold, self.calibration(len(logits)), remarks)
 
     def calibration(self, references: int) -> Calibration | None:
         """What was counted with as many references or with the next smaller number; None where nothing was."""

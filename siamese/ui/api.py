@@ -222,6 +222,7 @@ def build(recognizer: Recognizer, session: GameSession, verifier: Verifier) -> N
             "threshold": _number("similarity in [0, 1] from which on the two count as the same character", 0, 1),
             "verdict": {"enum": ["same", "different", "unsure"], "description": "what the similarity means"},
             "reliability": RELIABILITY,
+            "remarks": REMARKS,
         },
     )
 
@@ -243,6 +244,7 @@ def build(recognizer: Recognizer, session: GameSession, verifier: Verifier) -> N
             "similarities": list(result.similarities),
             "operating_point": point,
             "operating_points": {name: asdict(one) for name, one in measured.points.items()} if measured else {},
+            "remarks": [remark.as_dict() for remark in result.remarks],
         }
 
     publish(
@@ -277,6 +279,7 @@ def build(recognizer: Recognizer, session: GameSession, verifier: Verifier) -> N
                 "pass, in [0, 1]) and frr (share of genuine signatures that are refused, in [0, 1]); empty where "
                 "nothing was measured",
             },
+            "remarks": REMARKS,
         },
     )
 
@@ -301,6 +304,7 @@ def build(recognizer: Recognizer, session: GameSession, verifier: Verifier) -> N
             "best": INTEGER | {"description": "index of the most similar support image, from 0"},
             "none_of_these": BOOLEAN | {"description": "whether even the highest similarity is below the threshold"},
             "threshold": _number("similarity in [0, 1] below which the image counts as none of the classes", 0, 1),
+            "remarks": REMARKS,
         },
     )
 

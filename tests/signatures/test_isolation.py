@@ -10,8 +10,8 @@ from torch.nn import functional as F
 
 from siamese.data.pen_strokes import synthetic_hand
 from siamese.imaging.decode import ImageError, load_ink, open_image
-from siamese.preprocessing import SIGNATURE, Preprocessing, prepare_ink
-from siamese.signatures.isolation import isolate_signature, load_signature_ink
+from siamese.preprocessing import SIGNATURE, prepare_ink
+from siamese.signatures.isolation import isolate_signature, load_signature_ink, read_signature
 from siamese.signatures.synthetic import invent_signature, sign
 
 WHITE, BLUE = (255, 255, 255), (30, 40, 120)
@@ -246,8 +246,9 @@ def test_pictures_of_any_small_size_end_in_ink_or_a_sentence():
             assert torch.isfinite(picture).all()
 
 
-def test_one_door_serves_both_kinds(signature):
-    sheet = page(signature[0])
-    assert torch.equal(load_ink(sheet, SIGNATURE), load_signature_ink(sheet))
-    character = load_ink(sheet, Preprocessing())
-    assert not torch.equal(character, load_ink(sheet, Preprocessing(kind="signature")))
+def test_a_signature_is_read_with_its_remarks_and_not_as_a_character(signature):
+    reading = read_signature(page(signature[0]))
+    assert torch.equal(reading.ink, isolate_signature(open_image(page(signature[0]))))
+    assert reading.remarks == ()
+    with pytest.raises(ValueError, match="use `verify`"):
+        load_ink(page(signature[0]), SIGNATURE)

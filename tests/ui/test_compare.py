@@ -5,7 +5,7 @@ from siamese.characters.recognizer import Recognizer
 from siamese.metrics import Calibration
 from siamese.network import SiameseNetwork
 from siamese.ui.pages import compare
-from siamese.ui.pages.compare import answer_of, of_hundred, reliability_sentence
+from siamese.ui.pages.compare import of_hundred, reliability_sentence
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +20,7 @@ def calibrated(network):
 
 
 def test_a_score_that_is_often_wrong_is_too_close_to_call(calibrated):
-    assert [answer_of(calibrated, score) for score in (0.1, 0.4, 0.6, 0.9)] == [
+    assert [calibrated.judge_similarity(score).verdict for score in (0.1, 0.4, 0.6, 0.9)] == [
         "different",
         "unsure",
         "unsure",
@@ -30,7 +30,12 @@ def test_a_score_that_is_often_wrong_is_too_close_to_call(calibrated):
 
 def test_without_calibration_only_what_lies_at_the_threshold_is_too_close(network):
     bare = Recognizer(network, threshold=0.5)
-    assert [answer_of(bare, score) for score in (0.44, 0.46, 0.54, 0.56)] == ["different", "unsure", "unsure", "same"]
+    assert [bare.judge_similarity(score).verdict for score in (0.44, 0.46, 0.54, 0.56)] == [
+        "different",
+        "unsure",
+        "unsure",
+        "same",
+    ]
     assert "no calibration" in reliability_sentence(bare, 0.9)
 
 

@@ -1,7 +1,5 @@
 """The tab "Compare": two images, how alike they are, how often such a score is right, and which ink says so."""
 
-from typing import Literal
-
 import gradio as gr
 import torch
 from jaxtyping import Float
@@ -9,16 +7,15 @@ from torch import Tensor
 
 from siamese.characters.recognizer import Recognizer
 from siamese.imaging.decode import ImageError
-from siamese.inference.verdict import SURE
+from siamese.imaging.reading import Remark, merge_remarks
+from siamese.inference.verdict import Comparison
 from siamese.ui.assets import script
 from siamese.ui.pictures import drawing_url, ink_url, overlay_url
 from siamese.ui.trials import omniglot_trial
 from siamese.ui.validation import UserError, for_page, picture
 
 EXAMPLE_SEEDS = (31, 32, 33, 34)
-CLOSE_CALL = 0.05  # half the width, in similarity, of "too close to call" where a checkpoint has no calibration
-
-Answer = Literal["same", "different", "unsure"]
+DOUBT = "The pictures are unlike those the network was measured on, so nothing is claimed of this score."
 
 MARKUP = """
 <section class="panel compare" aria-labelledby="compare-title">
@@ -42,14 +39,6 @@ MARKUP = """
 """
 
 
-def answer_of(recognizer: Recognizer, similarity: float) -> Answer:
-    """ "unsure" where a score like this one is right less often than SURE says."""
-    reliability = recognizer.reliability(similarity)
-    near = abs(similarity - recognizer.threshold) < CLOSE_CALL
-    is_close = near if reliability is None else reliability < SURE
-    return "unsure" if is_close else "same" if similarity >= recognizer.threshold else "different"
-
-
 def reliability_sentence(recognizer: Recognizer, similarity: float) -> str:
     """What validation says of such a score, in a sentence for people."""
     reliability = recognizer.reliability(similarity)
@@ -69,16 +58,17 @@ def of_hundred(share: float) -> str:
 
 def comparison(recognizer: Recognizer, first: object, second: object) -> dict:
     """Two safe grey images (anything `open_image` takes) to the figures that page and programs are given."""
-    return figures(recognizer, recognizer.similarity(first, second))
+    return figures(recognizer.compare(first, second))
 
 
-def figures(recognizer: Recognizer, similarity: float) -> dict:
-    """What is said of a similarity."""
+def figures(found: Comparison) -> dict:
+    """What is said of a comparison."""
     return {
-        "similarity": similarity,
-        "threshold": recognizer.threshold,
-        "verdict": answer_of(recognizer, similarity),
-        "reliability": recognizer.reliability(similarity),
+        "similarity": found.similarity,
+        "threshold": found.threshold,
+        "verdict": found.verdict,
+        "reliability": found.reliability,
+        "remarks": [remark.as_dict() for remark in found.remarks],
     }
 
 
@@ -99,31 +89,35 @@ def examples() -> list[dict[str, str]]:
 def build(recognizer: Recognizer) -> None:
     """Put the tab's contents into the open Gradio context."""
 
-    def seen(asked: dict) -> Float[Tensor, "2 1 105 105"]:
+    def seen(asked: dict) -> tuple[Float[Tensor, "2 1 105 105"], tuple[Remark, ...]]:
         """What the network is shown of both; the ink is looked for once, which takes longer than the network does."""
-        pictures = []
+        readings = []
         for key, what in (("a", "The first picture"), ("b", "The second picture")):
             grey = picture(asked.get(key), what)
             try:
-                pictures.append(recognizer.load_ink(grey))
+                readings.append(recognizer.read(grey))
             except ImageError as error:
                 raise UserError(f"{what}: {error}") from error
-        return torch.stack(pictures)
+        remarks = merge_remarks(reading.remarks for reading in readings)
+        return torch.stack([reading.ink for reading in readings]), remarks
 
     @for_page
     def compare_pictures(asked: dict) -> dict:
-        pictures = seen(asked)
+        pictures, remarks = seen(asked)
         first, second = recognizer.embed_pictures(pictures).split(1)
         with torch.inference_mode():
             similarity = recognizer.encoder.compare(first, second).double().sigmoid().item()
-        return figures(recognizer, similarity) | {
-            "reliability": reliability_sentence(recognizer, similarity),
+        found = recognizer.judge_similarity(similarity, remarks)
+        doubtful = any(remark.is_doubt for remark in remarks)
+        says = DOUBT if doubtful else reliability_sentence(recognizer, similarity)
+        return figures(found) | {
+            "reliability": " ".join([*(remark.text for remark in remarks), says]),
             "sees": [ink_url(one[0]) for one in pictures],
         }
 
     @for_page
     def explain_pictures(asked: dict) -> dict:
-        return {"maps": [overlay_url(one) for one in recognizer.explain_pictures(seen(asked))]}
+        return {"maps": [overlay_url(one) for one in recognizer.explain_pictures(seen(asked)[0])]}
 
     drawn: list[dict[str, str]] = []
 

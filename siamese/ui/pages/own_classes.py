@@ -171,7 +171,7 @@ def _read(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, limit_bytes: int) ->
 
 
 def ranking(recognizer: Recognizer, support: list, query: object) -> dict:
-    """Similarities of the query with one picture of each class, and whether it is none of them."""
+    """Similarities of the query with one picture of each class, whether it is none of them, remarks on the query."""
     similarities = recognizer.classify(support, query)
     best = max(range(len(similarities)), key=similarities.__getitem__)
     return {
@@ -179,6 +179,7 @@ def ranking(recognizer: Recognizer, support: list, query: object) -> dict:
         "best": best,
         "none_of_these": similarities[best] < recognizer.threshold,
         "threshold": recognizer.threshold,
+        "remarks": [remark.as_dict() for remark in recognizer.read(query).remarks],
     }
 
 

@@ -3,17 +3,18 @@
 Nothing that a visitor signs is kept: pictures come as data URLs, are judged in memory and forgotten with the answer.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from html import escape
 
 import gradio as gr
 from jaxtyping import Float
 from torch import Tensor
 
-from siamese.imaging.decode import ImageError, open_image
+from siamese.imaging.decode import ImageError
+from siamese.imaging.reading import Reading, Remark, merge_remarks
 from siamese.inference.verdict import Verification
 from siamese.metrics import OperatingPoint
-from siamese.signatures.isolation import isolate_signature
+from siamese.signatures.isolation import read_signature
 from siamese.signatures.verifier import Verifier
 from siamese.ui.assets import script
 from siamese.ui.pages.compare import of_hundred
@@ -140,6 +141,8 @@ def rates_sentence(rates: OperatingPoint) -> str:
 
 def meaning(found: Verification, name: str, point: OperatingPoint, share_genuine: float | None) -> str:
     """The verdict at an operating point in plain words; `share_genuine` is that of scores like this one."""
+    if any(remark.is_doubt for remark in found.remarks):
+        return "The pictures are unlike those that were measured, so nothing is claimed of this score."
     passes = found.score >= found.threshold
     if found.verdict == "unsure" and share_genuine is not None:
         side = "passes" if passes else "is refused"
@@ -176,27 +179,32 @@ def parts_sentence(parts: dict[str, float]) -> str:
     return f"By the same hand, however strict one is? {'; '.join(told)}." if told else ""
 
 
-def isolated(url: object, what: str) -> Float[Tensor, "height width"]:
+def isolated(url: object, what: str) -> Reading:
     """The ink of a signature in a data URL; raises UserError with a sentence that names which one is meant."""
     try:
-        return isolate_signature(open_image(decoded(url, what)))
+        return read_signature(decoded(url, what))
     except ImageError as error:
         raise UserError(f"{what}: {error}") from error
 
 
-def judged(verifier: Verifier, references: list[Float[Tensor, "_ _"]], questioned: Float[Tensor, "_ _"]) -> dict:
+def judged(
+    verifier: Verifier,
+    references: list[Float[Tensor, "_ _"]],
+    questioned: Float[Tensor, "_ _"],
+    remarks: Sequence[Remark] = (),
+) -> dict:
     """Isolated inks to what the page shows: the score, the verdict at every point, and the errors measured there."""
     logits = verifier.logits(references, questioned)
     measured = verifier.error_rates(len(references))
     if measured is None:
-        found = verifier.judge(logits)
+        found = verifier.judge(logits, remarks=remarks)
         sentence = unmeasured_sentence(found.reliability)
         points = [{"name": None, "threshold": found.threshold, "verdict": found.verdict, "meaning": sentence}]
         rates = counted = None
     else:
         points = []
         for name, point in measured.points.items():
-            found = verifier.judge(logits, point.threshold)
+            found = verifier.judge(logits, point.threshold, remarks)
             words = meaning(found, name, point, verifier.share_genuine(found.score, len(references)))
             entry = {"name": name, "threshold": point.threshold, "verdict": found.verdict, "meaning": words}
             points.append(entry | {"aim": AIMS[name], "cost": cost_sentence(point)})
@@ -208,6 +216,7 @@ def judged(verifier: Verifier, references: list[Float[Tensor, "_ _"]], questione
         "points": points,
         "rates": rates,
         "counted": counted,
+        "remarks": [remark.as_dict() for remark in remarks],
     }
 
 
@@ -229,29 +238,32 @@ def pictured(references: list[Float[Tensor, "_ _"]], questioned: Float[Tensor, "
 def page_functions(verifier: Verifier) -> list[Callable[[dict], dict]]:
     """What the tab's page may call."""
 
-    def asked_inks(asked: dict) -> tuple[list[Float[Tensor, "_ _"]], Float[Tensor, "_ _"]]:
+    def asked_inks(asked: dict) -> tuple[list[Float[Tensor, "_ _"]], Float[Tensor, "_ _"], tuple[Remark, ...]]:
         urls = asked.get("references")
         if not isinstance(urls, list) or not 1 <= len(urls) <= MAX_REFERENCES:
             raise UserError(f"Please bring 1 to {MAX_REFERENCES} references.")
-        references = [isolated(url, f"Reference {number}") for number, url in enumerate(urls, 1)]
-        return references, isolated(asked.get("questioned"), "The questioned signature")
+        readings = [isolated(url, f"Reference {number}") for number, url in enumerate(urls, 1)]
+        readings.append(isolated(asked.get("questioned"), "The questioned signature"))
+        inks = [reading.ink for reading in readings]
+        return inks[:-1], inks[-1], merge_remarks(reading.remarks for reading in readings)
 
     @for_page
     def verify_signature(asked: dict) -> dict:
-        references, questioned = asked_inks(asked)
-        return judged(verifier, references, questioned) | pictured(references, questioned)
+        references, questioned, remarks = asked_inks(asked)
+        return judged(verifier, references, questioned, remarks) | pictured(references, questioned)
 
     @for_page
     def verify_ink(asked: dict) -> dict:
         """A picture is looked at when it is brought, so that the sentence stands beside the act."""
         if whole_number(asked.get("count", 0), 0, 1000, "The number of references") >= MAX_REFERENCES:
             raise UserError(f"There are {MAX_REFERENCES} references already; please remove one first.")
-        ink = isolate_signature(open_image(decoded(asked.get("picture"), "The signature")))
-        return {"ink": layer_url(on_sheet(ink), INK_COLOUR)}
+        reading = read_signature(decoded(asked.get("picture"), "The signature"))
+        remarks = [remark.as_dict() for remark in reading.remarks]
+        return {"ink": layer_url(on_sheet(reading.ink), INK_COLOUR), "remarks": remarks}
 
     @for_page
     def verify_why(asked: dict) -> dict:
-        references, questioned = asked_inks(asked)
+        references, questioned, _ = asked_inks(asked)
         which = whole_number(asked.get("which", 0), 0, len(references) - 1, "The number of the reference")
         pictures = verifier.pictures([references[which], questioned])
         maps = verifier.explain(references[which], questioned)

@@ -1,0 +1,120 @@
+"""Colour to grey by the contrast between paper and pen, with ink of another colour than the pen's left out."""
+
+import cv2
+import numpy as np
+from jaxtyping import Float32, UInt8
+
+GLANCE_PX = 320  # longer side at which colours are compared
+COLOURFUL = 30  # of 255, between the channels of a pixel
+COLOURFUL_SHARE = 0.002  # of the pixels
+LEAST_STEP = 0.08  # distance of ink from the paper, of the cube of colours
+WEAK_GREY = 0.4  # share of that distance that is left in grey, below which the colours themselves are used
+LEAST_ANGLE_DEG = 22  # between the absorption of two inks
+LEAST_SHARE = 0.06  # of the ink, of either colour
+ALIKE = 0.93  # ratio of darkness above which neither ink can be told to be the pen's
+WHITE = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # weights of grey, ITU-R 601
+
+Colours = UInt8[np.ndarray, "_ _ 3"]
+Grey = UInt8[np.ndarray, "_ _"]
+
+
+def is_colourful(colours: Colours) -> bool:
+    """Whether enough pixels have a colour for it to count."""
+    step = max(1, max(colours.shape[:2]) // GLANCE_PX)
+    few = colours[::step, ::step]
+    return float(np.mean(np.ptp(few, axis=2) >= COLOURFUL)) >= COLOURFUL_SHARE
+
+
+def grey_by_contrast(colours: Colours, grey: Grey) -> tuple[Grey, list[str]]:
+    """Brings a page in colour to grey so that the pen stands out.
+
+    Where grey shows the pen well and there is one ink, that is `grey` itself. Where grey hides it (red on green, yellow
+    on white), brightness is measured along the line from the paper's colour to the ink's. Where there are two inks, the
+    darker is taken for the pen's, and the other is taken out by colour deconvolution: Ruifrok and Johnston,
+    "Quantification of histochemical staining by color deconvolution" (2001).
+
+    Args:
+        colours: The page.
+        grey: The same in grey.
+
+    Returns:
+        Grey, ink dark or light, and codes of remarks.
+    """
+    scale = min(1.0, GLANCE_PX / max(grey.shape))
+    size = max(1, round(grey.shape[1] * scale)), max(1, round(grey.shape[0] * scale))
+    # not averaged: thin lines keep their colour
+    small = cv2.resize(colours, size, interpolation=cv2.INTER_NEAREST if scale > 0.4 else cv2.INTER_AREA)
+    small = small.astype(np.float32) / 255
+    paper = np.median(small.reshape(-1, 3), axis=0)
+    lit = _light(small)
+    away = small - paper * lit
+    distance = np.linalg.norm(away, axis=2) / np.sqrt(3)
+    noise = float(np.median(np.abs(distance - np.median(distance)))) * 1.5
+    inked = distance > max(LEAST_STEP, float(np.median(distance)) + 6 * noise)
+    if np.count_nonzero(inked) < 20 or inked.mean() > 0.5:
+        return grey, []
+    density = np.log((paper * lit + 0.02) / (small + 0.02))[inked].clip(0)
+    inks = _two_inks(density)
+    if inks is not None:
+        pen, other, is_told = inks
+        if not is_told:
+            return grey, ["print_crosses"]
+        return _without_other(colours, paper, pen, other), ["colour_removed"]
+    step = np.median(away[inked], axis=0)
+    length = float(np.linalg.norm(step))
+    if abs(float(step @ WHITE)) >= WEAK_GREY * length / np.sqrt(3):
+        return grey, []
+    along = step / max(length, 1e-6)
+    top = float(np.quantile(away[inked] @ along, 0.7))
+    amount = (colours.astype(np.float32) / 255 - paper) @ (along / max(top, 1e-6)).astype(np.float32)
+    return (255 * (1 - amount.clip(0, 1))).astype(np.uint8), []
+
+
+def _light(small: Float32[np.ndarray, "height width 3"]) -> Float32[np.ndarray, "height width 1"]:
+    """How brightly each place of light paper is lit, against the middle of the page; 1 on paper that is not light."""
+    brightness = small @ WHITE
+    middle = float(np.median(brightness))
+    if middle < 0.35:
+        return np.ones((*brightness.shape, 1), np.float32)
+    window = round(max(brightness.shape) * 0.25) | 1
+    closed = cv2.morphologyEx(brightness, cv2.MORPH_CLOSE, np.ones((window, window), np.uint8))
+    closed = cv2.blur(closed, (9, 9))
+    return (closed / middle).clip(0.3, 1.5)[..., None].astype(np.float32)
+
+
+def _two_inks(density: Float32[np.ndarray, "pixels 3"]) -> tuple[np.ndarray, np.ndarray, bool] | None:
+    """The absorption of the pen and of another ink, and whether it is told which is which; None for one ink alone."""
+    strength = np.linalg.norm(density, axis=1)
+    full = strength > 0.35 * float(np.quantile(strength, 0.9))
+    directions = density[full] / strength[full, None]
+    if len(directions) < 30:
+        return None
+    cv2.setRNGSeed(1)  # k-means draws its first centres
+    criteria = (cv2.TERM_CRITERIA_EPS + cv2.TERM_CRITERIA_MAX_ITER, 20, 1e-3)
+    _, labels, centres = cv2.kmeans(directions.astype(np.float32), 2, None, criteria, 2, cv2.KMEANS_PP_CENTERS)
+    labels = labels.ravel()
+    centres /= np.linalg.norm(centres, axis=1, keepdims=True)
+    angle = float(np.degrees(np.arccos(np.clip(centres[0] @ centres[1], -1, 1))))
+    shares = np.bincount(labels, minlength=2) / len(labels)
+    if angle < LEAST_ANGLE_DEG or shares.min() < LEAST_SHARE:
+        return None
+    spread = [float(np.median(np.linalg.norm(directions[labels == one] - centres[one], axis=1))) for one in (0, 1)]
+    if max(spread) > 0.35 * np.linalg.norm(centres[0] - centres[1]):  # one ink whose colour wavers
+        return None
+    inks = [np.quantile(density[full][labels == one], 0.75, axis=0) for one in (0, 1)]
+    darkness = [1 - float(np.exp(-ink) @ WHITE) for ink in inks]
+    pen = int(darkness[1] > darkness[0])
+    return inks[pen], inks[1 - pen], darkness[1 - pen] < ALIKE * darkness[pen]
+
+
+def _without_other(colours: Colours, paper: np.ndarray, pen: np.ndarray, other: np.ndarray) -> Grey:
+    """Grey by the amount of the pen's ink alone: each pixel's absorption as a sum of both inks, by least squares."""
+    table = np.log(np.arange(256, dtype=np.float32) / 255 + 0.02)
+    density = (np.log(paper + 0.02).astype(np.float32) - table[colours]).clip(0)
+    solved = np.linalg.pinv(np.stack([pen, other], axis=1))  # [2, 3]
+    amount = (density @ solved[0].astype(np.float32)).clip(0, 1)
+    second = density @ solved[1].astype(np.float32)
+    alone = (density @ (pen / (pen @ pen)).astype(np.float32)).clip(0, 1)
+    amount = np.where(second < 0, alone, amount)
+    dark = float(np.exp(-pen) @ WHITE)
+    return (255 * (1 - amount * (1 - dark))).astype(np.uint8)

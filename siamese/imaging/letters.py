@@ -1,0 +1,125 @@
+"""Finds rows of small printed letters and dotted lines in a mask."""
+
+from collections.abc import Iterator
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, Int32, Int64
+
+TEXT_HEIGHT = 0.3  # of the writing's height, at most, that printed letters have
+TEXT_LETTERS, MANY_LETTERS = 5, 12  # in a row, at least: beside the writing, and amidst it
+BESIDE = 0.3  # share of a row of letters that may lie in the box of the writing
+DOTS = 7  # of a dotted line, at least
+DASH, DOT = 0.035, 0.015  # of the longer side: the longest dash, and its height
+
+Mask = Bool[np.ndarray, "_ _"]
+
+
+def _spots(mask: Mask) -> tuple[Int32[np.ndarray, "height width"], Int32[np.ndarray, "spots 5"]]:
+    """Labels of a mask's spots from 1, and left, top, width, height and area of each, the paper's first."""
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
+    return labels, stats
+
+
+def dotted_lines(mask: Mask) -> Mask:
+    """Rows of many small spots of one size, evenly apart, level or upright."""
+    labels, stats = _spots(mask)
+    goes = np.zeros(len(stats), dtype=bool)
+    longer = max(mask.shape)
+    sides = stats[:, 2:4]
+    is_full = stats[:, 4] > 0.6 * sides[:, 0] * sides[:, 1]  # letters are not
+    small = np.flatnonzero((sides.max(1) <= DASH * longer) & (sides.min(1) <= DOT * longer) & is_full)
+    small = small[small > 0]
+    if len(small) < DOTS:
+        return np.zeros_like(mask)
+    centres = np.stack([stats[:, 0] + stats[:, 2] / 2, stats[:, 1] + stats[:, 3] / 2], 1)
+    for along, beside in ((0, 1), (1, 0)):
+        waiting = small[np.argsort(centres[small, beside])].tolist()
+        while waiting:
+            seed = waiting[0]
+            size = stats[seed, 2 + beside]
+            tolerance = max(2.0, 0.6 * size) + 0.012 * longer
+            row = [
+                one
+                for one in waiting
+                if abs(centres[one, beside] - centres[seed, beside]) <= tolerance
+                and np.abs(sides[one] - sides[seed]).max() <= 2 + 0.3 * sides[seed].max()
+            ]
+            waiting = [one for one in waiting[1:] if one not in row]
+            if len(row) < DOTS:
+                continue
+            row = np.array(sorted(row, key=lambda one: centres[one, along]))
+            gaps = np.diff(centres[row, along])
+            usual = float(np.median(gaps))
+            line = np.polynomial.Polynomial.fit(centres[row, along], centres[row, beside], 1)
+            straight = np.abs(line(centres[row, along]) - centres[row, beside]) <= max(1.2, 0.25 * size)
+            even = np.mean(np.abs(gaps / max(usual, 1) - np.round(gaps / max(usual, 1))) < 0.3)
+            alike = np.ptp(np.percentile(stats[row, 4], (20, 80))) <= 0.5 * np.median(stats[row, 4]) + 2
+            if straight.sum() >= DOTS and even > 0.75 and alike:
+                goes[row[straight]] = True
+    return goes[labels]
+
+
+def text_rows(mask: Mask) -> Mask:
+    """Rows of small printed letters beside, above or below the writing."""
+    labels, stats = _spots(mask)
+    extent = np.hypot(stats[:, 2], stats[:, 3])
+    extent[0] = 0
+    large = extent >= 0.4 * extent.max()
+    large[0] = False
+    if np.count_nonzero(~large) < TEXT_LETTERS + 1:
+        return np.zeros_like(mask)
+    tallest = max(float(stats[extent.argmax(), 3]), float(np.median(stats[large, 3])))
+    small = (stats[:, 3] <= TEXT_HEIGHT * tallest) & (stats[:, 2] <= 2 * TEXT_HEIGHT * tallest) & ~large & (extent >= 3)
+    small[0] = False
+    goes = np.zeros(len(stats), dtype=bool)
+    for row in _rows_of(stats, np.flatnonzero(small)):
+        if len(row) < TEXT_LETTERS:
+            continue
+        box, heights = _box_of(stats[row]), stats[row, 3]
+        if box[2] - box[0] < 2.2 * np.percentile(heights, 75):
+            continue
+        if np.percentile(heights, 85) > 2.6 * max(1.0, np.percentile(heights, 30)):
+            continue
+        if _covered(box, _box_of(stats[large])) < BESIDE or len(row) >= MANY_LETTERS:
+            goes[row] = True
+    for left, top, wide, tall, _ in stats[goes].tolist():  # the dots and commas between the letters
+        inside = (stats[:, 0] >= left - tall) & (stats[:, 0] + stats[:, 2] <= left + wide + tall)
+        inside &= (stats[:, 1] >= top - 0.5 * tall) & (stats[:, 1] + stats[:, 3] <= top + 1.5 * tall)
+        goes |= inside & ~large
+    goes[0] = False
+    return goes[labels]
+
+
+def _box_of(stats: Int32[np.ndarray, "spots 5"]) -> tuple[int, int, int, int]:
+    """Left, top, right and bottom (exclusive) of several spots."""
+    left, top, wide, tall, _ = stats.T
+    return int(left.min()), int(top.min()), int((left + wide).max()), int((top + tall).max())
+
+
+def _covered(box: tuple[int, int, int, int], other: tuple[int, int, int, int]) -> float:
+    """The share of a box that lies in another."""
+    wide = min(box[2], other[2]) - max(box[0], other[0])
+    tall = min(box[3], other[3]) - max(box[1], other[1])
+    return max(0, wide) * max(0, tall) / ((box[2] - box[0]) * (box[3] - box[1]))
+
+
+def _rows_of(stats: Int32[np.ndarray, "spots 5"], small: Int64[np.ndarray, " small"]) -> Iterator[list[int]]:
+    """Small spots that follow one another in a row, as letters do."""
+    waiting = sorted((int(one) for one in small), key=lambda one: stats[one, 0])
+    while waiting:
+        row, fresh = [], [waiting.pop(0)]
+        while fresh:
+            one = fresh.pop()
+            row.append(one)
+            left, top, wide, tall, _ = stats[one].tolist()
+            joined = []
+            for other in waiting:
+                x, y, w, t, _ = stats[other].tolist()
+                reach = 2.2 * max(tall, t)
+                overlap = min(top + tall, y + t) - max(top, y)
+                if max(x - left - wide, left - x - w) <= reach and overlap >= 0.4 * min(tall, t):
+                    joined.append(other)
+            waiting = [other for other in waiting if other not in joined]
+            fresh += joined
+        yield row

@@ -1,0 +1,216 @@
+"""Finds straight, thin lines in a mask, and takes them away without what crosses them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, Float
+
+MAX_TILT_DEG = 20  # of a form in the picture
+LEAST_LINE = 0.2  # of the shorter side: length of the shortest printed line
+PIECE = 0.045  # of the longer side: straight pieces that a line is put together from
+MAX_THICKNESS = 0.022  # of the longer side
+STRAIGHT_PX, STRAIGHT_SHARE = 0.8, 0.0025  # standard deviation of a printed line from a parabola, of its length
+COVER = 0.8  # share of its length along which a printed line is dark
+RIM_SHARE = 0.03  # of the side: a line that ends so near the rim goes on beyond the picture
+
+Mask = Bool[np.ndarray, "_ _"]
+
+
+@dataclass(frozen=True, eq=False)
+class Line:
+    """A straight line, nearly level or nearly upright; of an upright one, rows are columns and columns rows."""
+
+    is_upright: bool
+    start: int
+    """First column."""
+    end: int
+    """Last column."""
+    rows: Float[np.ndarray, " columns"]
+    """Row of its middle in every column of the mask, also beyond its ends."""
+    thickness: float
+    """In pixels."""
+    at_rim: tuple[bool, bool]
+    """Whether its start and its end go on beyond the picture."""
+
+    @property
+    def length(self) -> int:
+        return self.end - self.start + 1
+
+    @property
+    def middle(self) -> float:
+        """Row of its middle."""
+        return float(self.rows[(self.start + self.end) // 2])
+
+    @property
+    def slope(self) -> float:
+        """Rows for each column, over its length."""
+        return float(self.rows[self.end] - self.rows[self.start]) / max(1, self.end - self.start)
+
+    @property
+    def spans(self) -> bool:
+        """Whether it goes from one rim of the picture to the other."""
+        return all(self.at_rim)
+
+
+def find_tilt_deg(dark: Mask) -> float | None:
+    """By how much the straight lines of a form fall to the right; None where there is none long enough."""
+    factor = max(1, round(max(dark.shape) / 400))
+    coarse = cv2.resize(dark.astype(np.uint8) * 255, None, fx=1 / factor, fy=1 / factor, interpolation=cv2.INTER_AREA)
+    coarse = np.where(coarse > 60, 255, 0).astype(np.uint8)
+    edges = coarse & ~cv2.erode(coarse, np.ones((3, 3), np.uint8))  # a broad stroke counts by its outline
+    votes = max(20, round(0.75 * LEAST_LINE * min(coarse.shape)))
+    best, most = None, 0.0
+    span = np.radians(MAX_TILT_DEG)
+    for low, high, middle in (
+        (np.pi / 2 - span, np.pi / 2 + span, np.pi / 2),
+        (0, span, 0),
+        (np.pi - span, np.pi, np.pi),
+    ):
+        found = cv2.HoughLinesWithAccumulator(edges, 1, np.pi / 720, votes, min_theta=low, max_theta=high)
+        if found is None:
+            continue
+        for _, theta, count in found.reshape(-1, 3)[:40].tolist():
+            # a frame that is level is not taken for tilted by half a degree because of a rounding
+            weight = count - 0.01 * abs(np.degrees(theta - middle)) * votes / 10
+            if weight > most:
+                best, most = float(np.degrees(theta - middle)), weight
+    return best
+
+
+def turned(mask: Mask, degrees: float, shape: tuple[int, int] | None = None) -> Mask:
+    """The mask turned against the clock by so much, in a picture large enough, or cropped to `shape`."""
+    height, width = mask.shape
+    turn = cv2.getRotationMatrix2D((width / 2, height / 2), degrees, 1.0)
+    cos, sin = abs(turn[0, 0]), abs(turn[0, 1])
+    size = (round(width * cos + height * sin), round(height * cos + width * sin)) if shape is None else shape[::-1]
+    turn[:, 2] += (np.array(size) - np.array([width, height])) / 2
+    return cv2.warpAffine(mask.astype(np.uint8) * 255, turn, size, flags=cv2.INTER_LINEAR) > 110
+
+
+def find_lines(dark: Mask, inside: Mask) -> list[Line]:
+    """The straight, thin lines of a mask that are nearly level or nearly upright; `inside` is where the picture is."""
+    room = 2 * round(RIM_SHARE * min(dark.shape)) + 1
+    inner = cv2.erode(inside.astype(np.uint8), np.ones((room, room), np.uint8), borderValue=0).astype(bool)
+    upright = [np.ascontiguousarray(mask.T) for mask in (dark, inner)]
+    return [*_level_lines(dark, inner, False), *_level_lines(*upright, True)]
+
+
+def _level_lines(dark: Mask, inner: Mask, is_upright: bool) -> list[Line]:
+    longer, shorter = max(dark.shape), min(dark.shape)
+    piece = max(16, round(PIECE * longer))
+    opened = cv2.morphologyEx(dark.astype(np.uint8), cv2.MORPH_OPEN, np.ones((1, piece), np.uint8))
+    joined = cv2.dilate(opened, np.ones((3, 2 * piece // 3), np.uint8))
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(joined, connectivity=8)
+    lines = []
+    for label in range(1, count):
+        left, top, wide, tall, _ = stats[label].tolist()
+        if wide < LEAST_LINE * shorter or tall > 0.2 * wide + 8:
+            continue
+        window = slice(top, top + tall), slice(left, left + wide)
+        line = _fitted(dark, inner, (opened[window] > 0) & (labels[window] == label), left, top, is_upright)
+        if line is None or line.length < LEAST_LINE * shorter:
+            continue
+        if line.thickness <= max(3.0, MAX_THICKNESS * longer):
+            lines.append(line)
+    return lines
+
+
+def _fitted(dark: Mask, inner: Mask, part: Mask, left: int, top: int, is_upright: bool) -> Line | None:
+    """The line through the straight pieces in a part of a mask; None where they are not straight."""
+    height, width = dark.shape
+    columns = np.flatnonzero(part.any(0))
+    first = part.argmax(0)[columns]
+    last = part.shape[0] - 1 - part[::-1].argmax(0)[columns]
+    thickness = last - first + 1
+    usual = float(np.median(thickness))
+    close = np.abs(thickness - usual) <= max(1.0, 0.4 * usual)
+    if np.count_nonzero(close) < 8:
+        return None
+    x, y = columns[close] + left, (first + last)[close] / 2 + top
+    for _ in range(2):
+        curve = np.polynomial.Polynomial.fit(x, y, 2 if len(x) > 40 else 1)
+        off = np.abs(curve(x) - y)
+        keep = off <= 2.5 * np.median(off) + 0.6
+        if np.count_nonzero(keep) < 8:
+            return None
+        x, y = x[keep], y[keep]
+    start, end = int(columns[0] + left), int(columns[-1] + left)
+    length = end - start + 1
+    if np.std(curve(x) - y) > max(STRAIGHT_PX, STRAIGHT_SHARE * length) or len(x) < 0.4 * length:
+        return None
+    everywhere = np.arange(width)
+    inside = everywhere.clip(start, end)
+    # beyond its ends a line goes on straight, whatever its curve
+    rows = curve(inside) + curve.deriv()(inside) * (everywhere - inside)
+    at = np.floor(rows + 0.5).astype(int)
+    near = [dark[(at + step).clip(0, height - 1), everywhere] for step in (-1, 0, 1)]
+    on = np.any(near, axis=0)
+    start, end = _extended(on, start, end)
+    if on[start : end + 1].mean() < COVER:
+        return None
+    ends = [not inner[min(max(at[end], 0), height - 1), end] for end in (start, end)]
+    return Line(is_upright, start, end, rows, usual, (ends[0], ends[1]))
+
+
+def _extended(on: Bool[np.ndarray, " columns"], start: int, end: int) -> tuple[int, int]:
+    """The ends of a line moved on as far as it is dark, over gaps of 3 pixels."""
+    while start > 0 and on[max(0, start - 3) : start].any():
+        start -= 1
+    while end < len(on) - 1 and on[end + 1 : end + 4].any():
+        end += 1
+    return start, end
+
+
+def erase_line(dark: Mask, line: Line) -> None:
+    """Takes a line away, in place, where nothing crosses it: where the ink is no thicker than the line is."""
+    if line.is_upright:
+        dark = dark.T  # a view: what is changed in it is changed in the mask
+    height = dark.shape[0]
+    columns = np.arange(max(0, line.start - 2), min(dark.shape[1], line.end + 3))
+    middle = np.floor(line.rows[columns] + 0.5).astype(int)
+    reach = max(4, round(3 * line.thickness) + 3)
+    around = np.arange(-reach, reach + 1)
+    rows = middle[None] + around[:, None]
+    held = dark[rows.clip(0, height - 1), columns[None]] & (rows >= 0) & (rows < height)
+    near = np.abs(around) <= max(1, round(line.thickness / 2) + 1)
+    beyond = round(line.thickness / 2) + 2
+    # a stroke that crosses leaves the line on one side or on both
+    crossed = held[around <= -beyond][-2:].all(0) | held[around >= beyond][:2].all(0)
+    goes = held & near[:, None] & ~crossed[None]
+    places = np.nonzero(goes)
+    dark[rows[places], columns[places[1]]] = False
+
+
+def touches(line: Line, mask: Mask) -> bool:
+    """Whether something of a mask lies at a line that was erased from it."""
+    if line.is_upright:
+        mask = mask.T
+    columns = np.arange(line.start, line.end + 1)
+    middle = np.floor(line.rows[columns] + 0.5).astype(int)
+    reach = round(line.thickness / 2) + 3
+    return any(mask[(middle + step).clip(0, mask.shape[0] - 1), columns].any() for step in range(-reach, reach + 1))
+
+
+def groups_that_meet(lines: list[Line], reach: float) -> Iterator[list[Line]]:
+    """The lines in groups of those that meet one another, level ones with upright ones."""
+    waiting = list(lines)
+    while waiting:
+        group, fresh = [], [waiting.pop(0)]
+        while fresh:
+            one = fresh.pop()
+            group.append(one)
+            joined = [other for other in waiting if _meet(one, other, reach)]
+            waiting = [other for other in waiting if other not in joined]
+            fresh += joined
+        yield group
+
+
+def _meet(one: Line, other: Line, reach: float) -> bool:
+    """Whether a level and an upright line touch or come as near as `reach`."""
+    if one.is_upright == other.is_upright:
+        return False
+    return all(
+        first.start - reach <= second.middle <= first.end + reach for first, second in ((one, other), (other, one))
+    )

@@ -1,0 +1,242 @@
+"""Takes what is printed away from what is written: frames, cells, combs, ruled and dotted lines, captions."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, Float32, UInt8
+from PIL import Image
+
+from siamese.imaging.letters import dotted_lines, text_rows
+from siamese.imaging.lines import Line, erase_line, find_lines, find_tilt_deg, groups_that_meet, touches, turned
+from siamese.imaging.reading import REMARKS, Remark
+
+WORKING_PX = 800  # longer side at which print is looked for
+GROUND_PX = 200  # longer side at which the paper's brightness is estimated
+GROUND_SHARE = 0.25  # of the longer side: what is narrower is on the paper, what is wider is its light
+LEAST_DEPTH = 0.06  # share of the light that a line must swallow
+LINE_DEPTH = 0.3  # of the depth of full ink: where a printed line begins
+LEVEL_DEG = 0.3  # up to which a form counts as level
+JOINT_SHARE = 0.02  # of the longer side: how near the ends of lines that meet must come
+MAX_SLANT = 0.045  # slope of a side of a frame against the others
+CROSSING = 0.2  # of the writing's height or width, that may reach over a line around it
+THIN = 0.7  # of the pen's width: a single line so thin was not drawn by the pen
+RULINGS = 3  # so many parallel lines from rim to rim are printed, whatever their thickness
+RULING_THIN = 0.8  # of the pen's width: a line from rim to rim so thin was not drawn by the pen
+SPAN = 0.7  # of the picture: length of a line from rim to rim
+UNDER = 0.1  # of the writing's width, that a line under it may leave free at its ends
+OVERHANG = 0.08  # of the writing's width, by which a printed line goes beyond it at both ends
+
+Mask = Bool[np.ndarray, "_ _"]
+Values = Float32[np.ndarray, "height width"]
+
+
+def without_print(grey: Image.Image) -> tuple[Image.Image, tuple[Remark, ...]]:
+    """Paints over what is printed on a page.
+
+    Args:
+        grey: An "L" image, dark ink on light paper.
+
+    Returns:
+        The image with the paper's brightness where print was, the very same where nothing was; and what was noticed.
+    """
+    values = np.asarray(grey)
+    scale = min(1.0, WORKING_PX / max(values.shape))
+    small = values
+    if scale < 1:
+        size = (max(1, round(values.shape[1] * scale)), max(1, round(values.shape[0] * scale)))
+        small = cv2.resize(values, size, interpolation=cv2.INTER_AREA)
+    ground = paper_brightness(small)
+    printed, codes = find_print(line_mask(small, ground))
+    if not printed.any():
+        return grey, tuple(REMARKS[code] for code in codes)
+    goes = cv2.dilate(printed.astype(np.uint8), np.ones((3, 3), np.uint8))
+    if scale < 1:
+        goes = cv2.resize(goes, values.shape[::-1], interpolation=cv2.INTER_NEAREST)
+        ground = cv2.resize(ground, values.shape[::-1], interpolation=cv2.INTER_LINEAR)
+    painted = np.where(goes > 0, ground.clip(0, 255).astype(np.uint8), values)
+    image = Image.fromarray(painted)
+    image.info = dict(grey.info)
+    return image, tuple(REMARKS[code] for code in codes)
+
+
+def paper_brightness(values: UInt8[np.ndarray, "height width"]) -> Values:
+    """Brightness of the paper, as if nothing were on it: a morphological closing, which keeps shadows."""
+    factor = min(1.0, GROUND_PX / max(values.shape))
+    size = (max(1, round(values.shape[1] * factor)), max(1, round(values.shape[0] * factor)))
+    coarse = cv2.resize(values, size, interpolation=cv2.INTER_AREA)
+    window = round(max(coarse.shape) * GROUND_SHARE) | 1
+    closed = cv2.morphologyEx(coarse, cv2.MORPH_CLOSE, np.ones((window, window), np.uint8))
+    closed = cv2.GaussianBlur(closed, (3, 3), 0)
+    return cv2.resize(closed, values.shape[::-1], interpolation=cv2.INTER_LINEAR).astype(np.float32)
+
+
+def line_mask(values: UInt8[np.ndarray, "height width"], ground: Values) -> Mask:
+    """Whatever is darker than the paper by LINE_DEPTH of the depth of full ink."""
+    depth = 1 - cv2.blur(values, (2, 2)).astype(np.float32) / np.maximum(ground, 0.35 * float(ground.max()))
+    noise = 4 * float(np.median(np.abs(depth - np.median(depth)))) * 1.5
+    candidates = depth[depth > max(LEAST_DEPTH, noise)]
+    if len(candidates) == 0:
+        return np.zeros(values.shape, dtype=bool)
+    full = float(np.quantile(candidates, 0.8))
+    return depth > max(LEAST_DEPTH, noise, LINE_DEPTH * full)
+
+
+def find_print(dark: Mask) -> tuple[Mask, list[str]]:
+    """What of a mask is printed.
+
+    Args:
+        dark: Everything on the paper.
+
+    Returns:
+        The part that is printed, less what crosses it, and the codes of the remarks on it.
+    """
+    codes: list[str] = []
+    rest = dark
+    tilt_deg = find_tilt_deg(dark)
+    if tilt_deg is not None:
+        level = turned(dark, tilt_deg) if abs(tilt_deg) > LEVEL_DEG else dark
+        inside = turned(np.ones_like(dark), tilt_deg) if level is not dark else np.ones_like(dark)
+        framed, ruled = _printed_lines(level, find_lines(level, inside))
+        cleared = level.copy()
+        for line in [*framed, *ruled]:
+            erase_line(cleared, line)
+        gone = level & ~cleared
+        if level is not dark:
+            gone = turned(gone, -tilt_deg, dark.shape)
+        rest = dark & ~cv2.dilate(gone.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool)
+        codes += ["frame_removed"] * bool(framed) + ["lines_removed"] * bool(ruled)
+    dotted = dotted_lines(rest)
+    if dotted.any():
+        rest = rest & ~dotted
+        codes += [] if "lines_removed" in codes else ["lines_removed"]
+    text = text_rows(rest)
+    if text.any():
+        rest = rest & ~text
+        codes.append("print_removed")
+    if not codes or not rest.any():
+        return np.zeros_like(dark), []
+    return dark & ~rest, codes
+
+
+@dataclass(frozen=True)
+class Writing:
+    """Where the writing is, and how broad its pen is, in pixels of the mask."""
+
+    top: int
+    left: int
+    bottom: int
+    right: int
+    pen: float
+
+    @property
+    def tall(self) -> int:
+        return self.bottom - self.top
+
+    @property
+    def wide(self) -> int:
+        return self.right - self.left
+
+
+def _printed_lines(dark: Mask, lines: list[Line]) -> tuple[list[Line], list[Line]]:
+    """Which of the lines belong to frames, and which are ruled."""
+    if not lines:
+        return [], []
+    cleared = dark.copy()
+    for line in lines:
+        erase_line(cleared, line)
+    writing = _main_writing(cleared)
+    if writing is None:
+        return [], []
+    framed: list[Line] = []
+    ruled: list[Line] = []
+    for group in groups_that_meet(lines, JOINT_SHARE * max(dark.shape)):
+        alike = _alike(group)
+        if _encloses(alike, writing):
+            framed += alike
+        else:
+            ruled += [
+                line
+                for line in group
+                if _is_ruling(line, lines, cleared, writing) or _is_base_line(line, cleared, writing)
+            ]
+    return framed, ruled
+
+
+def _main_writing(mask: Mask) -> Writing | None:
+    """The larger spots of a mask; None where there are none."""
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
+    if count < 2:
+        return None
+    area = stats[1:, cv2.CC_STAT_AREA]
+    extent = np.maximum(stats[1:, cv2.CC_STAT_WIDTH], stats[1:, cv2.CC_STAT_HEIGHT])
+    if extent.max() < 0.05 * min(mask.shape):
+        return None
+    left, top, wide, tall, _ = stats[1:][(extent >= 0.25 * extent.max()) & (area >= 0.05 * area.max())].T
+    return Writing(
+        int(top.min()),
+        int(left.min()),
+        int((top + tall).max()),
+        int((left + wide).max()),
+        pen_width_px(labels == 1 + int(area.argmax())),
+    )
+
+
+def pen_width_px(mask: Mask) -> float:
+    """Width of a stroke of even width: twice its area over the length of its outline."""
+    steps = np.count_nonzero(mask[1:] != mask[:-1]) + np.count_nonzero(mask[:, 1:] != mask[:, :-1])
+    # steps along rows and columns count an outline's height and width: over all directions 4 / pi of its length
+    return 2 * np.count_nonzero(mask) / max(1.0, steps * np.pi / 4)
+
+
+def _alike(lines: list[Line]) -> list[Line]:
+    """Those of lines that meet that are as thick as most and level or upright as they are: strokes may meet them."""
+    usual = float(np.median([line.thickness for line in lines]))
+    slope = float(np.median([-line.slope if line.is_upright else line.slope for line in lines]))
+    return [
+        line
+        for line in lines
+        if abs(line.thickness - usual) <= 1.5 + 0.4 * usual
+        and abs((-line.slope if line.is_upright else line.slope) - slope) <= MAX_SLANT
+    ]
+
+
+def _encloses(lines: list[Line], writing: Writing) -> bool:
+    """Whether lines that meet are a frame around the writing, or one open at one side; the rim closes a frame, too."""
+    if len({line.is_upright for line in lines}) < 2:
+        return False
+    # a little of the writing may cross the line
+    low = {False: writing.top + CROSSING * writing.tall, True: writing.left + CROSSING * writing.wide}
+    high = {False: writing.bottom - CROSSING * writing.tall, True: writing.right - CROSSING * writing.wide}
+    reaching = [
+        line for line in lines if line.start <= low[not line.is_upright] and line.end >= high[not line.is_upright]
+    ]
+    sides = {(line.is_upright, False) for line in reaching if line.middle <= low[line.is_upright]}
+    sides |= {(line.is_upright, True) for line in reaching if line.middle >= high[line.is_upright]}
+    return len(sides) >= 3 or (len(sides) == 2 and all(any(line.at_rim) for line in lines))
+
+
+def _is_ruling(line: Line, lines: list[Line], cleared: Mask, writing: Writing) -> bool:
+    """Whether a line from rim to rim is printed: one of several, thinner than the pen, or not joined to the writing."""
+    if not line.spans:
+        return False
+    parallel = [other for other in lines if other.spans and other.is_upright == line.is_upright]
+    length = SPAN * (cleared.shape[0] if line.is_upright else cleared.shape[1])
+    if sum(other.length > length for other in parallel) >= RULINGS:
+        return True
+    return line.length > length and (line.thickness <= RULING_THIN * writing.pen or not touches(line, cleared))
+
+
+def _is_base_line(line: Line, cleared: Mask, writing: Writing) -> bool:
+    """Whether a level line under all of the writing is printed: thinner than the pen, or longer than the writing."""
+    if line.is_upright or line.middle < writing.top + 0.35 * writing.tall:
+        return False
+    within = UNDER * writing.wide
+    if line.start > writing.left + within or line.end < writing.right - within:
+        return False
+    if line.thickness <= THIN * writing.pen:
+        return True
+    over = OVERHANG * writing.wide
+    is_longer = line.start < writing.left - over and line.end > writing.right + over
+    # the lowest stroke of a character may be longer than the rest, but it is joined to it
+    return is_longer and (not touches(line, cleared) or writing.wide > 1.5 * writing.tall)
