@@ -62,7 +62,7 @@ def test_lakes_table_names_the_characters_that_the_archives_do():
 
 def test_nothing_is_asked_of_a_network_and_the_argument_goes_first(monkeypatch, omniglot):
     monkeypatch.setenv("OMNIGLOT_DATA", "nothing-here")
-    with pytest.raises(ValueError, match="'nothing-here' is no folder"):
+    with pytest.raises(ValueError, match="'nothing-here' is neither a folder nor a file"):
         load_drawings("evaluation")
     monkeypatch.delenv("OMNIGLOT_DATA")
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
