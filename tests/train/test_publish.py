@@ -329,7 +329,7 @@ def test_a_push_that_goes_well(hub, compact, capsys):
         (["--space", "user/a--b"], "--space: 'user/a--b' is no name"),
         (["--space", "user/space", "--repo-id", REPO], "leave out --repo-id"),
         (["--data", "invented", "--model", ".", "--repo-id", REPO], "leave out --model and --space"),
-        (["--data", "nothing-here", "--repo-id", "user/omniglot"], "is no folder"),
+        (["--data", "nothing-here", "--repo-id", "user/omniglot"], "is neither a folder"),
         (["--space", "user/space", "--model", "./run/model"], "'./run/model' does not. Publish the model first"),
     ],
 )
