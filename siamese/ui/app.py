@@ -109,6 +109,7 @@ def launch_settings(settings: Settings) -> dict[str, Any]:
         "ssr_mode": False,
         "max_file_size": MAX_FILE_BYTES,
         "mcp_server": settings.has_mcp,
+        "_frontend": False,  # Gradio would ask for the page and end the app where that takes 3 s, as on a busy machine
         "app_kwargs": {
             "middleware": [
                 Middleware(RouteAllowlist),

@@ -1,6 +1,7 @@
 """The running app, over HTTP: every public endpoint with good and bad input, and what nobody may reach."""
 
 import ast
+import inspect
 import json
 import re
 import shutil
@@ -9,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import gradio as gr
 import httpx
 import pytest
 from gradio_client import Client, handle_file
@@ -246,6 +248,7 @@ def test_the_app_is_launched_closed():
     for name in ("share", "show_error", "enable_monitoring", "run_history", "pwa", "mcp_server"):
         assert settings[name] is False
     assert "allowed_paths" not in settings
+    assert settings.keys() <= inspect.signature(gr.Blocks.launch).parameters.keys()
     assert settings["max_file_size"] == 32 << 20
     assert (settings["server_name"], settings["server_port"], settings["root_path"]) == ("[::]", 7860, "/x")
     demo = build_demo(Recognizer(narrow_network()))
