@@ -2,6 +2,6 @@
 
 import os
 
-os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-os.environ["GRADIO_ANALYTICS_CACHE_FREQUENCY"] = "1000000000"  # no table of all calls after each of them
-os.environ["GRADIO_ANALYTICS_MAX_EVENTS"] = "100"
+from siamese.ui.startup import FIXED_SETTINGS
+
+os.environ.update(FIXED_SETTINGS)

@@ -21,10 +21,13 @@ DEFAULT_PORTS = range(7860, 7960)  # the first free one, where no port was asked
 UPLOADS = "one-look-uploads"
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
-# Of Gradio's variables these are looked at; the others are dropped: some end in a traceback where they hold no number,
-# others would open what this app keeps closed (files by path, more processes that serve them).
-SETTINGS = {"GRADIO_SERVER_NAME", "GRADIO_SERVER_PORT", "GRADIO_ROOT_PATH", "GRADIO_TEMP_DIR", "GRADIO_MCP_SERVER"}
-SET_ON_IMPORT = {"GRADIO_ANALYTICS_ENABLED", "GRADIO_ANALYTICS_CACHE_FREQUENCY", "GRADIO_ANALYTICS_MAX_EVENTS"}
+# Of Gradio's variables those that `prepare` reads are looked at, these are set, and the others are dropped: some end in
+# a traceback where they hold no number, others would open what this app keeps closed (files by path, more processes).
+FIXED_SETTINGS = {
+    "GRADIO_ANALYTICS_ENABLED": "False",
+    "GRADIO_ANALYTICS_CACHE_FREQUENCY": "1000000000",  # no table of all calls after each of them
+    "GRADIO_ANALYTICS_MAX_EVENTS": "100",
+}
 
 Environment = MutableMapping[str, str]
 
@@ -76,8 +79,9 @@ def prepare(environment: Environment) -> Settings:
     has_mcp = checked_mcp(environment.get("GRADIO_MCP_SERVER", ""))
     port = free_port(host, environment.get("GRADIO_SERVER_PORT", ""))
     uploads = upload_folder(environment.get("GRADIO_TEMP_DIR", ""))
-    for name in [name for name in environment if name.startswith("GRADIO_") and name not in SET_ON_IMPORT]:
+    for name in [name for name in environment if name.startswith("GRADIO_")]:
         del environment[name]
+    environment.update(FIXED_SETTINGS)
     environment["GRADIO_TEMP_DIR"] = str(uploads)
     # Gradio tries ports at this address before it listens, with a socket that knows IPv4 only.
     environment["GRADIO_SERVER_NAME"] = DEFAULT_HOST
