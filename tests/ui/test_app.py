@@ -67,7 +67,7 @@ def test_only_the_documented_endpoints_are_public(app_address):
 def test_compare(client, files):
     same = client.predict(files["a"], files["a"], api_name="/compare")
     other = client.predict(files["a"], files["b"], api_name="/compare")
-    assert set(same) == {"similarity", "threshold", "verdict", "reliability"}
+    assert set(same) == {"similarity", "threshold", "verdict", "reliability", "remarks"}
     assert same["similarity"] > other["similarity"]
     assert same["verdict"] in {"same", "different", "unsure"}
     assert 0 < same["threshold"] < 1
