@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -7,6 +8,7 @@ from siamese.characters.episodes import sample_trials
 from siamese.metrics import Calibration
 from siamese.network import NetworkConfig, SiameseNetwork
 from tests.blots import blots, embeddings_of
+from tests.networks import NARROW
 from train.evaluation import (
     HeldOut,
     calibrate,
@@ -22,7 +24,8 @@ from train.evaluation import (
 
 @pytest.fixture(scope="module")
 def network() -> SiameseNetwork:
-    return SiameseNetwork(generator=torch.Generator().manual_seed(0)).eval()
+    """Its head compares embeddings as wide as the bundled network's; its convolutions are not used."""
+    return SiameseNetwork(NetworkConfig(channels=(1, 1, 1, 1)), generator=torch.Generator().manual_seed(0)).eval()
 
 
 # Intervals and tests
@@ -63,7 +66,7 @@ def test_mcnemar_on_many_trials_is_what_the_normal_distribution_says():
 
 
 def test_embeddings_do_not_depend_on_batches_and_leave_the_network_as_it_was():
-    network = SiameseNetwork(NetworkConfig(batch_norm=True, dropout=0.5)).train()
+    network = SiameseNetwork(replace(NARROW, batch_norm=True, dropout=0.5)).train()
     prepared = (torch.rand(5, 1, 105, 105, generator=torch.Generator().manual_seed(0)) * 255).to(torch.uint8)
     whole = embed_drawings(network, prepared, "cpu", precision=torch.float32)
     parts = embed_drawings(network, prepared, "cpu", batch_size=2, precision=torch.float32)
@@ -163,7 +166,7 @@ def test_calibration_is_measured_where_different_pairs_come_from_one_alphabet(ne
 
 def test_calibration_puts_the_pairs_of_several_networks_together(network):
     """The second network scores everything lower; one threshold must serve both."""
-    timid = SiameseNetwork(NetworkConfig(), "modern", torch.Generator().manual_seed(0))
+    timid = SiameseNetwork(NetworkConfig(channels=(1, 1, 1, 1)), "modern", torch.Generator().manual_seed(0))
     timid.load_state_dict(network.state_dict())
     with torch.no_grad():
         timid.head.bias -= 1.0

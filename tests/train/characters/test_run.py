@@ -11,8 +11,9 @@ import torch
 from siamese.characters import omniglot
 from siamese.characters.drawings import Drawings
 from siamese.hub.checkpoint import load_checkpoint, save_checkpoint
-from siamese.network import PARAMETERS, NetworkConfig, SiameseNetwork
+from siamese.network import SiameseNetwork
 from siamese.preprocessing import Preprocessing
+from tests.networks import NARROW, narrow_network
 from train.__main__ import main
 from train.characters import run as module
 from train.characters.run import begin, config_of, with_held_out
@@ -27,6 +28,8 @@ weight_decay = 0.0
 optimiser = "sgd"
 [network]
 batch_norm = true
+channels = [4, 8, 8, 16]
+embedding_units = 48
 """
 
 
@@ -55,8 +58,7 @@ def trained(data, recipe, tmp_path_factory):
 
 def test_a_run_leaves_a_checkpoint_metrics_and_a_curve(trained):
     checkpoint = load_checkpoint(trained / "model")
-    assert sum(p.numel() for p in checkpoint.network.parameters()) == PARAMETERS
-    assert not checkpoint.network.config.batch_norm
+    assert checkpoint.network.config == NARROW  # batch normalisation was folded
     assert checkpoint.preprocessing == Preprocessing()
     training = checkpoint.config["training"]
     assert (training["recipe"], training["steps"], training["images"]) == ("small", 2, 16)
@@ -89,7 +91,7 @@ def test_a_run_goes_on_with_the_weights_and_data_that_it_began_with(data, recipe
     assert main(words) == 130
     words.append("--resume")
     assert main(words) == 130
-    save_checkpoint(tmp_path / "weights", SiameseNetwork(), Preprocessing())
+    save_checkpoint(tmp_path / "weights", narrow_network(), Preprocessing())
     capsys.readouterr()
     assert main([*words, "--init", str(tmp_path / "weights")]) == 1
     assert "holds a run with other --init; give the same again" in capsys.readouterr().err
@@ -196,7 +198,7 @@ def test_held_out_alphabets_are_those_of_the_recipe_that_are_there(capsys):
 
 def test_a_run_begins_with_earlier_weights(drawings, tmp_path, trained):
     """What `--init` gives computes what the checkpoint does, with normalisation put back."""
-    config = TrainConfig(network=NetworkConfig(batch_norm=True))
+    config = TrainConfig(network=replace(NARROW, batch_norm=True))
     network = begin(config, drawings, str(trained / "model")).eval()
     images = drawings.take(torch.tensor([0, 30])).prepared(Preprocessing()).float() / 255
     with torch.no_grad():
@@ -206,7 +208,7 @@ def test_a_run_begins_with_earlier_weights(drawings, tmp_path, trained):
 
 
 def test_weights_for_another_preparation_are_taken_with_a_word(drawings, trained, capsys):
-    config = TrainConfig(network=NetworkConfig(batch_norm=True), preprocessing=Preprocessing(extent_px=95))
+    config = TrainConfig(network=replace(NARROW, batch_norm=True), preprocessing=Preprocessing(extent_px=95))
     network = begin(config, drawings, str(trained / "model")).eval()
     assert "trained on Preprocessing(extent_px=80" in capsys.readouterr().out
     images = drawings.take(torch.tensor([0, 30])).prepared(config.preprocessing).float() / 255
@@ -216,7 +218,7 @@ def test_weights_for_another_preparation_are_taken_with_a_word(drawings, trained
 
 
 def test_frozen_convolutions_are_those_of_earlier_weights(drawings, trained):
-    config = TrainConfig(frozen_convolutions=1)
+    config = TrainConfig(network=NARROW, frozen_convolutions=1)
     network = begin(config, drawings, str(trained / "model"))
     assert [layer.weight.requires_grad for layer in network.convolutions] == [False, True, True, True]
     with pytest.raises(RecipeError, match="give the start by --init"):
@@ -224,7 +226,7 @@ def test_frozen_convolutions_are_those_of_earlier_weights(drawings, trained):
 
 
 def test_without_earlier_weights_the_seed_decides(drawings):
-    config = TrainConfig(network=NetworkConfig(), seed=3)
+    config = TrainConfig(network=NARROW, seed=3)
     network = begin(config, drawings, None)
     expected = SiameseNetwork(config.network, "modern", torch.Generator().manual_seed(3))
     assert torch.equal(network.convolutions[1].weight, expected.convolutions[1].weight)
@@ -242,7 +244,7 @@ def carried(sources: list, drawings: Drawings) -> dict:
 def test_a_final_run_carries_the_held_out_run_s_calibration(trained, drawings, tmp_path):
     held_out = load_checkpoint(trained / "model").config["verification"]
     assert carried([trained / "model"], drawings) == held_out
-    save_checkpoint(tmp_path / "bare", SiameseNetwork(), Preprocessing())
+    save_checkpoint(tmp_path / "bare", narrow_network(), Preprocessing())
     with pytest.raises(ValueError, match="was not calibrated; give the run that held some out"):
         carried([tmp_path / "bare"], drawings)
 
@@ -266,7 +268,7 @@ def test_a_final_run_may_carry_the_calibration_of_several_held_out_runs(trained,
     assert alone[0] - 0.05 <= found["threshold"] <= alone[1] + 0.05
     with pytest.raises(ValueError, match=f"held out {second.replace('(', '.').replace(')', '.')}, as another"):
         carried([sources[0], sources[0]], background)
-    save_checkpoint(tmp_path / "bare", SiameseNetwork(), Preprocessing())
+    save_checkpoint(tmp_path / "bare", narrow_network(), Preprocessing())
     with pytest.raises(ValueError, match="names no alphabets of this data that it held out"):
         carried([sources[0], tmp_path / "bare"], background)
 
@@ -274,7 +276,7 @@ def test_a_final_run_may_carry_the_calibration_of_several_held_out_runs(trained,
 def test_thresholds_of_signatures_are_not_taken_for_characters(data, tmp_path):
     point = {"threshold": 0.5, "far": 0.1, "frr": 0.1}
     measured = {"threshold": 0.5, "operating_points": dict.fromkeys(("strict", "balanced", "lenient"), point)}
-    save_checkpoint(tmp_path / "signed", SiameseNetwork(), Preprocessing(), verification=measured)
+    save_checkpoint(tmp_path / "signed", narrow_network(), Preprocessing(), verification=measured)
     with pytest.raises(ValueError, match="was calibrated on signatures; give a run that held out alphabets"):
         carried([tmp_path / "signed"], omniglot.load_drawings("background", data))
 
@@ -294,7 +296,7 @@ def test_a_final_run_moves_the_thresholds_by_what_it_scores_higher(trained, data
         by = both[1][protocol] - both[0][protocol]
         assert by != 0
         assert found["moved_by_logits"][protocol] == pytest.approx(by, abs=0.02)  # one of them was folded since
-        assert threshold == pytest.approx(module.drift.after(was["thresholds"][protocol], by), abs=0.01)
+        assert threshold == pytest.approx(module.drift.shift_logit(was["thresholds"][protocol], by), abs=0.01)
 
 
 def test_a_calibration_that_cannot_be_carried_is_noticed_before_any_step(data, recipe, tmp_path, capsys):
