@@ -83,7 +83,7 @@ def build(session: GameSession) -> None:
         if asked.get("link") is not None:
             return session.trials.game_of(asked["link"], session.now().date())
         n_way = choice(asked.get("n_way"), WAYS, "The number of candidates")
-        source = choice(asked.get("source", session.trials.sources()[0]), list(SOURCES), "The alphabets")
+        source = choice(asked.get("source", next(iter(SOURCES))), list(SOURCES), "The alphabets")
         return session.trials.new_game(n_way, source, is_match=asked.get("match") is True)
 
     @for_page
