@@ -485,3 +485,12 @@ def test_a_shared_embedding_stays_to_the_bit(scrawl, tmp_path):
 
 if __name__ == "__main__":
     run_until_killed(Path(sys.argv[1]))
+
+
+@pytest.mark.parametrize("error", [OSError, TypeError])
+def test_systems_without_such_a_library_do_without(monkeypatch, error):
+    def missing(_name: None) -> None:
+        raise error("no such library")  # TypeError on Windows
+
+    monkeypatch.setattr(module.ctypes, "CDLL", missing)
+    module.reuse_large_buffers()
