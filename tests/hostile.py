@@ -331,7 +331,7 @@ if __name__ == "__main__":  # in a process of its own, whose memory nothing else
     from siamese.imaging.decode import ImageError, load_ink
 
     if "archives" in sys.argv:
-        from siamese.ui.pages.own_classes import unpack
+        from siamese.ui.class_archive import unpack
         from siamese.ui.validation import UserError
 
         good = zipped({"a.png": encoded(drawing(), "PNG")})

@@ -21,10 +21,11 @@ from gradio.utils import get_upload_folder
 from siamese.characters.recognizer import Recognizer
 from siamese.imaging.decode import ImageError, check_format
 from siamese.signatures.verifier import UnknownPoint, Verifier
+from siamese.ui.class_archive import MOST_CLASSES
 from siamese.ui.game_session import GameSession
 from siamese.ui.metadata import example_images
 from siamese.ui.pages.compare import comparison
-from siamese.ui.pages.own_classes import LEAST_CLASSES, MOST_CLASSES, ranking
+from siamese.ui.pages.own_classes import LEAST_CLASSES, ranking
 from siamese.ui.pages.verify import MAX_REFERENCES
 from siamese.ui.server import endpoint_value
 from siamese.ui.trials import SOURCES, WAYS

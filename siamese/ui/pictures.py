@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from siamese.preprocessing import ink_box, resized
 
-FOR_COLOUR = (22, 110, 118)  # ink that speaks for sameness; the same in light and dark
+FOR_COLOUR = (22, 110, 118)  # ink that counts for sameness; the same in light and dark
 AGAINST_COLOUR = (200, 47, 31)
 KEPT_SIDE_PX = 320  # of a picture that the visitor's browser keeps
 INK_COLOUR = (29, 25, 22)  # the page's --ink in light, which it keeps on the paper of a sheet in dark
@@ -54,7 +54,7 @@ def kept_url(ink: Float[Tensor, "height width"]) -> str:
 
 
 def overlay_url(speaks: Float[Tensor, "height width"]) -> str:
-    """A map of any range, above zero where ink speaks for sameness, as a transparent layer to lay over the picture.
+    """A map of any range, above zero where ink counts for sameness, as a transparent layer to lay over the picture.
 
     Averaged over 5 x 5 pixels: single pixels of a gradient are noise to the eye.
     """

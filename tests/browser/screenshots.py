@@ -69,7 +69,7 @@ def take(address: str, folder: Path) -> None:
         save(page, folder / "challenge.png")
         page.get_by_role("tab", name="Compare", exact=True).click()
         page.locator(".example").nth(2).click()
-        page.get_by_role("button", name="Why?").click()
+        page.get_by_role("button", name="Why this result?").click()
         page.locator("img.why").nth(1).wait_for()
         save(page, folder / "compare.png")
         page.get_by_role("tab", name="Verify a signature", exact=True).click()

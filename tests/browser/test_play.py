@@ -34,11 +34,11 @@ def test_two_uploads_are_compared(open_page, keep, width, scheme):
     page.locator("input[name=picture-2]").set_input_files(drawing("corner"))
     answer = page.locator(".compare .answer")
     expect(answer).to_be_visible()
-    expect(answer.locator(".verdict")).to_have_text(re.compile("The same|Different|Too close to call"))
+    expect(answer.locator(".verdict")).to_have_text(re.compile("The same|Different|Unsure"))
     same = answer.locator(".score").inner_text()
     expect(answer.locator(".scale")).to_have_attribute("aria-label", re.compile("the threshold is"))
     expect(answer.locator("img.seen")).to_have_count(2)
-    answer.get_by_role("button", name="Why?").click()
+    answer.get_by_role("button", name="Why this result?").click()
     expect(answer.locator("img.why")).to_have_count(2)
     keep(page, f"compare-{width}-{scheme}")
     page.locator("input[name=picture-2]").set_input_files(drawing("triangle"))
@@ -46,7 +46,7 @@ def test_two_uploads_are_compared(open_page, keep, width, scheme):
     page.locator("input[name=picture-2]").set_input_files(
         {"name": "a.png", "mimeType": "image/png", "buffer": b"<html>"}
     )
-    expect(page.locator(".compare [role=alert]")).to_contain_text("not a PNG, JPEG, WebP, BMP or GIF")
+    expect(page.locator(".compare [role=alert]")).to_contain_text("not a PNG, JPEG, WebP, BMP, GIF or TIFF")
     expect(answer).to_be_hidden()
 
 
@@ -65,7 +65,7 @@ def test_pasted_pictures_go_to_the_sheets_that_are_empty(open_page):
     corner = base64.b64encode(drawing("corner")["buffer"]).decode()
     page.evaluate(PASTE, [corner, "text/plain"])
     page.evaluate(PASTE, [corner, "image/png"])
-    expect(page.locator(".compare [data-say]")).to_contain_text("One more picture")
+    expect(page.locator(".compare [data-say]")).to_contain_text("Now the other picture")
     expect(page.locator(".compare .pad-picture:visible")).to_have_count(1)
     page.evaluate(PASTE, [corner, "image/png"])
     expect(page.locator(".compare .pad-picture:visible")).to_have_count(2)
@@ -145,7 +145,7 @@ def test_a_late_refusal_is_not_told_beside_a_newer_answer(open_page):
     server.held["compare_pictures"] = late = []
     page.locator("input[name=picture-1]").set_input_files(drawing("corner"))
     said, answer = page.locator(".compare [data-say]"), page.locator(".compare .answer")
-    expect(said).to_contain_text("One more picture")
+    expect(said).to_contain_text("Now the other picture")
     page.locator("input[name=picture-2]").set_input_files(drawing("corner"))
     expect(said).to_have_text("Looking …")
     page.wait_for_timeout(500)
@@ -157,7 +157,7 @@ def test_a_late_refusal_is_not_told_beside_a_newer_answer(open_page):
     expect(said).to_have_text("")
     expect(answer).to_be_visible()
     server.names = {"explain_pictures"}
-    why = answer.get_by_role("button", name="Why?")
+    why = answer.get_by_role("button", name="Why this result?")
     why.click()
     expect(said).to_have_text("Refused.")
     expect(why).to_have_attribute("aria-pressed", "false")
@@ -199,7 +199,7 @@ def test_a_signature_is_verified(open_page, keep, width, scheme):
     scribble(page, sheets.nth(1), 0.2)
     answer = page.locator(".verify .answer")
     expect(answer).to_be_visible()
-    expect(answer.locator(".verdict")).to_have_text(re.compile("Genuine|Not genuine|Too close to call"))
+    expect(answer.locator(".verdict")).to_have_text(re.compile("Genuine|Not genuine|Unsure"))
     expect(answer.locator(".score")).to_contain_text("3 references")
     expect(answer.locator(".inks figure")).to_have_count(4)
     expect(page.locator(".verify .note")).to_contain_text("Nothing that is signed here is kept")
@@ -221,6 +221,7 @@ def test_own_classes_are_named_ranked_exported_and_imported(open_page, keep, tmp
         page.get_by_role("button", name="Export as ZIP").click()
     download.value.save_as(tmp_path / "set.zip")
     page.get_by_role("button", name="Remove all").click()
+    page.get_by_role("dialog").get_by_role("button", name="Remove").click()
     expect(page.locator(".shelf-item")).to_have_count(0)
     page.locator("[data-import]").set_input_files(tmp_path / "set.zip")
     expect(page.locator(".shelf-item")).to_have_count(2)
@@ -249,6 +250,7 @@ def test_classes_that_were_asked_for_before_all_were_removed_do_not_come_back(op
         with page.expect_request(re.compile("component_server")):
             ask()
         page.get_by_role("button", name="Remove all").click()
+        page.get_by_role("dialog").get_by_role("button", name="Remove").click()
         with page.expect_response(re.compile("component_server")):
             late[0].continue_()
         page.locator("input[name=class]").set_input_files([drawing("triangle"), drawing("corner")])

@@ -70,7 +70,7 @@ def test_a_signature_is_judged_at_the_point_that_is_chosen(desk, keep, width, sc
     expect(answer.locator(".meaning")).to_contain_text("strict")
     expect(answer.locator(".scale-mark.chosen")).to_have_text(re.compile("strict"))
     expect(answer.locator(".inks figure")).to_have_count(3)
-    page.get_by_label("lay it over this one: reference 1").check()
+    page.get_by_label("Compare with this one: reference 1").check()
     expect(page.locator(".laid")).to_have_attribute(
         "aria-label", re.compile("reference 1 in blue and questioned in orange")
     )
@@ -78,12 +78,12 @@ def test_a_signature_is_judged_at_the_point_that_is_chosen(desk, keep, width, sc
     expect(page.locator(".laid .reference")).to_be_hidden()
     expect(page.locator(".laid .questioned")).to_be_visible()
     page.locator("input[name=verify-layer][value=both]").check()
-    answer.get_by_role("button", name="What drove it?").click()
+    answer.get_by_role("button", name="Why this result?").click()
     expect(answer.locator("img.why")).to_have_count(2)
-    expect(answer.locator("[data-parts]")).to_contain_text("The shapes that the network sees below")
-    answer.get_by_role("button", name="What drove it?").click()
+    expect(answer.locator("[data-parts]")).to_contain_text("The shapes below")
+    answer.get_by_role("button", name="Why this result?").click()
     expect(answer.locator("[data-parts]")).to_be_hidden()
-    answer.get_by_role("button", name="What drove it?").click()
+    answer.get_by_role("button", name="Why this result?").click()
     expect(answer.locator("[data-parts]")).to_be_visible()
     expect(page.locator(".verify .note")).to_contain_text("Nothing that is signed here is kept")
     keep(page, f"verify-points-{width}-{scheme}")
@@ -97,7 +97,7 @@ def test_a_bad_file_is_one_sentence_and_costs_nothing(desk):
     bad = {"name": "letter.png", "mimeType": "image/png", "buffer": b"<html>"}
     page.locator("input[name=reference]").set_input_files([file("a.png"), bad, file("b.png", 0.1)])
     alert = page.locator(".verify [role=alert]")
-    expect(alert).to_have_text("letter.png: The file is not a PNG, JPEG, WebP, BMP or GIF image.")
+    expect(alert).to_have_text("letter.png: The file is not a PNG, JPEG, WebP, BMP, GIF or TIFF image.")
     expect(page.locator(".file-list figure")).to_have_count(2)
     expect(page.get_by_role("button", name="Add as a reference")).to_be_enabled()  # what was drawn stands still
     page.locator("input[name=questioned]").set_input_files(file("q.png", 0.05))
@@ -114,15 +114,31 @@ def test_a_bad_file_is_one_sentence_and_costs_nothing(desk):
 def test_nothing_of_it_stays_in_the_page(desk):
     page = desk()
     page.locator("input[name=reference]").set_input_files(file("a.png"))
+    expect(page.locator(".verify .pad-picture").first).to_be_visible()
+    page.locator("input[name=reference]").set_input_files(file("b.png", 0.1))  # the first one makes room
     expect(page.locator(".file-list figure")).to_have_count(1)
     page.locator("input[name=questioned]").set_input_files(file("q.png", 0.05))
     expect(page.locator(".verify .answer")).to_be_visible()
     page.get_by_role("button", name="Start over").click()
     expect(page.locator(".verify .answer")).to_be_hidden()
-    assert page.locator(".verify img[src]").count() == 0
+    assert page.locator(".verify img[src]:not(.example img)").count() == 0
     remembered = page.evaluate("JSON.stringify([{ ...localStorage }, { ...sessionStorage }, document.cookie])")
     assert "image/png" not in remembered
     assert "reference" not in remembered
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_an_example_is_judged_with_one_press(desk, keep, width):
+    page = desk(width)
+    examples = page.locator("#verify .example")
+    expect(examples).to_have_count(3)
+    for number in (0, 2):
+        examples.nth(number).click()
+        expect(page.locator(".file-list figure")).to_have_count(3)
+        expect(page.locator(".verify .score")).to_contain_text("3 references")
+    keep(page, f"verify-example-{width}")
+    page.get_by_role("button", name="Start over").click()
+    expect(page.locator(".file-list figure")).to_have_count(0)
 
 
 def test_what_is_still_being_added_does_not_outlive_starting_over(desk):

@@ -2,13 +2,7 @@
 import js from "@eslint/js";
 import globals from "globals";
 
-// Scripts that Gradio runs with `element` and `server` at hand, behind one another; they are not modules yet.
-const scripts = ["compare", "forgery_game", "own_classes", "pad", "upload", "verify"].map(
-  (name) => `siamese/ui/static/${name}.js`,
-);
-
 export default [
-  { ignores: scripts },
   js.configs.recommended,
   { rules: { eqeqeq: "error", "no-var": "error", "prefer-const": "error", "no-shadow": "error" } },
   { files: ["siamese/**/*.js"], languageOptions: { sourceType: "module", globals: globals.browser } },

@@ -38,7 +38,7 @@ def test_figures_come_from_the_checkpoint_with_task_interval_and_trials(tmp_path
     text = page(load_recognizer(str(tmp_path)))
     for words in ("97.75\u00a0%", "95.8\u00a0% to 98.9\u00a0%", "86.10\u00a0%", "61.2\u00a0%", "38,951,745", "0.981"):
         assert words in text
-    assert "90.00\u00a0%" not in text.split("<svg")[0]  # each protocol is shown at its largest number of candidates
+    assert "90.00\u00a0%" not in text  # each protocol is shown at its largest number of candidates
     assert "<script>" not in text
     assert "&lt;b&gt;modern" in text
 
@@ -50,11 +50,10 @@ FIELDS = ("protocol", "name", "n_way", "trials", "pairs", "accuracy", "interval"
 @pytest.mark.parametrize("field", FIELDS)
 def test_nothing_of_a_stranger_is_read_as_html(field, words):
     strange = {part: [one | {field: words} for one in entries] for part, entries in REPORT.items()}
-    for draw in (about.one_shot_table, about.accuracy_plot, about.verification_list):
-        assert "<script>" not in about.as_far_as_readable(draw, strange)
-    assert "<script>" not in about.as_far_as_readable(about.signature_figures, SIGNATURES | {field: words})
-    only_baselines = REPORT | {"one_shot": [], "baselines": strange["baselines"]}
-    assert "<script>" not in about.as_far_as_readable(about.one_shot_table, only_baselines)
+    for draw in (about.character_rows, about.accuracy_chart, about.verification_table, about.baseline_table):
+        assert "<script>" not in "".join(about.as_far_as_readable(draw, strange))
+    for draw in (about.signature_rows, about.signature_details):
+        assert "<script>" not in "".join(about.as_far_as_readable(draw, SIGNATURES | {field: words}))
 
 
 def test_without_figures_none_are_claimed():
@@ -63,12 +62,24 @@ def test_without_figures_none_are_claimed():
     assert "97." not in text
 
 
-def test_the_plot_stands_at_the_measured_heights():
-    drawn = about.accuracy_plot(REPORT)
-    assert drawn.count("<circle") == 2
-    first = drawn.split("<circle")[1].split('cy="')[1].split('"')[0]
-    assert float(first) == pytest.approx(16 + (1 - 0.9) * (320 - 16 - 44), abs=0.05)
-    assert about.accuracy_plot({}) == ""
+def test_the_chart_ends_each_line_with_its_name():
+    drawn = about.accuracy_chart(REPORT)
+    assert "one alphabet 86.1\u00a0%" in drawn
+    assert "people 95.5\u00a0%" in drawn
+    assert "all alphabets 9" not in drawn  # which was not measured
+    assert about.accuracy_chart({}) == ""
+
+
+def test_only_addresses_that_exist_are_linked(monkeypatch, tmp_path: Path):
+    network = SiameseNetwork(generator=torch.Generator().manual_seed(0))
+    monkeypatch.delenv("SPACE_ID", raising=False)
+    assert "huggingface.co" not in page(Recognizer(network))
+    monkeypatch.setenv("SPACE_ID", "user/one-look")
+    assert 'href="https://huggingface.co/spaces/user/one-look/tree/main"' in page(Recognizer(network))
+    monkeypatch.setenv("SPACE_ID", '"><script>')
+    assert "<script>" not in page(Recognizer(network))
+    origin = ResolvedModel(tmp_path, "user/weights", "0123456" + "f" * 33, None)
+    assert 'href="https://huggingface.co/user/weights"' in page(Recognizer(network, origin=origin))
 
 
 def test_the_page_says_whose_weights_answer_and_why(tmp_path: Path):
@@ -103,9 +114,10 @@ def test_what_verifies_signatures_is_named_with_its_errors(tmp_path: Path):
     verification = {"threshold": 0.843, "operating_points": points}  # of the network alone, and of the whole score
     amend_config(tmp_path, figures={"one_shot": [], "signatures": SIGNATURES}, verification=verification)
     text = about.markup(Recognizer(network), load_verifier(str(tmp_path)))
-    signatures = text.split("How often a signature fools it")[1]
+    signatures = text.split("What was measured", 1)[1]
     for words in (
-        "on 12 writers",
+        "12 writers that it had not seen",
+        "with 1 reference<",
         "19.8\u00a0%",
         "12.5\u00a0% to 26.3\u00a0%",
         "3.3\u00a0%",
@@ -115,18 +127,18 @@ def test_what_verifies_signatures_is_named_with_its_errors(tmp_path: Path):
     ):
         assert words in signatures
     assert "0.843" not in signatures
-    assert "A score has parts" not in signatures
+    assert "Each part of a score" not in signatures
     assert "The model that verifies signatures" in signatures
     assert "The model that verifies signatures" not in page(Recognizer(network))
 
 
 def test_what_counts_beside_the_network_is_told_with_what_it_is_worth():
     alone = {"network": {"eer_skilled": 0.194}, "hinge": {"eer_skilled": 0.231}, "profile": {"eer_skilled": 0.15}}
-    told = about.signature_figures(SIGNATURES | {"parts_alone": alone})
+    told = about.signature_details(SIGNATURES | {"parts_alone": alone})
     parts = "the network 19.4\u00a0%, the turns of the lines 23.1\u00a0%, their height and direction from left to right"
     assert f"{parts} 15.0\u00a0%" in told
     strange = {name: {"eer_skilled": "<script>"} for name in alone}
-    assert "<script>" not in about.as_far_as_readable(about.signature_figures, SIGNATURES | {"parts_alone": strange})
+    assert "<script>" not in about.as_far_as_readable(about.signature_details, SIGNATURES | {"parts_alone": strange})
 
 
 @pytest.mark.parametrize("part", ["one_shot", "verification", "signatures"])
@@ -137,7 +149,7 @@ def test_malformed_figures_of_a_stranger_do_not_keep_the_page_from_opening(part,
     amend_config(tmp_path, figures=REPORT | {part: malformed})
     recognizer = load_recognizer(str(tmp_path))
     text = about.markup(recognizer, Verifier(Encoder(network), origin=recognizer.origin))
-    assert "The model that answers here" in text
+    assert "The model that recognises characters" in text
 
 
 def test_every_stage_of_the_training_is_named(tmp_path: Path):
@@ -153,7 +165,7 @@ def test_every_stage_of_the_training_is_named(tmp_path: Path):
 
 @pytest.mark.parametrize("training", [{"began_with": {"images": 1, "held_out_alphabets": 5}}, [1], "text", 7])
 def test_a_malformed_training_does_not_keep_the_page_from_opening(training):
-    text = about.model_section(
+    text = about.model_table(
         Recognizer(SiameseNetwork(generator=torch.Generator().manual_seed(0))), {"training": training}, "The model"
     )
     assert "38,951,745" in text

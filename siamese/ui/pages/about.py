@@ -1,213 +1,226 @@
-"""The tab "About": what it is, what it scores, where it ends, how to call it. Figures come from the checkpoint."""
+"""The tab "About": what this is, what was measured, its limits, how to call it. Figures come from the checkpoint."""
 
-from collections.abc import Callable
+import math
+import os
+import re
+from collections.abc import Callable, Sequence
 from html import escape
 from typing import Any
 
 import gradio as gr
 
 from siamese.characters.recognizer import Recognizer
-from siamese.hub.checkpoint import CheckpointError, read_config
 from siamese.hub.signature_card import PARTS
 from siamese.network import PARAMETERS
 from siamese.signatures.verifier import Verifier
+from siamese.ui.charts import Series, line_chart
+from siamese.ui.weights import config_of, figures_of
 
-# Errors of others are facts of their papers. Lake et al., Science 350 (2015), figure 6A: people 4.5 %, Bayesian program
-# learning 3.3 %. Koch et al. (2015), table 2: convolutional Siamese net 92.0. Modified Hausdorff: Lake's demo, 38.8 %.
-OTHERS = (("Bayesian program learning, 2015", 0.967), ("people", 0.955), ("Koch et al., 2015", 0.920))
+KOCH = "https://www.cs.cmu.edu/~rsalakhu/papers/oneshot1.pdf"
+LAKE = "https://doi.org/10.1126/science.aab3050"
+OMNIGLOT = "https://github.com/brendenlake/omniglot"
+HUB = "https://huggingface.co/"
+REPO_ID = re.compile(r"[\w.-]+/[\w.-]+")  # of a model or a Space
+
+# What others reached on Lake's 20 runs. People 4.5 % and Bayesian program learning 3.3 % errors: Lake et al., Science
+# 350 (2015), figure 6A. Koch et al. (2015), table 2.
+OTHERS = (("Bayesian program learning, 2015", 0.967), ("People", 0.955), ("Koch et al., 2015", 0.920))
+PEOPLE = 0.955
 PROTOCOLS = {
     "lake_runs": "Lake's 20 runs, within one alphabet",
-    "within_alphabet": "random trials within one alphabet",
-    "across_alphabets": "random trials across alphabets",
+    "within_alphabet": "Characters of one alphabet",
+    "across_alphabets": "Characters of all alphabets",
 }
 BASELINES = {
-    "chance": "chance",
-    "nearest_neighbour_l2": "nearest neighbour on pixels",
-    "modified_hausdorff": "modified Hausdorff distance",
+    "chance": "Guessing",
+    "nearest_neighbour_l2": "Nearest neighbour on pixels",
+    "modified_hausdorff": "Modified Hausdorff distance",
 }
 LAYERS = (
-    ("picture", "1 \u00d7 105 \u00d7 105", 105, 8),
-    ("10\u00d710 conv, pool", "64 \u00d7 48 \u00d7 48", 64, 14),
-    ("7\u00d77 conv, pool", "128 \u00d7 21 \u00d7 21", 44, 22),
-    ("4\u00d74 conv, pool", "128 \u00d7 9 \u00d7 9", 30, 22),
-    ("4\u00d74 conv", "256 \u00d7 6 \u00d7 6", 24, 34),
-    ("sigmoid units", "4096", 96, 7),
+    ("Input, ink 1 on paper 0", "1 \u00d7 105 \u00d7 105"),
+    ("Convolution 10 \u00d7 10, max pooling", "64 \u00d7 48 \u00d7 48"),
+    ("Convolution 7 \u00d7 7, max pooling", "128 \u00d7 21 \u00d7 21"),
+    ("Convolution 4 \u00d7 4, max pooling", "128 \u00d7 9 \u00d7 9"),
+    ("Convolution 4 \u00d7 4", "256 \u00d7 6 \u00d7 6"),
+    ("Fully connected, sigmoid", "4096"),
 )
 
 
 def percent(share: int | float, digits: int = 1) -> str:
+    """A fraction as per cent, with a space that does not break."""
     return f"{share * 100:.{digits}f}\u00a0%"
 
 
 def scrolling(label: str, content: str) -> str:
-    """A part that may be wider than a phone; it can be reached and scrolled by keyboard."""
+    """Wraps a part that may be wider than a phone; it can be reached and scrolled by keyboard."""
     return f'<div class="scroll" tabindex="0" role="region" aria-label="{label}">{content}</div>'
 
 
-def one_shot_table(report: dict[str, Any]) -> str:
-    """Rows of every protocol at its largest number of candidates, with those of others on the same task."""
+def table(label: str, head: Sequence[str], rows: Sequence[str]) -> str:
+    """A table that scrolls where it is too wide; `rows` are HTML."""
+    columns = "".join(f'<th scope="col">{one}</th>' for one in head)
+    return scrolling(label, f"<table><thead><tr>{columns}</tr></thead><tbody>{''.join(rows)}</tbody></table>")
+
+
+def row(name: str, result: str, interval: str = "", detail: str = "", kind: str = "") -> str:
+    """A row of a table of results. `name`, `result` and `interval` are escaped by whoever gives them."""
+    below = f'<span class="below">{detail}</span>' if detail else ""
+    return (
+        f'<tr class="{kind}"><th scope="row">{name}{below}</th><td class="number">{result}</td>'
+        f'<td class="number">{interval}</td></tr>'
+    )
+
+
+def interval_of(bounds: Sequence[float]) -> str:
+    return " to ".join(percent(bound) for bound in bounds)
+
+
+def largest_n_way(report: dict[str, Any], protocol: str) -> dict[str, Any] | None:
+    """The entry of a protocol with the most candidates; None where there is none."""
+    entries = [one for one in report.get("one_shot", []) if one.get("protocol") == protocol]
+    return max(entries, key=lambda one: one["n_way"]) if entries else None
+
+
+def character_rows(report: dict[str, Any]) -> list[str]:
+    """One-shot accuracy of every protocol with that of others, then the accuracy of "same or different"."""
     rows = []
     for protocol, words in PROTOCOLS.items():
-        entries = [one for one in report.get("one_shot", []) if one.get("protocol") == protocol]
-        if entries:
-            one = max(entries, key=lambda entry: entry["n_way"])
-            interval = " to ".join(percent(bound) for bound in one["interval"])
-            rows.append(
-                f'<tr class="ours"><th scope="row">this network</th><td>{words}</td>'
-                f'<td class="number">{one["n_way"]:,d}</td>'
-                f'<td class="number">{percent(one["accuracy"], 2)}</td><td class="number">{interval}</td>'
-                f'<td class="number">{one["trials"]:,d}</td></tr>'
-            )
-        if protocol == "lake_runs":
-            rows += [
-                f'<tr><th scope="row">{words}</th><td>Lake\'s 20 runs, as published</td><td class="number">20</td>'
-                f'<td class="number">{percent(share)}</td><td></td><td></td></tr>'
-                for words, share in OTHERS
-            ]
-        baselines = [one for one in report.get("baselines", []) if one.get("protocol") == protocol]
-        largest = max((one["n_way"] for one in baselines), default=0)
-        rows += [
-            f'<tr><th scope="row">{escape(BASELINES.get(one["name"], one["name"]))}</th><td>{words}</td>'
-            f'<td class="number">{one["n_way"]:,d}</td><td class="number">{percent(one["accuracy"])}</td><td></td>'
-            f'<td class="number">{format(one["trials"], ",d") if one.get("trials") else ""}</td></tr>'
-            for one in baselines
-            if one["n_way"] == largest
-        ]
-    head = "".join(f'<th scope="col">{one}</th>' for one in ("who", "task", "candidates", "accuracy", "95 %", "trials"))
-    return scrolling(
-        "One-shot accuracy", f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
-    )
-
-
-def verification_list(report: dict[str, Any]) -> str:
-    items = [
-        f"<li>{escape(PROTOCOLS.get(one['protocol'], one['protocol']))}: accuracy {percent(one['accuracy'])}, "
-        f"area under the curve {one['auc']:.3f}, equal error rate {percent(one['eer'])}, "
-        f"on {one['pairs']:,d} balanced pairs</li>"
+        one = largest_n_way(report, protocol)
+        if one:
+            detail = f"1 of {one['n_way']:,d} characters, {one['trials']:,d} trials"
+            rows.append(row(words, percent(one["accuracy"], 2), interval_of(one["interval"]), detail, "ours"))
+        if one and protocol == "lake_runs":
+            rows += [row(name, percent(share), "", "the same task, as published") for name, share in OTHERS]
+    return rows + [
+        row(
+            f"Same or different? {escape(PROTOCOLS.get(one['protocol'], one['protocol']))}",
+            percent(one["accuracy"], 2),
+            "",
+            f"{one['pairs']:,d} pairs, half of them the same",
+            "ours",
+        )
         for one in report.get("verification", [])
     ]
+
+
+def signature_rows(entry: dict[str, Any]) -> list[str]:
+    """Equal error rates on skilled forgeries by the number of references; empty where nothing was measured."""
+    measured = entry.get("by_references") or {}
+    return [
+        row(
+            f"Signatures, errors with {escape(str(count))} reference{'' if str(count) == '1' else 's'}",
+            percent(one["eer_skilled"]),
+            interval_of(one["intervals"]["eer_skilled"]),
+            f"skilled forgeries, {escape(str(entry['writers_scored']))} writers that it had not seen",
+            "ours",
+        )
+        for count, one in measured.items()
+    ]
+
+
+def accuracy_chart(report: dict[str, Any]) -> str:
+    """Accuracy over the number of candidates, with people; empty without figures."""
+    series = []
+    for protocol, label, style in (
+        ("across_alphabets", "all alphabets", "dashed"),
+        ("within_alphabet", "one alphabet", ""),
+    ):
+        found = sorted(
+            (one["n_way"], one["accuracy"]) for one in report.get("one_shot", []) if one.get("protocol") == protocol
+        )
+        points = tuple((n, share) for n, share in found if 2 <= n <= 20)
+        if points:
+            series.append(Series(f"{label} {percent(points[-1][1])}", points, style))
+    if not series:
+        return ""
+    lake = largest_n_way(report, "lake_runs")
+    if lake and lake["n_way"] == 20:
+        series.append(Series(f"Lake's runs {percent(lake['accuracy'])}", ((20, lake["accuracy"]),)))
+    series.append(Series(f"people {percent(PEOPLE)}", ((20, PEOPLE),), "accent"))
+    lowest = min(share for one in series for _, share in one.points)
+    ticks = [tick / 20 for tick in range(max(0, math.floor(lowest * 20 - 0.2)), 21)]
+    ticks = ticks if len(ticks) < 7 else [ticks[0], *(tick for tick in ticks[1:] if round(tick * 20) % 4 == 0)]
+    chart = line_chart(
+        series,
+        (2, 5, 10, 15, 20),
+        ticks,
+        "characters to choose from",
+        f"Accuracy over the number of characters to choose from: {'; '.join(one.label for one in series)}",
+    )
     return (
-        f"<p>Same or different, with the threshold chosen on validation:</p><ul>{''.join(items)}</ul>" if items else ""
+        f"{chart}<p>Characters of one alphabet look more alike than characters of all alphabets. People and Lake's "
+        "runs are one task: 20 characters of one alphabet, drawn with care. Guessing gets 1 in 20.</p>"
     )
 
 
-def accuracy_plot(report: dict[str, Any]) -> str:
-    """Accuracy over the number of candidates as a drawing that takes the page's colours; empty without figures."""
-    lowest = 0.0
-    width, height, left, bottom, top = 760, 320, 52, 44, 16
-
-    def x(n_way: int | float) -> float:
-        return left + (n_way - 2) / 18 * (width - left - 150)
-
-    def y(share: int | float) -> float:
-        return top + (1 - (share - lowest) / (1 - lowest)) * (height - top - bottom)
-
-    drawn = []
-    for protocol, style in (("within_alphabet", ""), ("across_alphabets", 'stroke-dasharray="7 5"')):
-        rows = sorted(
-            (one for one in report.get("one_shot", []) if one.get("protocol") == protocol), key=lambda one: one["n_way"]
-        )
-        if rows:
-            drawn.append((protocol, style, [(one["n_way"], one["accuracy"]) for one in rows]))
-    if not drawn:
+def baseline_table(report: dict[str, Any]) -> str:
+    """Simple methods on the same tasks, at the largest number of candidates; empty where none was measured."""
+    rows = []
+    for protocol, words in PROTOCOLS.items():
+        found = [one for one in report.get("baselines", []) if one.get("protocol") == protocol]
+        largest = max((one["n_way"] for one in found), default=0)
+        rows += [
+            row(
+                escape(BASELINES.get(one["name"], one["name"])),
+                percent(one["accuracy"]),
+                f"{format(one['trials'], ',d') if one.get('trials') else ''}",
+                f"{words}, 1 of {one['n_way']:,d}",
+            )
+            for one in found
+            if one["n_way"] == largest
+        ]
+    if not rows:
         return ""
-    lines = [
-        f'<line x1="{left}" x2="{x(20):.0f}" y1="{y(share):.1f}" y2="{y(share):.1f}" stroke="var(--line)"/>'
-        f'<text x="{left - 8}" y="{y(share) + 4:.1f}" text-anchor="end">{share * 100:.0f}\u00a0%</text>'
-        for share in (0, 0.25, 0.5, 0.75, 1)
+    return f"<h3>Simple methods on the same tasks</h3>{table('Baselines', ('method', 'accuracy', 'trials'), rows)}"
+
+
+def verification_table(report: dict[str, Any]) -> str:
+    """How well scores tell same from different; empty where it was not measured."""
+    rows = [
+        f'<tr><th scope="row">{escape(PROTOCOLS.get(one["protocol"], one["protocol"]))}</th>'
+        f'<td class="number">{one["auc"]:.3f}</td><td class="number">{percent(one["eer"])}</td>'
+        f'<td class="number">{one["pairs"]:,d}</td></tr>'
+        for one in report.get("verification", [])
     ]
-    lines += [
-        f'<text x="{x(n):.1f}" y="{height - bottom + 20}" text-anchor="middle">{n}</text>' for n in (2, 5, 10, 15, 20)
+    if not rows:
+        return ""
+    head = ("pairs from", "area under the ROC curve", "equal error rate", "pairs")
+    return f"<h3>Same or different?</h3>{table('Verification', head, rows)}"
+
+
+def signature_details(entry: dict[str, Any]) -> str:
+    """Other people's signatures, and what each part of a score reaches alone; empty where nothing was measured."""
+    measured = entry.get("by_references") or {}
+    rows = [
+        f'<tr><td class="number">{escape(str(count))}</td><td class="number">{percent(one["eer_skilled"])}</td>'
+        f'<td class="number">{"" if one["eer_random"] is None else percent(one["eer_random"])}</td></tr>'
+        for count, one in measured.items()
     ]
-    chance = " ".join(f"{x(n / 4):.1f},{y(4 / n):.1f}" for n in range(8, 81))
-    lines.append(f'<polyline points="{chance}" fill="none" stroke="var(--soft)" stroke-width="1.5"/>')
-    lines.append(f'<text x="{x(20) + 10:.0f}" y="{y(0.05) + 4:.1f}">chance</text>')
-    for (protocol, style, points), shift in zip(drawn, (16, -4), strict=False):
-        path = " ".join(f"{x(n):.1f},{y(share):.1f}" for n, share in points)
-        lines.append(f'<polyline points="{path}" fill="none" stroke="var(--ink)" stroke-width="2.5" {style}/>')
-        lines += [f'<circle cx="{x(n):.1f}" cy="{y(share):.1f}" r="4" fill="var(--ink)"/>' for n, share in points]
-        words = "within an alphabet" if protocol == "within_alphabet" else "across alphabets"
-        lines.append(f'<text x="{x(20) + 10:.0f}" y="{y(points[-1][1]) + shift + 22:.1f}">{words}</text>')
-    cross = f"M{x(20) - 5:.0f} {y(0.955):.1f} h10 M{x(20):.0f} {y(0.955) - 5:.1f} v10"
-    lines.append(f'<path d="{cross}" stroke="var(--seal)" stroke-width="3"/>')
-    lines.append(f'<text x="{x(20) + 10:.0f}" y="{y(0.955) - 8:.1f}" fill="var(--seal)">people, 95.5\u00a0%</text>')
-    lines.append(f'<text x="{x(11):.0f}" y="{height - 6}" text-anchor="middle">candidates to choose from</text>')
+    if not rows:
+        return ""
+    head = ("references", "skilled forgeries", "other people's signatures")
+    alone = entry.get("parts_alone") or {}
+    shares = ", ".join(f"{PARTS[name]} {percent(alone[name]['eer_skilled'])}" for name in PARTS if name in alone)
+    beside = f"<p>Each part of a score alone, skilled forgeries, one reference: {shares}.</p>" if len(alone) > 1 else ""
     return (
-        f'<svg viewBox="0 0 {width} {height}" role="img" font-size="13" fill="var(--soft)" '
-        'aria-label="Accuracy over the number of candidates, with people at 95.5 per cent for 20">'
-        f"{''.join(lines)}</svg>"
+        "<h3>Errors on signatures</h3><p>Equal error rate: as many forgeries pass as genuine signatures are refused."
+        "</p>"
+        f"{table('Signatures', head, rows)}{beside}"
     )
 
 
 def architecture() -> str:
-    """The tower drawn with the shape behind each layer, and what becomes of two of them."""
-    blocks, at = [], 34
-    for words, shape, side, depth in LAYERS:
-        top = 84 - side / 2
-        blocks += [
-            f'<rect x="{at + 4 * step}" y="{top - 2 * step}" width="{max(side * 0.42, 9):.0f}" height="{side}" rx="2" '
-            'fill="var(--sheet)" stroke="var(--ink)" stroke-width="1.2"/>'
-            for step in range(min(4, max(1, depth // 7)), -1, -1)
-        ]
-        middle = at + 26
-        blocks.append(f'<text x="{middle}" y="158" text-anchor="middle">{words}</text>')
-        blocks.append(f'<text x="{middle}" y="176" text-anchor="middle" fill="var(--soft)">{shape}</text>')
-        at += 124
+    """The layers of the network with the shape behind each."""
+    rows = [f'<tr><th scope="row">{words}</th><td class="number">{shape}</td></tr>' for words, shape in LAYERS]
     return (
-        '<svg viewBox="0 0 860 236" role="img" font-size="12.5" fill="var(--ink)" aria-label="Four convolutions, then '
-        "4096 sigmoid units; two such towers with shared weights are compared by a weighted sum of absolute "
-        'differences">' + "".join(blocks) + '<path d="M14 196 H846" stroke="var(--line)"/>'
-        '<text x="14" y="222">similarity = \u03c3( b + Σ wᵢ · |aᵢ \u2212 bᵢ| ), '
-        "the two pictures having gone through the same tower</text>"
-        '<rect x="770" y="60" width="74" height="44" rx="7" fill="var(--seal)"/>'
-        '<text x="807" y="87" text-anchor="middle" fill="var(--seal-ink)" font-weight="600">|a \u2212 b|</text></svg>'
+        "<h3>The network</h3><p>Both pictures go through the same layers. The similarity is "
+        "\u03c3(b + \u03a3 w\u1d62 \u00b7 |a\u1d62 \u2212 b\u1d62|), between 0 and 1.</p>"
+        f"{table('Architecture', ('layer', 'output'), rows)}"
     )
 
 
-def limits() -> str:
-    return """<section><h2>Where it ends</h2><ul>
-<li>It learned from pen strokes of 30 alphabets. It knows nothing of faces, photographs or scenes.</li>
-<li>A similarity is no proof of identity; a verdict on a signature compares shapes and is no expert's opinion.</li>
-<li>Turned or mirrored characters count as different ones; fine detail is lost at 105 \u00d7 105.</li>
-<li>Pictures are judged in memory. The page keeps your scores in your own browser and nothing else anywhere.</li>
-</ul></section>"""
-
-
-def how_to_call() -> str:
-    python = """from gradio_client import Client, handle_file
-
-client = Client("http://127.0.0.1:7860")
-print(client.predict(handle_file("a.png"), handle_file("b.png"), api_name="/compare"))
-dealt = client.predict(n_way=20, data="omniglot", link="", api_name="/new_challenge")
-print(client.predict(dealt["challenge_id"], 3, api_name="/answer_challenge"))"""
-    javascript = """import { Client, handle_file } from "@gradio/client";
-
-const client = await Client.connect("http://127.0.0.1:7860");
-const answer = await client.predict("/compare", { first: handle_file("a.png"), second: handle_file("b.png") });
-console.log(answer.data[0].similarity, answer.data[0].verdict);"""
-    library = """from siamese import load_recognizer
-
-recognizer = load_recognizer()
-print(recognizer.similarity("a.png", "b.png"))
-print(recognizer.classify(["alpha.png", "beta.png"], "query.png"))"""
-    blocks = [
-        f'<h3>{words}</h3><pre tabindex="0" aria-label="{words}"><code>{escape(code)}</code></pre>'
-        for words, code in (
-            ("From Python, over the network", python),
-            ("From JavaScript", javascript),
-            ("As a library", library),
-        )
-    ]
-    return (
-        "<section><h2>Call it</h2><p>Five endpoints, <code>/compare</code>, <code>/verify</code>, "
-        "<code>/classify</code>, <code>/new_challenge</code> and <code>/answer_challenge</code>, with JSON out; “Use "
-        "via API” at the foot of the "
-        f"page describes each.</p>{''.join(blocks)}</section>"
-    )
-
-
-def as_far_as_readable(draw: Callable[[dict[str, Any]], str], report: object) -> str:
-    """What `draw` makes of the figures in a config.json, which may be anybody's; nothing where they are malformed."""
+def as_far_as_readable(draw: Callable[[dict[str, Any]], Any], report: object) -> Any:
+    """What `draw` makes of the figures in a config.json, which may be anybody's; "" where they are malformed."""
     if not isinstance(report, dict):
         return ""
     try:
@@ -216,45 +229,8 @@ def as_far_as_readable(draw: Callable[[dict[str, Any]], str], report: object) ->
         return ""
 
 
-def signature_figures(entry: dict[str, Any]) -> str:
-    """Equal error rates by the number of references; empty where nothing was measured."""
-    measured = entry.get("by_references") or {}
-    rows = "".join(
-        f'<tr><td class="number">{escape(str(count))}</td><td class="number">{percent(one["eer_skilled"])}</td>'
-        f'<td class="number">{" to ".join(percent(bound) for bound in one["intervals"]["eer_skilled"])}</td>'
-        f'<td class="number">{"" if one["eer_random"] is None else percent(one["eer_random"])}</td></tr>'
-        for count, one in measured.items()
-    )
-    if not rows:
-        return ""
-    head = "".join(
-        f'<th scope="col">{one}</th>' for one in ("references", "skilled forgeries", "95 %", "others' signatures")
-    )
-    table = f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
-    writers = escape(str(entry["writers_scored"]))
-    alone = entry.get("parts_alone") or {}
-    beside = ""
-    if len(alone) > 1:
-        shares = ", ".join(f"{PARTS[name]} {percent(alone[name]['eer_skilled'])}" for name in PARTS if name in alone)
-        beside = f" A score has parts. Equal error rate of each alone, skilled forgeries, one reference: {shares}."
-    return (
-        "<section><h2>How often a signature fools it</h2><p>Equal error rate, at which as many forgeries pass as "
-        f"genuine signatures are refused, on {writers} writers that the weights have not seen, with one threshold for "
-        f"all.{beside}</p>{scrolling('Signatures', table)}</section>"
-    )
-
-
-def signature_sections(recognizer: Recognizer, verifier: Verifier) -> str:
-    """What verifies signatures, where it is another network than the one above."""
-    if verifier.encoder is recognizer.encoder:
-        return ""
-    config = config_of(verifier)
-    figures = config.get("figures") if isinstance(config.get("figures"), dict) else {}
-    measured = as_far_as_readable(signature_figures, figures.get("signatures") or {})
-    return measured + model_section(verifier, config, "The model that verifies signatures")
-
-
-def model_section(model: Recognizer | Verifier, config: dict[str, Any], title: str) -> str:
+def model_table(model: Recognizer | Verifier, config: dict[str, Any], title: str) -> str:
+    """Which weights answer, and how they were trained."""
     origin = model.origin
     rows = [("Parameters", f"{PARAMETERS:,}")]
     if origin is not None:
@@ -271,12 +247,8 @@ def model_section(model: Recognizer | Verifier, config: dict[str, Any], title: s
     if verification.get("threshold"):
         points = verification.get("operating_points")  # of signatures, whose scores are not the network's alone
         rows.append(("Threshold", f"{points['balanced']['threshold'] if points else verification['threshold']:.3f}"))
-    if verification.get("measured_on"):
-        since = "; what was held out trains these weights" if verification.get("from_held_out_run") else ""
-        rows.append(("Threshold and calibration from", f"{verification['measured_on']}{since}"))
     body = table_rows(rows) + as_far_as_readable(training_rows, config.get("training"))
-    table = scrolling(title, f"<table><tbody>{body}</tbody></table>")
-    return f"<section><h2>{title}</h2>{table}</section>"
+    return f"<h3>{title}</h3>{scrolling(title, f'<table><tbody>{body}</tbody></table>')}"
 
 
 def training_rows(training: dict[str, Any]) -> str:
@@ -297,49 +269,114 @@ def training_rows(training: dict[str, Any]) -> str:
 
 def table_rows(rows: list[tuple[str, str]]) -> str:
     return "".join(
-        f'<tr><th scope="row">{escape(key)}</th><td style="overflow-wrap:anywhere">{escape(value)}</td></tr>'
-        for key, value in rows
+        f'<tr><th scope="row">{escape(key)}</th><td class="wrap">{escape(value)}</td></tr>' for key, value in rows
     )
 
 
-def config_of(model: Recognizer | Verifier) -> dict[str, Any]:
-    """The config.json behind a model; empty where there is none to read."""
-    if model.origin is None:
-        return {}
-    try:
-        return read_config(model.origin.folder)
-    except CheckpointError:
-        return {}
+def links(recognizer: Recognizer) -> str:
+    """The paper, the data and, as far as they lie on the Hub, the code and the model."""
+    found = [
+        (KOCH, "Paper: Koch, Zemel and Salakhutdinov, 2015"),
+        (LAKE, "Data set's paper: Lake, Salakhutdinov and Tenenbaum, 2015"),
+        (OMNIGLOT, "Data: Omniglot"),
+    ]
+    space = os.environ.get("SPACE_ID", "")
+    if REPO_ID.fullmatch(space):
+        found.append((f"{HUB}spaces/{space}/tree/main", "Code: the files of this Space"))
+    origin = recognizer.origin
+    if origin is not None and origin.revision and REPO_ID.fullmatch(origin.name):
+        found.append((HUB + origin.name, f"Model: {origin.name}"))
+    elif REPO_ID.fullmatch(space):
+        found.append((f"{HUB}spaces/{space}/tree/main/siamese/pretrained", "Model: the bundled weights"))
+    items = "".join(f'<li><a href="{url}" rel="noopener">{escape(words)}</a></li>' for url, words in found)
+    return f"<ul>{items}</ul>"
+
+
+def measured(recognizer: Recognizer, verifier: Verifier) -> str:
+    """The one table and the chart of what was measured."""
+    report = figures_of(config_of(recognizer))
+    entry = figures_of(config_of(verifier)).get("signatures")
+    rows = [*as_far_as_readable(character_rows, report), *as_far_as_readable(signature_rows, entry)]
+    if not rows:
+        return (
+            "<section><h2>What was measured</h2><p>These weights carry no evaluation; "
+            "<code>python -m train evaluate</code> measures them.</p></section>"
+        )
+    head = ("task", "result", "95 % interval")
+    return (
+        "<section><h2>What was measured</h2><p>On alphabets and writers that the network had not seen. Accuracy is the "
+        "share of trials in which the right character alone scored highest.</p>"
+        f"{table('What was measured', head, rows)}{as_far_as_readable(accuracy_chart, report)}</section>"
+    )
+
+
+def details(recognizer: Recognizer, verifier: Verifier) -> str:
+    """What only some want to know, behind a button."""
+    config = config_of(recognizer)
+    parts = [as_far_as_readable(draw, figures_of(config)) for draw in (verification_table, baseline_table)]
+    if verifier.encoder is not recognizer.encoder:
+        signatures = config_of(verifier)
+        parts.append(as_far_as_readable(signature_details, figures_of(signatures).get("signatures")))
+        parts.append(model_table(verifier, signatures, "The model that verifies signatures"))
+    parts += [model_table(recognizer, config, "The model that recognises characters"), architecture()]
+    return f"<details><summary>Details</summary>{''.join(parts)}</details>"
+
+
+LIMITS = """<section><h2>Limits</h2><ul>
+<li>It learned from pen strokes of 30 alphabets. It knows nothing of faces, photographs or scenes.</li>
+<li>A similarity is no proof of identity; a verdict on a signature compares shapes and is no expert's opinion.</li>
+<li>Turned or mirrored characters count as different ones; fine detail is lost at 105 \u00d7 105 pixels.</li>
+<li>Pictures are judged in memory and are not kept. Your scores and your own classes stay in your browser.</li>
+</ul></section>"""
+
+PYTHON = """from gradio_client import Client, handle_file
+
+client = Client("http://127.0.0.1:7860")
+print(client.predict(handle_file("a.png"), handle_file("b.png"), api_name="/compare"))
+dealt = client.predict(n_way=20, data="omniglot", link="", api_name="/new_challenge")
+print(client.predict(dealt["challenge_id"], 3, api_name="/answer_challenge"))"""
+
+JAVASCRIPT = """import { Client, handle_file } from "@gradio/client";
+
+const client = await Client.connect("http://127.0.0.1:7860");
+const answer = await client.predict("/compare", { first: handle_file("a.png"), second: handle_file("b.png") });
+console.log(answer.data[0].similarity, answer.data[0].verdict);"""
+
+LIBRARY = """from siamese import load_recognizer
+
+recognizer = load_recognizer()
+print(recognizer.similarity("a.png", "b.png"))
+print(recognizer.classify(["alpha.png", "beta.png"], "query.png"))"""
+
+
+def api_section() -> str:
+    """How programs call the app and the library."""
+    blocks = "".join(
+        f'<h3>{words}</h3><pre tabindex="0" aria-label="{words}"><code>{escape(code)}</code></pre>'
+        for words, code in (("Python client", PYTHON), ("JavaScript client", JAVASCRIPT), ("Python library", LIBRARY))
+    )
+    return (
+        "<section><h2>API</h2><p>Five endpoints answer with JSON: <code>/compare</code>, <code>/verify</code>, "
+        "<code>/classify</code>, <code>/new_challenge</code> and <code>/answer_challenge</code>. “Use via API” at the "
+        f"foot of the page describes each.</p>{blocks}</section>"
+    )
 
 
 def markup(recognizer: Recognizer, verifier: Verifier) -> str:
-    config = config_of(recognizer)
-    report = config.get("figures") if isinstance(config.get("figures"), dict) else {}
-    figures = (
-        "<section><h2>What it scores</h2><p>Every figure with its task: 20 candidates within one alphabet are harder "
-        f"than across alphabets. Accuracy is the share of trials in which the true candidate alone scored highest.</p>"
-        f"{''.join(as_far_as_readable(draw, report) for draw in (one_shot_table, accuracy_plot, verification_list))}"
-        "</section>"
-        if report.get("one_shot")
-        else "<section><h2>What it scores</h2><p>These weights carry no evaluation; "
-        "<code>python -m train evaluate</code> measures them.</p></section>"
-    )
+    """The tab's HTML."""
     return f"""<section class="panel about-panel" aria-label="About"><div class="about">
 <section><h2>What this is</h2>
-<p>A person who sees a new character once knows it again, whoever writes it. This is the convolutional Siamese network
-of Koch, Zemel and Salakhutdinov, “Siamese Neural Networks for One-shot Image Recognition” (2015), which learns it from
-Omniglot (Lake, Salakhutdinov and Tenenbaum, “Human-level concept learning through probabilistic program induction”,
-Science 350, 2015): 50 alphabets, 1,623 characters, each drawn by 20 people. It learns on 30 alphabets to say whether
-two drawings show the same character, and is asked about characters of the 20 others.</p></section>
-{figures}
-<section><h2>How it is built</h2>{scrolling("Architecture", architecture())}</section>
-{model_section(recognizer, config, "The model that answers here")}
-{signature_sections(recognizer, verifier)}
-{limits()}
-{how_to_call()}
+<p>People recognise a new character after seeing it once. This network learned to do so too: it says whether two
+drawings show the same character, whoever drew them. It is the convolutional Siamese network of Koch, Zemel and
+Salakhutdinov, trained on 30 of Omniglot's 50 alphabets and tested on the other 20. Omniglot has 1,623 characters, each
+drawn by 20 people.</p>{links(recognizer)}</section>
+{measured(recognizer, verifier)}
+{LIMITS}
+{api_section()}
+{details(recognizer, verifier)}
 </div></section>"""
 
 
 def build(recognizer: Recognizer, verifier: Verifier) -> None:
-    """Put the tab's contents into the open Gradio context."""
+    """Adds the tab's contents to the open Gradio context."""
     gr.HTML(markup(recognizer, verifier), apply_default_css=False, js_on_load=None, elem_classes="tab")

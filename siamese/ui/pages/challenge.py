@@ -6,9 +6,9 @@ import gradio as gr
 
 from siamese.characters.recognizer import Recognizer
 from siamese.ui.game_session import GameSession
-from siamese.ui.pages.about import config_of
 from siamese.ui.trials import DAILY_WAYS, MATCH_ROUNDS, SOURCES, WAYS, Game
 from siamese.ui.validation import choice, for_page, for_page_at_once, whole_number
+from siamese.ui.weights import config_of
 
 PEOPLE, PAPER = 0.955, 0.920  # 20-way on Lake's runs: Lake et al. 2015 (4.5 % error); Koch et al. 2015, table 2
 

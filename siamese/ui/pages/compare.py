@@ -1,4 +1,4 @@
-"""The tab "Compare": two images, how alike they are, how often such a score is right, and which ink says so."""
+"""The tab "Compare": two images, how alike they are, how often such a score is right, and which ink counted."""
 
 import gradio as gr
 import torch
@@ -7,12 +7,17 @@ from torch import Tensor
 
 from siamese.characters.recognizer import Recognizer
 from siamese.imaging.decode import ImageError
+<<<<<<< HEAD
 from siamese.imaging.reading import Remark, merge_remarks
 from siamese.inference.verdict import Comparison
 from siamese.ui.assets import script
+=======
+from siamese.inference.verdict import SURE
+>>>>>>> 2413dc8 (Compare, Verify, Your own classes and About as modules: crop and turn, steps taken back, examples, a kept set, addresses, plain words)
 from siamese.ui.pictures import drawing_url, ink_url, overlay_url
 from siamese.ui.trials import omniglot_trial
 from siamese.ui.validation import UserError, for_page, picture
+from siamese.ui.wording import about_of_hundred
 
 EXAMPLE_SEEDS = (31, 32, 33, 34)
 DOUBT = "The pictures are unlike those the network was measured on, so nothing is claimed of this score."
@@ -20,7 +25,7 @@ DOUBT = "The pictures are unlike those the network was measured on, so nothing i
 MARKUP = """
 <section class="panel compare" aria-labelledby="compare-title">
   <header class="lead"><h2 id="compare-title">Are these two the same character?</h2>
-  <p>Draw, upload, paste or photograph one on each side. The answer comes by itself.</p></header>
+  <p>Draw, upload, paste or photograph one on each side.</p></header>
   <div class="two"><div data-pad></div><div data-pad></div></div>
   <div class="say-row"><p class="say" data-say role="status" aria-live="polite"></p>
   <button type="button" class="plain" data-clear>Clear both</button></div>
@@ -28,32 +33,28 @@ MARKUP = """
     <div class="verdict-row" aria-live="polite">
     <p class="verdict" data-verdict></p><p class="score" data-score></p></div>
     <div data-scale></div>
+    <ul class="remarks" data-remarks hidden></ul>
     <p class="reliability" data-reliability></p>
     <div class="sees-row" data-sees></div>
-    <div class="why-row"><button type="button" class="button" data-why aria-pressed="false">Why?</button>
-    <p class="legend" data-legend hidden><span class="swatch for"></span> this ink speaks for “the same”
-    <span class="swatch against"></span> this ink speaks against it</p></div>
+    <div class="why-row"><button type="button" class="button" data-why aria-pressed="false">Why this result?</button>
+    <p class="legend" data-legend hidden><span class="swatch for"></span> ink that counts for “the same”
+    <span class="swatch against"></span> ink that counts against it</p></div>
   </div>
-  <div class="examples"><h3>Or load an example</h3><div class="example-row" data-examples></div></div>
+  <div class="examples"><h3>Examples</h3><div class="example-row" data-examples></div></div>
 </section>
 """
 
 
 def reliability_sentence(recognizer: Recognizer, similarity: float) -> str:
-    """What validation says of such a score, in a sentence for people."""
+    """How often such a score was right on validation, as a sentence."""
     reliability = recognizer.reliability(similarity)
     if reliability is None:
-        return "This network carries no calibration: the score orders pairs, but nobody measured how often it is right."
+        return "How often such a score is right was not measured for these weights."
     word = "the same character" if similarity >= recognizer.threshold else "different characters"
     return (
-        f"Of 100 pairs of pen-drawn characters with a score like this, {of_hundred(reliability)} were {word} "
+        f"Of 100 pairs of pen-drawn characters with a score like this, {about_of_hundred(reliability)} were {word} "
         "(validation alphabets that the network was not trained on, half of all pairs being the same)."
     )
-
-
-def of_hundred(share: float) -> str:
-    """A share in words that never claim all or none."""
-    return "more than 99" if share > 0.995 else "fewer than 1" if share < 0.005 else f"about {round(share * 100)}"
 
 
 def comparison(recognizer: Recognizer, first: object, second: object) -> dict:
@@ -77,12 +78,11 @@ def examples() -> list[dict[str, str]]:
 
     The first and the third pair are of one character each, the others of two. The captions do not give the answer away.
     """
-    captions = ["Two drawers", "Another pair", "A third one", "And a last"]
     pairs = []
-    for place, (caption, seed) in enumerate(zip(captions, EXAMPLE_SEEDS, strict=True)):
+    for place, seed in enumerate(EXAMPLE_SEEDS):
         trial = omniglot_trial(2, seed)
         candidate = trial.candidates[trial.truth if place % 2 == 0 else 1 - trial.truth]
-        pairs.append({"a": drawing_url(candidate), "b": drawing_url(trial.query), "caption": caption})
+        pairs.append({"a": drawing_url(candidate), "b": drawing_url(trial.query), "caption": f"Example {place + 1}"})
     return pairs
 
 
@@ -129,7 +129,7 @@ def build(recognizer: Recognizer) -> None:
 
     gr.HTML(
         MARKUP,
-        js_on_load=script("upload.js", "compare.js"),
+        js_on_load="oneLook.tabs.compare(element, server)",
         apply_default_css=False,
         server_functions=[compare_pictures, explain_pictures, compare_examples],
         elem_classes="tab",

@@ -3,25 +3,41 @@
 Nothing that a visitor signs is kept: pictures come as data URLs, are judged in memory and forgotten with the answer.
 """
 
+<<<<<<< HEAD
 from collections.abc import Callable, Sequence
+=======
+import functools
+from collections.abc import Callable
+>>>>>>> 2413dc8 (Compare, Verify, Your own classes and About as modules: crop and turn, steps taken back, examples, a kept set, addresses, plain words)
 from html import escape
+from typing import Any
 
 import gradio as gr
+import numpy as np
 from jaxtyping import Float
+from PIL import Image
 from torch import Tensor
 
+<<<<<<< HEAD
 from siamese.imaging.decode import ImageError
 from siamese.imaging.reading import Reading, Remark, merge_remarks
 from siamese.inference.verdict import Verification
 from siamese.metrics import OperatingPoint
 from siamese.signatures.isolation import read_signature
+=======
+from siamese.characters.synthetic import synthetic_hand
+from siamese.imaging.decode import ImageError, open_image
+from siamese.inference.verdict import Verification
+from siamese.metrics import OperatingPoint
+from siamese.signatures.isolation import isolate_signature
+from siamese.signatures.synthetic import forge, invent_signature, sign, signature_picture
+>>>>>>> 2413dc8 (Compare, Verify, Your own classes and About as modules: crop and turn, steps taken back, examples, a kept set, addresses, plain words)
 from siamese.signatures.verifier import Verifier
-from siamese.ui.assets import script
-from siamese.ui.pages.compare import of_hundred
 from siamese.ui.pictures import (
     INK_COLOUR,
     QUESTIONED_COLOUR,
     REFERENCE_COLOUR,
+    data_url,
     ink_url,
     laid_over,
     layer_url,
@@ -29,30 +45,35 @@ from siamese.ui.pictures import (
     overlay_url,
 )
 from siamese.ui.validation import UserError, decoded, for_page, whole_number
+from siamese.ui.wording import about_of_hundred, of_hundred
 
 MAX_REFERENCES = 10
+EXAMPLE_SEED = 5
+EXAMPLE_PAPER = 215  # of 255: what is lighter is the paper of an example
+FEW_REFERENCES = 3  # with fewer, the page asks for more
 AIMS = {
     "strict": "Hardly any forgery passes.",
-    "balanced": "Both errors are equally frequent.",
-    "lenient": "Hardly any genuine one is refused.",
+    "balanced": "Both errors are equally common.",
+    "lenient": "Hardly any genuine signature is refused.",
 }
 
-SPOKEN_PARTS = {  # of a score, see `siamese.signatures.features`
-    "network": "The shapes that the network sees below",
-    "hinge": "the turns of the pen",
-    "profile": "the height and direction of the lines from left to right",
+PARTS = {  # of a score, see `siamese.signatures.features`
+    "network": "The shapes below, as the network sees them,",
+    "hinge": "The turns of the pen",
+    "profile": "The height and direction of the lines from left to right",
 }
 ROOM = {
-    True: "the references, which differ more than usual, give it room",
-    False: "the references, more alike than usual, ask for more",
+    True: "The references differ from each other more than usual, which counts for it.",
+    False: "The references differ from each other less than usual, which counts against it.",
 }
 SAYS_LITTLE = 0.3  # logits: a chance of 57 in 100 instead of 50
+SHOWN_COUNTS = (1, 3, 5)  # numbers of references whose errors are shown before anything is brought
 
 MARKUP = """
 <section class="panel verify" aria-labelledby="verify-title">
-  <header class="lead"><h2 id="verify-title">Is the questioned one by the same hand?</h2>
-  <p>One to ten signatures that are known to be genuine, and one in question. Sign here, or bring pictures of paper.</p>
-  </header>
+  <header class="lead"><h2 id="verify-title">Did the same person sign this?</h2>
+  <p>Bring three signatures that are known to be genuine, or up to ten, and the one in question. Sign here, or bring
+  pictures of paper.</p>{errors}</header>
   <fieldset class="segments modes" data-modes><legend class="visually-hidden">What to do</legend></fieldset>
   <div data-desk>
     <div class="two">
@@ -63,24 +84,27 @@ MARKUP = """
     </div>
     <div class="say-row"><p class="say" data-say role="status" aria-live="polite"></p>
     <button type="button" class="plain" data-reset>Start over</button></div>
+    <div class="examples"><h3>Examples, drawn by a program</h3><div class="example-row" data-examples></div></div>
     <div class="answer" data-answer hidden>
       <div class="verdict-row" aria-live="polite">
       <p class="verdict" data-verdict></p><p class="score" data-score></p></div>
       <p class="meaning" data-meaning></p>
+      <ul class="remarks" data-remarks hidden></ul>
+      <p class="advice" data-advice hidden></p>
       <div data-scale></div>
       <p class="reliability" data-rates></p>
       <fieldset class="points" data-points><legend>How strict should it be?</legend></fieldset>
       <p class="detail" data-counted></p>
       <div class="evidence">
-        <section aria-labelledby="verify-inks"><h3 id="verify-inks">The inks, as they were found</h3>
+        <section aria-labelledby="verify-inks"><h3 id="verify-inks">Extracted ink</h3>
         <div class="inks" data-inks></div></section>
-        <section aria-labelledby="verify-laid"><h3 id="verify-laid">One over the other, where they fit best</h3>
+        <section aria-labelledby="verify-laid"><h3 id="verify-laid">One over the other</h3>
         <div data-laid></div></section>
       </div>
-      <div class="why-row"><button type="button" class="button" data-why aria-pressed="false">What drove it?</button>
-      <p class="legend" data-legend hidden><span class="swatch for"></span> this ink speaks for the same hand
-      <span class="swatch against"></span> this ink speaks against it</p></div>
-      <p class="detail" data-parts hidden></p>
+      <div class="why-row"><button type="button" class="button" data-why aria-pressed="false">Why this result?</button>
+      <p class="legend" data-legend hidden><span class="swatch for"></span> ink that counts for the same person
+      <span class="swatch against"></span> ink that counts against it</p></div>
+      <ul class="detail" data-parts hidden></ul>
       <div class="sees-row" data-sees hidden></div>
     </div>
   </div>
@@ -97,45 +121,84 @@ MARKUP = """
     <button type="button" class="button" data-other hidden></button>
     <button type="button" class="plain" data-again hidden>Start the game again</button></div>
   </div>
-  <p class="note">{note} Nothing that is signed here is kept: no history, no log, no file. Pictures are judged in memory
-  and forgotten with the answer; what you see here is gone when you start over or leave.</p>
+  <p class="note">{note} Nothing that is signed here is kept: no history, no log, no file. Pictures are judged in
+  memory; what you see here is gone when you start over or leave.</p>
   {detail}
 </section>
 """
-MEASURED_NOTE = """This network was trained on signatures, and how often such a network is fooled was measured on people
-whose hand it had not been shown. It compares shapes; other pens, papers and scanners may fool it more often than is
-written here, and it proves no identity."""
-UNMEASURED_NOTE = """This network learned from the pen strokes of alphabets, not from signatures, and how often it is
-fooled by signatures was not measured: it tells shapes apart, and it is easily fooled by somebody who practised. It
-proves no identity."""
+MEASURED_NOTE = """How often the network is wrong was measured on people whose signatures it had not seen. It compares
+shapes: with other pens, papers and scanners it may be wrong more often, and it proves no identity."""
+UNMEASURED_NOTE = """This network learned from characters, not from signatures. How often signatures fool it was not
+measured here; somebody who practised fools it easily. It proves no identity."""
 
 
 def markup(verifier: Verifier) -> str:
+    """The tab's HTML."""
     note = MEASURED_NOTE if verifier.measured else UNMEASURED_NOTE
     if verifier.note:
         note = f"{escape(verifier.note)} {note}"
     detail = f'<p class="detail">Measured on {escape(verifier.measured_on)}.</p>' if verifier.measured_on else ""
     return MARKUP.format(
-        note=note, detail=detail if verifier.measured else "", measured=" data-measured" if verifier.measured else ""
+        note=note,
+        detail=detail if verifier.measured else "",
+        measured=" data-measured" if verifier.measured else "",
+        errors=errors_by_references(verifier),
     )
 
 
-def so_many(share: float) -> str:
-    """A share as a count of 100, which never claims all or none."""
-    return "more than 99" if share > 0.995 else "fewer than 1" if share < 0.005 else str(round(share * 100))
+def balanced_error(verifier: Verifier, references: int) -> float | None:
+    """The mean of both error rates at the balanced point, in [0, 1]; None where it was not measured for this number."""
+    measured = verifier.measured.get(references)
+    point = measured and measured.points["balanced"]
+    return point and (point.far + point.frr) / 2
+
+
+def errors_by_references(verifier: Verifier) -> str:
+    """How errors fall with the number of references, as a list of bars; empty where fewer than two were measured."""
+    errors = {count: error for count in SHOWN_COUNTS if (error := balanced_error(verifier, count)) is not None}
+    if len(errors) < 2:
+        return ""
+    largest = max(errors.values())
+    bars = "".join(
+        f"<li><span>{count} reference{'' if count == 1 else 's'}</span>"
+        f'<i style="width:{100 * error / max(largest, 1e-6):.0f}%"></i><b>{of_hundred(error)}</b></li>'
+        for count, error in errors.items()
+    )
+    return (
+        '<div class="fall"><p>Wrong answers of 100, at the balanced setting, skilled forgeries against genuine '
+        f"signatures:</p><ul>{bars}</ul></div>"
+    )
+
+
+def advice(verifier: Verifier, references: int) -> str | None:
+    """What more references would give, for a verdict from fewer than three; None where that was not measured."""
+    now, then = balanced_error(verifier, references), balanced_error(verifier, FEW_REFERENCES)
+    if references >= FEW_REFERENCES or now is None or then is None:
+        return None
+    given = "One reference says little" if references == 1 else "Two references say less than three"
+    return (
+        f"{given}: of 100 answers {of_hundred(now)} are wrong, with {FEW_REFERENCES} references {of_hundred(then)}. "
+        "Bring more if you can."
+    )
+
+
+def counted_sentence(measured: int, given: int) -> str:
+    """With how many references the error rates beside a verdict were measured."""
+    words = f"These rates were measured with {measured} reference{'' if measured == 1 else 's'}"
+    return f"{words}, as many as you gave." if measured == given else f"{words}; you gave {given}."
 
 
 def cost_sentence(point: OperatingPoint) -> str:
     return (
-        f"Of 100 skilled forgeries {so_many(point.far)} would pass, of 100 genuine signatures {so_many(point.frr)} "
-        "would be refused."
+        f"Of 100 skilled forgeries {of_hundred(point.far)} would pass, of 100 genuine signatures "
+        f"{of_hundred(point.frr)} would be refused."
     )
 
 
 def rates_sentence(rates: OperatingPoint) -> str:
     return (
-        f"Of 100 skilled forgeries {so_many(rates.far)} scored as high as this or higher, of 100 genuine signatures "
-        f"{so_many(rates.frr)} scored lower."
+        f"Of 100 skilled forgeries {of_hundred(rates.far)} scored as high as this or higher, of 100 genuine signatures "
+        f"{of_hundred(rates.frr)} scored lower."
     )
 
 
@@ -148,35 +211,33 @@ def meaning(found: Verification, name: str, point: OperatingPoint, share_genuine
         side = "passes" if passes else "is refused"
         return (
             f"It {side} at the {name} setting, but of 100 signatures with such a score, half of all being forged, "
-            f"{of_hundred(share_genuine)} were genuine: take it as undecided, or bring more references."
+            f"{about_of_hundred(share_genuine)} were genuine: bring more references to be surer."
         )
     if passes:
-        return f"It passes at the {name} setting; {so_many(point.far)} of 100 skilled forgeries would, too."
-    return f"It is refused at the {name} setting; so would be {so_many(point.frr)} of 100 genuine signatures."
+        return f"It passes at the {name} setting; {of_hundred(point.far)} of 100 skilled forgeries would, too."
+    return f"It is refused at the {name} setting; so would be {of_hundred(point.frr)} of 100 genuine signatures."
 
 
 def unmeasured_sentence(reliability: float | None) -> str:
     if reliability is None:
-        return "This network carries no calibration: nobody measured how often such a score is right."
+        return "How often such a score is right was not measured for these weights."
     return (
-        f"On pairs of pen-drawn characters, {of_hundred(reliability)} of 100 scores like this one were on the right "
-        "side of the threshold; on signatures this network was not measured."
+        f"On pairs of pen-drawn characters, {about_of_hundred(reliability)} of 100 scores like this one were on the "
+        "right side of the threshold; on signatures this network was not measured."
     )
 
 
-def parts_sentence(parts: dict[str, float]) -> str:
-    """What each part of a score speaks for; empty where the network alone decides."""
+def parts_sentences(parts: dict[str, float]) -> list[str]:
+    """What each part of a score counts for, however strict the setting; empty where the network alone decides."""
 
-    def says(part: float) -> str:
+    def counts(part: float) -> str:
         if abs(part) < SAYS_LITTLE:
-            return "say little"
-        return "speak for it" if part > 0 else "speak against it"
+            return "count little"
+        return "count for the same person" if part > 0 else "count against it"
 
-    told = [f"{words} {says(parts[name])}" for name, words in SPOKEN_PARTS.items() if name in parts]
+    said = [f"{words} {counts(parts[name])}." for name, words in PARTS.items() if name in parts]
     room = parts.get("references", 0.0)
-    if abs(room) >= SAYS_LITTLE:
-        told.append(ROOM[room > 0])
-    return f"By the same hand, however strict one is? {'; '.join(told)}." if told else ""
+    return [*said, ROOM[room > 0]] if abs(room) >= SAYS_LITTLE else said
 
 
 def isolated(url: object, what: str) -> Reading:
@@ -209,14 +270,18 @@ def judged(
             entry = {"name": name, "threshold": point.threshold, "verdict": found.verdict, "meaning": words}
             points.append(entry | {"aim": AIMS[name], "cost": cost_sentence(point)})
         rates = measured.curve and rates_sentence(measured.curve.at(found.score))
-        counted = f"Counted with {measured.references} reference{'' if measured.references == 1 else 's'} for each one."
+        counted = counted_sentence(measured.references, len(references))
     return {
         "score": found.score,
         "similarities": list(found.similarities),
         "points": points,
         "rates": rates,
         "counted": counted,
+<<<<<<< HEAD
         "remarks": [remark.as_dict() for remark in remarks],
+=======
+        "advice": advice(verifier, len(references)),
+>>>>>>> 2413dc8 (Compare, Verify, Your own classes and About as modules: crop and turn, steps taken back, examples, a kept set, addresses, plain words)
     }
 
 
@@ -233,6 +298,32 @@ def pictured(references: list[Float[Tensor, "_ _"]], questioned: Float[Tensor, "
             for sheet in sheets
         ],
     }
+
+
+@functools.cache
+def example_signatures() -> list[dict[str, Any]]:
+    """Three references of a synthetic writer each, and a genuine one, a forgery or another writer's in question."""
+    examples = []
+    for number, caption in enumerate(("A genuine signature", "A skilled forgery", "Another person's signature")):
+        generator = np.random.default_rng([EXAMPLE_SEED, number])
+        plan, hand = invent_signature(generator), synthetic_hand(generator)
+        references = [sign(plan, hand, generator) for _ in range(FEW_REFERENCES)]
+        if number == 0:
+            questioned = sign(plan, hand, generator)
+        elif number == 1:
+            questioned = forge(plan, hand, synthetic_hand(generator), generator)
+        else:
+            questioned = sign(invent_signature(generator), synthetic_hand(generator), generator)
+        pictures = [_on_white(signature_picture(paths, generator)) for paths in (*references, questioned)]
+        inks = [layer_url(on_sheet(isolate_signature(one)), INK_COLOUR) for one in pictures[:-1]]
+        urls = [data_url(one) for one in pictures]
+        examples.append({"references": urls[:-1], "inks": inks, "questioned": urls[-1], "caption": caption})
+    return examples
+
+
+def _on_white(scan: Image.Image) -> Image.Image:
+    """A scan without the grain of its paper, which would make most of the bytes that are sent."""
+    return scan.point(lambda grey: 255 if grey > EXAMPLE_PAPER else grey & 0xF0)
 
 
 def page_functions(verifier: Verifier) -> list[Callable[[dict], dict]]:
@@ -267,21 +358,25 @@ def page_functions(verifier: Verifier) -> list[Callable[[dict], dict]]:
         which = whole_number(asked.get("which", 0), 0, len(references) - 1, "The number of the reference")
         pictures = verifier.pictures([references[which], questioned])
         maps = verifier.explain(references[which], questioned)
-        words = parts_sentence(verifier.parts(references, questioned, which))
+        sentences = parts_sentences(verifier.parts(references, questioned, which))
         return {
             "sees": [ink_url(one[0]) for one in pictures],
             "maps": [overlay_url(one) for one in maps],
-            "parts": words,
+            "parts": sentences,
         }
 
-    return [verify_signature, verify_ink, verify_why]
+    @for_page
+    def verify_examples(_asked: dict) -> dict:
+        return {"examples": example_signatures()}
+
+    return [verify_signature, verify_ink, verify_why, verify_examples]
 
 
 def build(verifier: Verifier) -> None:
     """Put the tab's contents into the open Gradio context."""
     gr.HTML(
         markup(verifier),
-        js_on_load=script("upload.js", "verify.js", "forgery_game.js"),
+        js_on_load="oneLook.tabs.verify(element, server)",
         apply_default_css=False,
         server_functions=page_functions(verifier),
         elem_classes="tab",

@@ -1,64 +1,132 @@
-// The tab "Compare": two pads, an answer by itself when both hold something.
-const { scale, seen } = window.oneLook;
-const places = element.querySelectorAll("[data-pad]");
-let shown = null; // the pictures that the newest answer is about
+// The tab "Compare": two sheets, and an answer as soon as both hold something.
+import { guard, make, percent, pressed } from "./dom.js";
+import { seen } from "./ink.js";
+import { pad } from "./pad.js";
+import { showRemarks } from "./remarks.js";
+import { scale } from "./scale.js";
+import { inTime } from "./server.js";
+import { tabOf } from "./tab.js";
 
-const pads = ["First picture", "Second picture"].map((label, index) => {
-  const one = pad({ label, name: `picture-${index + 1}`, onChange: () => compare(), onRefusal: refuse });
-  places[index].replaceWith(one.node);
-  return one;
-});
+const VERDICTS = { same: "The same", different: "Different", unsure: "Unsure" };
+const ORDINALS = ["First", "Second"];
 
-const verdicts = { same: "The same", different: "Different", unsure: "Too close to call" };
+export const compareTab = (element, server) => {
+  const { part, refuse, answering, ask } = tabOf(element, server);
+  let shown = null; // the pictures that the newest answer is about
 
-const compare = answering("compare_pictures", () => {
-  if (pads.some((one) => one.isDrawing())) return null; // the end of the stroke asks again
-  const [a, b] = pads.map((one) => one.value());
-  if (a && b) return { a, b };
-  return a || b ? "One more picture, and the answer comes by itself." : "";
-}, (result, asked) => {
-  shown = asked;
-  part("answer").dataset.kind = result.verdict;
-  part("verdict").textContent = verdicts[result.verdict];
-  part("score").textContent = `${percent(result.similarity)} similar`;
-  part("scale").replaceChildren(scale(result.similarity, result.threshold));
-  part("reliability").textContent = result.reliability;
-  part("sees").replaceChildren(
-    ...result.sees.map((url, i) => make("figure", { class: "sees" },
-      make("div", { class: "sees-frame" }, seen(url, `What the network sees of the ${i ? "second" : "first"} picture`)),
-      make("figcaption", { text: i ? "Second, as the network sees it" : "First, as the network sees it" }))),
+  const pads = [...element.querySelectorAll("[data-pad]")].map(
+    (place, index) => {
+      const one = pad({
+        label: `${ORDINALS[index]} picture`,
+        name: `picture-${index + 1}`,
+        onChange: () => compare(),
+        onRefusal: refuse,
+      });
+      place.replaceWith(one.node);
+      return one;
+    },
   );
-  hideWhy();
-});
 
-const hideWhy = () => {
-  element.querySelectorAll(".why").forEach((map) => map.remove());
-  part("why").setAttribute("aria-pressed", "false");
-  part("legend").hidden = true;
+  const compare = answering(
+    "compare_pictures",
+    () => {
+      if (pads.some((one) => one.isDrawing())) return null; // the end of the stroke asks again
+      const [a, b] = pads.map((one) => one.value());
+      if (a && b) return { a, b };
+      if (pads.some((one) => one.isCropping())) return "";
+      return a || b ? "Now the other picture." : "";
+    },
+    (result, asked) => {
+      shown = asked;
+      part("answer").dataset.kind = result.verdict;
+      part("verdict").textContent = VERDICTS[result.verdict];
+      part("score").textContent = `${percent(result.similarity)} similar`;
+      part("scale").replaceChildren(scale(result.similarity, result.threshold));
+      part("reliability").textContent = result.reliability;
+      showRemarks(part("remarks"), result.remarks);
+      part("sees").replaceChildren(
+        ...result.sees.map((url, i) =>
+          make(
+            "figure",
+            { class: "sees" },
+            make(
+              "div",
+              { class: "sees-frame" },
+              seen(
+                url,
+                `The ${ORDINALS[i].toLowerCase()} picture as the network sees it`,
+              ),
+            ),
+            make("figcaption", {
+              text: `${ORDINALS[i]} picture, as the network sees it`,
+            }),
+          ),
+        ),
+      );
+      hideWhy();
+    },
+  );
+
+  const hideWhy = () => {
+    element.querySelectorAll(".why").forEach((map) => map.remove());
+    part("why").setAttribute("aria-pressed", "false");
+    part("legend").hidden = true;
+  };
+
+  const why = async () => {
+    if (part("why").getAttribute("aria-pressed") === "true") return hideWhy();
+    const asked = shown;
+    const found = await inTime(
+      ask("explain_pictures", asked),
+      () => shown === asked,
+    );
+    if (!found) return;
+    element.querySelectorAll(".sees-frame").forEach((frame, i) =>
+      frame.append(
+        make("img", {
+          class: "why",
+          src: found.maps[i],
+          alt: `Ink of the ${ORDINALS[i].toLowerCase()} picture that counts for and against “the same”`,
+        }),
+      ),
+    );
+    part("why").setAttribute("aria-pressed", "true");
+    part("legend").hidden = false;
+  };
+  part("why").addEventListener(
+    "click",
+    guard(element, pressed(part("why"), why)),
+  );
+
+  part("clear").addEventListener("click", () =>
+    pads.forEach((one) => one.clear()),
+  );
+
+  const showExamples = async () => {
+    const { examples } = await ask("compare_examples");
+    part("examples").replaceChildren(
+      ...examples.map((example) =>
+        make(
+          "button",
+          {
+            type: "button",
+            class: "example",
+            "aria-label": `Load ${example.caption}`,
+            onclick: () => {
+              pads[0].show(example.a);
+              pads[1].show(example.b);
+            },
+          },
+          make(
+            "span",
+            { class: "example-pair", "aria-hidden": "true" },
+            make("img", { src: example.a, alt: "" }),
+            make("img", { src: example.b, alt: "" }),
+          ),
+          make("span", { text: example.caption }),
+        ),
+      ),
+    );
+  };
+  guard(element, showExamples)();
 };
-
-part("why").addEventListener("click", guard(element, pressed(part("why"), async () => {
-  const why = part("why");
-  if (why.getAttribute("aria-pressed") === "true") return hideWhy();
-  const asked = shown;
-  const found = await inTime(ask(server, "explain_pictures", asked), () => shown === asked);
-  if (!found) return;
-  element.querySelectorAll(".sees-frame").forEach((frame, i) => frame.append(make("img", { class: "why", src: found.maps[i], alt: `Ink of the ${i ? "second" : "first"} picture that speaks for and against` })));
-  why.setAttribute("aria-pressed", "true");
-  part("legend").hidden = false;
-})));
-
-part("clear").addEventListener("click", () => {
-  pads.forEach((one) => one.clear());
-});
-
-guard(element, async () => {
-  const { examples } = await ask(server, "compare_examples");
-  const list = part("examples");
-  for (const example of examples) {
-    list.append(make("button", { type: "button", class: "example", "aria-label": `Example: ${example.caption}`,
-      onclick: () => { pads[0].show(example.a); pads[1].show(example.b); } },
-      make("span", { class: "example-pair", "aria-hidden": "true" }, make("img", { src: example.a, alt: "" }), make("img", { src: example.b, alt: "" })),
-      make("span", { text: example.caption })));
-  }
-})();

@@ -1,31 +1,10 @@
-// What the tabs share. Runs once, in the document's head, before any tab is built.
+// The page's script. Runs once, in the document's head, before any tab is built; Gradio calls the tabs by name.
 import { challengeTab } from "./challenge/tab.js";
-import { guard, make, percent, pressed, say } from "./dom.js";
-import { drawInk, ink, seen } from "./ink.js";
-import { remember } from "./memory.js";
-import { fileToUrl, pad, readAsUrl } from "./pad.js";
-import { scale } from "./scale.js";
-import { ask, inTime, UserError } from "./server.js";
-import { copy } from "./share.js";
+import { compareTab } from "./compare.js";
+import { ownClassesTab } from "./own_classes.js";
+import { followTabs } from "./tabs.js";
+import { verifyTab } from "./verify.js";
 
-window.oneLook = {
-  ask,
-  copy,
-  drawInk,
-  fileToUrl,
-  guard,
-  inTime,
-  ink,
-  make,
-  pad,
-  percent,
-  pressed,
-  readAsUrl,
-  remember,
-  say,
-  scale,
-  seen,
-  UserError,
-  Refusal: UserError,
-  tabs: { challenge: challengeTab },
-};
+window.oneLook = { tabs: { challenge: challengeTab, compare: compareTab, verify: verifyTab, own: ownClassesTab } };
+
+followTabs();

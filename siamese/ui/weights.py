@@ -1,0 +1,21 @@
+"""What the weights in use say of themselves, in the config.json beside them."""
+
+from typing import Any
+
+from siamese.characters.recognizer import Recognizer
+from siamese.hub.checkpoint import CheckpointError, read_config
+from siamese.signatures.verifier import Verifier
+
+
+def config_of(model: Recognizer | Verifier) -> dict[str, Any]:
+    """The config.json behind a model; empty where there is none to read."""
+    if model.origin is None:
+        return {}
+    try:
+        return read_config(model.origin.folder)
+    except CheckpointError:
+        return {}
+
+
+def figures_of(config: dict[str, Any]) -> dict[str, Any]:
+    return config.get("figures") if isinstance(config.get("figures"), dict) else {}
