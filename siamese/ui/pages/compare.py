@@ -52,8 +52,8 @@ def reliability_sentence(recognizer: Recognizer, similarity: float) -> str:
         return "How often such a score is right was not measured for these weights."
     word = "the same character" if similarity >= recognizer.threshold else "different characters"
     return (
-        f"Of 100 pairs of pen-drawn characters with a score like this, {about_of_hundred(reliability)} were {word} "
-        "(validation alphabets that the network was not trained on, half of all pairs being the same)."
+        f"Of 100 pairs of pen-drawn characters with such a score, {about_of_hundred(reliability)} were {word}. "
+        "Measured on alphabets that the network had not seen; half of all pairs were the same."
     )
 
 
@@ -87,7 +87,7 @@ def examples() -> list[dict[str, str]]:
 
 
 def build(recognizer: Recognizer) -> None:
-    """Put the tab's contents into the open Gradio context."""
+    """Adds the tab's contents to the open Gradio context."""
 
     def seen(asked: dict) -> tuple[Float[Tensor, "2 1 105 105"], tuple[Remark, ...]]:
         """What the network is shown of both; the ink is looked for once, which takes longer than the network does."""

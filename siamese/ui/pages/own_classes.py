@@ -63,7 +63,7 @@ def ranking(recognizer: Recognizer, support: list, query: object) -> dict:
 
 
 def build(recognizer: Recognizer) -> None:
-    """Put the tab's contents into the open Gradio context."""
+    """Adds the tab's contents to the open Gradio context."""
 
     def class_of(one: object, number: int) -> OwnClass:
         if not isinstance(one, dict):

@@ -1,6 +1,6 @@
-"""The tab "Verify a signature": references, a questioned one, a verdict with its errors in sight; and a game for two.
+"""The tab "Verify a signature": references, a questioned one, a verdict with its error rates; and a game for two.
 
-Nothing that a visitor signs is kept: pictures come as data URLs, are judged in memory and forgotten with the answer.
+Nothing that a visitor signs is kept: pictures come as data URLs and are judged in memory.
 """
 
 <<<<<<< HEAD
@@ -189,6 +189,7 @@ def counted_sentence(measured: int, given: int) -> str:
 
 
 def cost_sentence(point: OperatingPoint) -> str:
+    """What an operating point costs: the errors of both kinds."""
     return (
         f"Of 100 skilled forgeries {of_hundred(point.far)} would pass, of 100 genuine signatures "
         f"{of_hundred(point.frr)} would be refused."
@@ -196,6 +197,7 @@ def cost_sentence(point: OperatingPoint) -> str:
 
 
 def rates_sentence(rates: OperatingPoint) -> str:
+    """How common a score like this one is among forgeries and among genuine signatures."""
     return (
         f"Of 100 skilled forgeries {of_hundred(rates.far)} scored as high as this or higher, of 100 genuine signatures "
         f"{of_hundred(rates.frr)} scored lower."
@@ -219,6 +221,7 @@ def meaning(found: Verification, name: str, point: OperatingPoint, share_genuine
 
 
 def unmeasured_sentence(reliability: float | None) -> str:
+    """What is known of a score where no error rates were measured on signatures."""
     if reliability is None:
         return "How often such a score is right was not measured for these weights."
     return (
@@ -373,7 +376,7 @@ def page_functions(verifier: Verifier) -> list[Callable[[dict], dict]]:
 
 
 def build(verifier: Verifier) -> None:
-    """Put the tab's contents into the open Gradio context."""
+    """Adds the tab's contents to the open Gradio context."""
     gr.HTML(
         markup(verifier),
         js_on_load="oneLook.tabs.verify(element, server)",
