@@ -2,7 +2,6 @@
 
 import argparse
 import io
-import math
 from pathlib import Path
 
 from PIL import Image
@@ -20,20 +19,6 @@ def save(page, path: Path) -> None:
     image = Image.open(io.BytesIO(page.screenshot(full_page=True))).convert("RGB")
     image.quantize(COLOURS, dither=Image.Dither.NONE).save(path, optimize=True)
     print(f"{path}  {path.stat().st_size // 1024} KB")
-
-
-def sign(page, canvas, wobble: float) -> None:
-    """One line that looks like somebody's name, a little different each time."""
-    canvas.scroll_into_view_if_needed()
-    box = canvas.bounding_box()
-    for step in range(121):
-        share = step / 120
-        x = 0.12 + 0.74 * share + 0.035 * math.sin(21 * share + wobble)
-        y = 0.52 + (0.26 - 0.14 * share) * math.sin(27 * share + wobble) + 0.05 * math.sin(5 * share)
-        page.mouse.move(box["x"] + box["width"] * x, box["y"] + box["height"] * y)
-        if step == 0:
-            page.mouse.down()
-    page.mouse.up()
 
 
 def replayed_link() -> str:
@@ -73,19 +58,15 @@ def take(address: str, folder: Path) -> None:
         page.locator("img.why").nth(1).wait_for()
         save(page, folder / "compare.png")
         page.get_by_role("tab", name="Verify a signature", exact=True).click()
-        sheets = page.locator(".verify .pad-sheet canvas")
-        sign(page, sheets.nth(0), 0.0)
-        page.get_by_role("button", name="Add as a reference").click()
-        page.locator(".file-list figure").wait_for()
-        sign(page, sheets.nth(1), 0.12)
-        page.locator(".verify .inks figure").nth(1).wait_for()
+        page.locator("#verify .example").nth(1).click()
+        page.locator(".verify .inks figure").nth(3).wait_for()
         save(page, folder / "verify.png")
         page.get_by_role("tab", name="Your own classes", exact=True).click()
         page.get_by_role("button", name="Load an example set").click()
         page.locator(".ranking li").first.wait_for()
         save(page, folder / "own-classes.png")
         page.get_by_role("tab", name="About", exact=True).click()
-        page.locator(".about svg").first.wait_for()
+        page.locator(".chart").wait_for()
         save(page, folder / "about.png")
         page = opened(PHONE, "dark", query)
         answered(page)
