@@ -117,17 +117,6 @@ class Recognizer:
         """The verdict on a similarity of two images on which `remarks` were made."""
         return judge_comparison(similarity, self.threshold, self.calibration, remarks)
 
-    def compare(self, a: Source, b: Source) -> Comparison:
-        """Whether two images show the same character, with what was noticed about them; raises ImageError."""
-        readings = [self.read(a), self.read(b)]
-        first, second = self.embed_pictures(torch.stack([reading.ink for reading in readings]))
-        similarity = float(self.encoder.compare(first, second).double().sigmoid())
-        return self.judge_similarity(similarity, merge_remarks(reading.remarks for reading in readings))
-
-    def judge_similarity(self, similarity: float, remarks: Sequence[Remark] = ()) -> Comparison:
-        """The verdict on a similarity of two images on which `remarks` were made."""
-        return judge_comparison(similarity, self.threshold, self.calibration, remarks)
-
     def classify(self, support: Sequence[Source], query: Source) -> list[float]:
         """The similarity of `query` to each image of `support`, all in [0, 1]; raises ImageError."""
         return self._logits(support, query).double().sigmoid().tolist()

@@ -1,7 +1,6 @@
 """What a score means: the verdict at a threshold, and how often such a verdict is right."""
 
 from collections.abc import Sequence
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -9,13 +8,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from siamese.imaging.reading import Remark
-from siamese.imaging.reading import Remark
 from siamese.metrics import Calibration
 
 SURE = 0.75  # share of right answers below which a verdict is "unsure"
 DEFAULT_THRESHOLD = 0.5  # where a checkpoint names none: the network's own even chance
-
-CLOSE_CALL = 0.05  # half the width, in similarity, of "unsure" for a comparison without a calibration
 
 CLOSE_CALL = 0.05  # half the width, in similarity, of "unsure" for a comparison without a calibration
 

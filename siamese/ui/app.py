@@ -99,14 +99,9 @@ def launch_settings(settings: Settings) -> dict[str, Any]:
         "show_error": False,
         "quiet": True,
         "theme": theme(),
-<<<<<<< HEAD
-        "css": script("style.css", "challenge.css"),
+        "css": script("style.css", "challenge.css", "tabs.css"),
         "head": "<script>" + bundle("page.js") + "</script>",
         "favicon_path": str(IMAGES / "icon-192.png"),
-=======
-        "css": script("style.css", "challenge.css", "tabs.css"),
-        "head": HEAD + "<script>" + bundle("page.js") + "</script>",
->>>>>>> 2413dc8 (Compare, Verify, Your own classes and About as modules: crop and turn, steps taken back, examples, a kept set, addresses, plain words)
         "footer_links": ["api"],
         "run_history": False,
         "enable_monitoring": False,

@@ -1,4 +1,8 @@
-"""How shares are put into words on the pages: as counts of 100, which never claim all or none."""
+"""How shares and remarks are put into words on the pages. Shares are counts of 100, which never claim all or none."""
+
+from collections.abc import Iterable
+
+from siamese.imaging.reading import Remark
 
 
 def of_hundred(share: float) -> str:
@@ -10,3 +14,8 @@ def about_of_hundred(share: float) -> str:
     """An estimated share as a count of 100: "more than 99", "fewer than 1", "about 16"."""
     words = of_hundred(share)
     return words if words.startswith(("more", "fewer")) else f"about {words}"
+
+
+def said_of(remarks: Iterable[tuple[str, Remark]]) -> list[dict[str, str]]:
+    """What a page shows of remarks on pictures: `picture`, what the page calls it, and `text`, a sentence."""
+    return [{"picture": picture, "text": remark.text} for picture, remark in remarks]

@@ -5,11 +5,7 @@ from siamese.characters.recognizer import Recognizer
 from siamese.metrics import Calibration
 from siamese.network import SiameseNetwork
 from siamese.ui.pages import compare
-<<<<<<< HEAD
-from siamese.ui.pages.compare import of_hundred, reliability_sentence
-=======
-from siamese.ui.pages.compare import answer_of, reliability_sentence
->>>>>>> 2413dc8 (Compare, Verify, Your own classes and About as modules: crop and turn, steps taken back, examples, a kept set, addresses, plain words)
+from siamese.ui.pages.compare import reliability_sentence
 
 
 @pytest.fixture(scope="module")
@@ -34,18 +30,13 @@ def test_a_score_that_is_often_wrong_is_too_close_to_call(calibrated):
 
 def test_without_calibration_only_what_lies_at_the_threshold_is_too_close(network):
     bare = Recognizer(network, threshold=0.5)
-<<<<<<< HEAD
     assert [bare.judge_similarity(score).verdict for score in (0.44, 0.46, 0.54, 0.56)] == [
         "different",
         "unsure",
         "unsure",
         "same",
     ]
-    assert "no calibration" in reliability_sentence(bare, 0.9)
-=======
-    assert [answer_of(bare, score) for score in (0.44, 0.46, 0.54, 0.56)] == ["different", "unsure", "unsure", "same"]
     assert "not measured" in reliability_sentence(bare, 0.9)
->>>>>>> 2413dc8 (Compare, Verify, Your own classes and About as modules: crop and turn, steps taken back, examples, a kept set, addresses, plain words)
 
 
 def test_the_sentence_gives_the_share_of_the_verdict(calibrated):

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import gc
+import re
 import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -24,11 +25,13 @@ from siamese.preprocessing import Preprocessing
 from siamese.signatures.verifier import ErrorRates, Verifier
 from siamese.ui.pages import verify
 from siamese.ui.pages.verify import (
+    advice,
     cost_sentence,
+    counted_sentence,
     markup,
     meaning,
     page_functions,
-    parts_sentence,
+    parts_sentences,
     rates_sentence,
     unmeasured_sentence,
 )
@@ -79,7 +82,7 @@ def test_every_point_has_its_verdict_and_its_cost(judge, verifier):
     assert result["points"][1]["cost"] == (
         "Of 100 skilled forgeries 13 would pass, of 100 genuine signatures 13 would be refused."
     )
-    assert result["counted"] == "Counted with 1 reference for each one."
+    assert result["counted"] == "These rates were measured with 1 reference; you gave 2."
     assert "46 would pass" in result["points"][2]["cost"]
     assert "fewer than 1 would be refused" in result["points"][2]["cost"]
     assert result["similarities"][0] > result["similarities"][1]
@@ -106,8 +109,8 @@ def test_weights_that_were_not_measured_have_one_threshold(verifier):
     result = functions(plain)[0]({"references": [MINE], "questioned": ALSO_MINE})
     assert [one["name"] for one in result["points"]] == [None]
     assert result["rates"] is result["counted"] is None
-    assert "nobody measured" in result["points"][0]["meaning"]
-    assert "was not measured" in markup(plain)
+    assert "not measured" in result["points"][0]["meaning"]
+    assert "somebody who practised fools it easily" in markup(plain)
     assert "Measured on" not in markup(plain)
     noted = Verifier(verifier.encoder, origin=ResolvedModel(Path(), "model", None, "There is no model at <b>."))
     assert "There is no model at &lt;b&gt;." in markup(noted)
@@ -133,7 +136,7 @@ def test_words():
 def test_why_is_shown_for_one_reference(verifier):
     why = functions(verifier)[2]({"references": [MINE], "questioned": ALSO_MINE})
     assert len(why["sees"]) == len(why["maps"]) == 2
-    assert why["parts"] == ""  # these weights go by the network alone
+    assert why["parts"] == []  # these weights go by the network alone
     both = {"references": [MINE, OTHER], "questioned": ALSO_MINE}
     first, second = (functions(verifier)[2](both | {"which": which}) for which in (0, 1))
     assert first == why
@@ -144,15 +147,54 @@ def test_why_is_shown_for_one_reference(verifier):
 
 
 def test_what_each_part_of_a_score_says():
-    assert parts_sentence({"network": 0.9, "hinge": 0.1, "profile": -2.0}) == (
-        "By the same hand, however strict one is? The shapes that the network sees below speak for it; "
-        "the turns of the pen say little; the height and direction of the lines from left to right speak against it."
-    )
-    assert parts_sentence({}) == ""
+    assert parts_sentences({"network": 0.9, "hinge": 0.1, "profile": -2.0}) == [
+        "The shapes below, as the network sees them, count for the same person.",
+        "The turns of the pen count little.",
+        "The height and direction of the lines from left to right count against it.",
+    ]
+    assert parts_sentences({}) == []
     parts = {"network": 1.0, "hinge": 1.0, "profile": 1.0, "references": -0.5}
-    assert parts_sentence(parts).endswith("speak for it; the references, more alike than usual, ask for more.")
-    assert "give it room" in parts_sentence(parts | {"references": 0.5})
-    assert "references" not in parts_sentence(parts | {"references": 0.1})
+    assert "less than usual, which counts against it" in parts_sentences(parts)[-1]
+    assert "more than usual, which counts for it" in parts_sentences(parts | {"references": 0.5})[-1]
+    assert len(parts_sentences(parts | {"references": 0.1})) == 3
+
+
+def test_the_page_shows_how_errors_fall_and_says_how_little_one_reference_is(verifier):
+    def measured(references: int, error: float) -> ErrorRates:
+        points = {name: OperatingPoint(0.5, error, error) for name in POINTS}
+        return ErrorRates(references, points, None)
+
+    several = Verifier(verifier.encoder, {1: measured(1, 0.17), 3: measured(3, 0.1), 5: measured(5, 0.09)})
+    words = markup(several)
+    assert re.findall(r"<li><span>([^<]+)</span><i style=\"width:(\d+)%\"></i><b>(\d+)</b>", words) == [
+        ("1 reference", "100", "17"),
+        ("3 references", "59", "10"),
+        ("5 references", "53", "9"),
+    ]
+    assert advice(several, 1) == (
+        "One reference says little: of 100 answers 17 are wrong, with 3 references 10. Bring more if you can."
+    )
+    assert advice(several, 2) is None  # which was not measured
+    assert advice(several, 3) is None
+    assert "fall" not in markup(verifier)  # one number alone shows nothing
+    assert advice(verifier, 1) is None
+
+
+def test_the_number_of_references_that_rates_were_measured_with_is_compared_with_what_was_given():
+    assert counted_sentence(3, 3) == "These rates were measured with 3 references, as many as you gave."
+    assert counted_sentence(3, 4) == "These rates were measured with 3 references; you gave 4."
+
+
+def test_examples_are_judged_like_any_other_signatures(verifier):
+    examples = functions(verifier)[3]({})["examples"]
+    assert [one["caption"] for one in examples] == [
+        "A genuine signature",
+        "A skilled forgery",
+        "Another person's signature",
+    ]
+    for one in examples:
+        assert len(one["inks"]) == len(one["references"]) == 3
+        assert "score" in functions(verifier)[0](one)
 
 
 @pytest.mark.parametrize(
@@ -195,13 +237,14 @@ def test_the_page_says_so(verifier):
 def test_nothing_in_memory_outlives_a_call(verifier, judge, monkeypatch, caplog):
     seen = []
 
-    def watched(grey):
-        ink = isolate(grey)
-        seen.extend([weakref.ref(grey), weakref.ref(ink)])
-        return ink
+    def watched(data):
+        reading = read(data)
+        seen.extend([weakref.ref(reading), weakref.ref(reading.ink)])
+        return reading
 
-    isolate = verify.isolate_signature
-    monkeypatch.setattr(verify, "isolate_signature", watched)
+    read = verify.read_signature
+    monkeypatch.setattr(verify, "read_signature", watched)
+    verify.example_signatures()  # which are nobody's
     asked = {"references": [MINE, OTHER], "questioned": ALSO_MINE}
     for answer in functions(verifier):
         assert "error" not in answer(dict(asked, picture=MINE))
@@ -281,7 +324,7 @@ def test_no_file_and_no_line_of_a_log_is_left_of_what_was_signed(app, client, si
     assert "ink" in call(app, "verify_ink", {"picture": MINE})
     why = call(app, "verify_why", asked)
     assert len(why["maps"]) == 2
-    assert why["parts"].startswith("By the same hand, however strict")
+    assert why["parts"][0].startswith("The shapes below")
     assert "error" in call(app, "verify_signature", asked | {"questioned": data_url(b"<html>mine")})
     mine, too, other = map(handle_file, map(str, signed))
     client.predict([mine, other], too, "strict", api_name="/verify")
@@ -322,6 +365,6 @@ def test_what_is_kept_would_be_found(app):
 
 
 def test_a_network_that_was_not_measured_on_signatures_says_so():
-    assert "no calibration" in unmeasured_sentence(None)
+    assert "not measured" in unmeasured_sentence(None)
     assert "about 95 of 100 scores like this one" in unmeasured_sentence(0.95)
     assert "on signatures this network was not measured" in unmeasured_sentence(0.95)

@@ -7,17 +7,12 @@ from torch import Tensor
 
 from siamese.characters.recognizer import Recognizer
 from siamese.imaging.decode import ImageError
-<<<<<<< HEAD
-from siamese.imaging.reading import Remark, merge_remarks
+from siamese.imaging.reading import Remark
 from siamese.inference.verdict import Comparison
-from siamese.ui.assets import script
-=======
-from siamese.inference.verdict import SURE
->>>>>>> 2413dc8 (Compare, Verify, Your own classes and About as modules: crop and turn, steps taken back, examples, a kept set, addresses, plain words)
 from siamese.ui.pictures import drawing_url, ink_url, overlay_url
 from siamese.ui.trials import omniglot_trial
 from siamese.ui.validation import UserError, for_page, picture
-from siamese.ui.wording import about_of_hundred
+from siamese.ui.wording import about_of_hundred, said_of
 
 EXAMPLE_SEEDS = (31, 32, 33, 34)
 DOUBT = "The pictures are unlike those the network was measured on, so nothing is claimed of this score."
@@ -89,16 +84,16 @@ def examples() -> list[dict[str, str]]:
 def build(recognizer: Recognizer) -> None:
     """Adds the tab's contents to the open Gradio context."""
 
-    def seen(asked: dict) -> tuple[Float[Tensor, "2 1 105 105"], tuple[Remark, ...]]:
-        """What the network is shown of both; the ink is looked for once, which takes longer than the network does."""
-        readings = []
+    def seen(asked: dict) -> tuple[Float[Tensor, "2 1 105 105"], list[tuple[str, Remark]]]:
+        """What the network is shown of both, and what was noticed about which of them."""
+        readings, remarks = [], []
         for key, what in (("a", "The first picture"), ("b", "The second picture")):
             grey = picture(asked.get(key), what)
             try:
                 readings.append(recognizer.read(grey))
             except ImageError as error:
                 raise UserError(f"{what}: {error}") from error
-        remarks = merge_remarks(reading.remarks for reading in readings)
+            remarks += [(what, remark) for remark in readings[-1].remarks]
         return torch.stack([reading.ink for reading in readings]), remarks
 
     @for_page
@@ -107,11 +102,11 @@ def build(recognizer: Recognizer) -> None:
         first, second = recognizer.embed_pictures(pictures).split(1)
         with torch.inference_mode():
             similarity = recognizer.encoder.compare(first, second).double().sigmoid().item()
-        found = recognizer.judge_similarity(similarity, remarks)
-        doubtful = any(remark.is_doubt for remark in remarks)
-        says = DOUBT if doubtful else reliability_sentence(recognizer, similarity)
+        found = recognizer.judge_similarity(similarity, [remark for _, remark in remarks])
+        is_doubtful = any(remark.is_doubt for _, remark in remarks)
         return figures(found) | {
-            "reliability": " ".join([*(remark.text for remark in remarks), says]),
+            "reliability": DOUBT if is_doubtful else reliability_sentence(recognizer, similarity),
+            "remarks": said_of(remarks),
             "sees": [ink_url(one[0]) for one in pictures],
         }
 

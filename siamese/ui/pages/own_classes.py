@@ -86,7 +86,8 @@ def build(recognizer: Recognizer) -> None:
         classes = classes_of(asked.get("classes"), LEAST_CLASSES)
         query = picture(asked.get("query"), "The query")
         ink_of(query, "The query")
-        return ranking(recognizer, [one.picture for one in classes], query)
+        found = ranking(recognizer, [one.picture for one in classes], query)
+        return found | {"remarks": [{"text": remark["text"]} for remark in found["remarks"]]}
 
     @for_page
     def own_export(asked: dict) -> dict:

@@ -3,12 +3,8 @@
 Nothing that a visitor signs is kept: pictures come as data URLs and are judged in memory.
 """
 
-<<<<<<< HEAD
-from collections.abc import Callable, Sequence
-=======
 import functools
-from collections.abc import Callable
->>>>>>> 2413dc8 (Compare, Verify, Your own classes and About as modules: crop and turn, steps taken back, examples, a kept set, addresses, plain words)
+from collections.abc import Callable, Sequence
 from html import escape
 from typing import Any
 
@@ -18,20 +14,13 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
-<<<<<<< HEAD
-from siamese.imaging.decode import ImageError
-from siamese.imaging.reading import Reading, Remark, merge_remarks
-from siamese.inference.verdict import Verification
-from siamese.metrics import OperatingPoint
-from siamese.signatures.isolation import read_signature
-=======
 from siamese.characters.synthetic import synthetic_hand
-from siamese.imaging.decode import ImageError, open_image
+from siamese.imaging.decode import ImageError
+from siamese.imaging.reading import Reading, Remark
 from siamese.inference.verdict import Verification
 from siamese.metrics import OperatingPoint
-from siamese.signatures.isolation import isolate_signature
+from siamese.signatures.isolation import isolate_signature, read_signature
 from siamese.signatures.synthetic import forge, invent_signature, sign, signature_picture
->>>>>>> 2413dc8 (Compare, Verify, Your own classes and About as modules: crop and turn, steps taken back, examples, a kept set, addresses, plain words)
 from siamese.signatures.verifier import Verifier
 from siamese.ui.pictures import (
     INK_COLOUR,
@@ -45,7 +34,7 @@ from siamese.ui.pictures import (
     overlay_url,
 )
 from siamese.ui.validation import UserError, decoded, for_page, whole_number
-from siamese.ui.wording import about_of_hundred, of_hundred
+from siamese.ui.wording import about_of_hundred, of_hundred, said_of
 
 MAX_REFERENCES = 10
 EXAMPLE_SEED = 5
@@ -255,20 +244,31 @@ def judged(
     verifier: Verifier,
     references: list[Float[Tensor, "_ _"]],
     questioned: Float[Tensor, "_ _"],
-    remarks: Sequence[Remark] = (),
+    remarks: Sequence[tuple[str, Remark]] = (),
 ) -> dict:
-    """Isolated inks to what the page shows: the score, the verdict at every point, and the errors measured there."""
+    """Judges isolated ink at every operating point.
+
+    Args:
+        verifier: Whose score and error rates count.
+        references: Ink of 1 to MAX_REFERENCES genuine signatures.
+        questioned: Ink of the one in question.
+        remarks: What was noticed about which picture.
+
+    Returns:
+        What the page shows: the score, the verdict at every point, and the errors measured there.
+    """
+    noticed = [remark for _, remark in remarks]
     logits = verifier.logits(references, questioned)
     measured = verifier.error_rates(len(references))
     if measured is None:
-        found = verifier.judge(logits, remarks=remarks)
+        found = verifier.judge(logits, remarks=noticed)
         sentence = unmeasured_sentence(found.reliability)
         points = [{"name": None, "threshold": found.threshold, "verdict": found.verdict, "meaning": sentence}]
         rates = counted = None
     else:
         points = []
         for name, point in measured.points.items():
-            found = verifier.judge(logits, point.threshold, remarks)
+            found = verifier.judge(logits, point.threshold, noticed)
             words = meaning(found, name, point, verifier.share_genuine(found.score, len(references)))
             entry = {"name": name, "threshold": point.threshold, "verdict": found.verdict, "meaning": words}
             points.append(entry | {"aim": AIMS[name], "cost": cost_sentence(point)})
@@ -280,11 +280,8 @@ def judged(
         "points": points,
         "rates": rates,
         "counted": counted,
-<<<<<<< HEAD
-        "remarks": [remark.as_dict() for remark in remarks],
-=======
+        "remarks": said_of(remarks),
         "advice": advice(verifier, len(references)),
->>>>>>> 2413dc8 (Compare, Verify, Your own classes and About as modules: crop and turn, steps taken back, examples, a kept set, addresses, plain words)
     }
 
 
@@ -332,14 +329,18 @@ def _on_white(scan: Image.Image) -> Image.Image:
 def page_functions(verifier: Verifier) -> list[Callable[[dict], dict]]:
     """What the tab's page may call."""
 
-    def asked_inks(asked: dict) -> tuple[list[Float[Tensor, "_ _"]], Float[Tensor, "_ _"], tuple[Remark, ...]]:
+    def asked_inks(asked: dict) -> tuple[list[Float[Tensor, "_ _"]], Float[Tensor, "_ _"], list[tuple[str, Remark]]]:
         urls = asked.get("references")
         if not isinstance(urls, list) or not 1 <= len(urls) <= MAX_REFERENCES:
             raise UserError(f"Please bring 1 to {MAX_REFERENCES} references.")
-        readings = [isolated(url, f"Reference {number}") for number, url in enumerate(urls, 1)]
-        readings.append(isolated(asked.get("questioned"), "The questioned signature"))
+        named = [(f"Reference {number}", url) for number, url in enumerate(urls, 1)]
+        named.append(("The questioned signature", asked.get("questioned")))
+        readings = [isolated(url, what) for what, url in named]
         inks = [reading.ink for reading in readings]
-        return inks[:-1], inks[-1], merge_remarks(reading.remarks for reading in readings)
+        remarks = [
+            (what, remark) for (what, _), reading in zip(named, readings, strict=True) for remark in reading.remarks
+        ]
+        return inks[:-1], inks[-1], remarks
 
     @for_page
     def verify_signature(asked: dict) -> dict:
@@ -352,8 +353,7 @@ def page_functions(verifier: Verifier) -> list[Callable[[dict], dict]]:
         if whole_number(asked.get("count", 0), 0, 1000, "The number of references") >= MAX_REFERENCES:
             raise UserError(f"There are {MAX_REFERENCES} references already; please remove one first.")
         reading = read_signature(decoded(asked.get("picture"), "The signature"))
-        remarks = [remark.as_dict() for remark in reading.remarks]
-        return {"ink": layer_url(on_sheet(reading.ink), INK_COLOUR), "remarks": remarks}
+        return {"ink": layer_url(on_sheet(reading.ink), INK_COLOUR)}
 
     @for_page
     def verify_why(asked: dict) -> dict:
