@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from tests.browser.test_axe import RUN
 from tests.browser.visitor import Refusing, open_tab, scribble
@@ -139,6 +140,33 @@ def test_an_example_is_judged_with_one_press(desk, keep, width):
     keep(page, f"verify-example-{width}")
     page.get_by_role("button", name="Start over").click()
     expect(page.locator(".file-list figure")).to_have_count(0)
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_one_of_several_pieces_of_writing_is_chosen(desk, keep, width):
+    page = desk(width)
+    sheet = Image.new("L", (900, 700), 255)
+    for top, phase in ((80, 0.0), (400, 1.2)):
+        sheet.paste(signature(phase, (600, 200)), (150, top))
+    brought = {"name": "page.png", "mimeType": "image/png", "buffer": png(sheet)}
+    page.locator("input[name=questioned]").set_input_files(brought)
+    pad = page.locator("[data-desk] .pad").nth(1)
+    expect(pad.locator(".crop-region")).to_have_count(2)
+    expect(pad.locator(".pad-note")).to_have_text("2 pieces of writing were found. Choose one, or drag a rectangle.")
+    keep(page, f"verify-pieces-{width}")
+    assert checked(page) == []
+    page.locator("input[name=reference]").set_input_files([file("a.png"), file("b.png", 0.1)])
+    expect(page.locator(".file-list figure")).to_have_count(2)
+    expect(page.locator(".verify .answer")).to_be_hidden()  # nothing is judged before one is chosen
+    pad.get_by_role("button", name="take piece 2 of 2").click()
+    expect(page.locator(".verify .score")).to_contain_text("2 references")
+    shape = pad.locator(".pad-picture").evaluate("picture => [picture.naturalWidth, picture.naturalHeight]")
+    assert shape[0] > 500
+    assert shape[1] < 260
+    pad.get_by_role("button", name="Undo").click()  # the whole page again: judged, and unsure
+    expect(page.locator(".verify .verdict")).to_have_text("Unsure")
+    expect(page.locator(".verify .remarks")).to_contain_text("The questioned signature: More than one piece")
+    assert overflow(page) <= 0
 
 
 def test_what_is_still_being_added_does_not_outlive_starting_over(desk):

@@ -137,30 +137,28 @@ export const ownClassesTab = (element, server) => {
         .map((_, place) => place)
         .sort((a, b) => result.similarities[b] - result.similarities[a]);
       part("ranking").replaceChildren(
-        ...order
-          .slice(0, MOST_RANKED)
-          .map((place) =>
+        ...order.slice(0, MOST_RANKED).map((place) =>
+          make(
+            "li",
+            {},
+            make("img", { src: asked[place].picture, alt: "" }),
+            make("span", { class: "rank-name", text: asked[place].name }),
             make(
-              "li",
-              {},
-              make("img", { src: asked[place].picture, alt: "" }),
-              make("span", { class: "rank-name", text: asked[place].name }),
-              make(
-                "span",
-                { class: "rank-bar", "aria-hidden": "true" },
-                make("span", {
-                  style: `width:${(result.similarities[place] * 100).toFixed(1)}%`,
-                }),
-                make("i", {
-                  style: `left:${(result.threshold * 100).toFixed(1)}%`,
-                }),
-              ),
+              "span",
+              { class: "rank-bar", "aria-hidden": "true" },
               make("span", {
-                class: "rank-share",
-                text: percent(result.similarities[place]),
+                style: `width:${(result.similarities[place] * 100).toFixed(1)}%`,
+              }),
+              make("i", {
+                style: `left:${(result.threshold * 100).toFixed(1)}%`,
               }),
             ),
+            make("span", {
+              class: "rank-share",
+              text: percent(result.similarities[place]),
+            }),
           ),
+        ),
       );
       const nearest =
         order.length > MOST_RANKED
@@ -208,7 +206,8 @@ export const ownClassesTab = (element, server) => {
 
   const empty = async () => {
     const question = `Remove ${classes.length === 1 ? "the class" : `all ${counted(classes.length)}`} from this browser?`;
-    if (!(await confirmed(element, question, "Remove"))) return;
+    if (!(await confirmed(element.querySelector(".panel"), question, "Remove")))
+      return;
     forget();
     classes = [];
     show();

@@ -372,10 +372,7 @@ export const pad = (options) => {
     sheet,
     take,
     note: say,
-    show: (url) => {
-      replace({ ...EMPTY, source: url, url });
-      offerPieces();
-    },
+    show: (url) => replace({ ...EMPTY, source: url, url }),
     // What is judged: nothing while a part of it is being chosen.
     value: () => {
       if (crop.isOpen()) return null;

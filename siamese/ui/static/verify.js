@@ -32,6 +32,10 @@ export const verifyTab = (element, server) => {
     showReferences();
   };
 
+  // The pieces of writing in a picture, to choose from where there are several.
+  const find = async (url) =>
+    (await ask("verify_ink", { picture: url })).regions ?? [];
+
   const showReferences = () => {
     const list = part("references");
     list.replaceChildren(
@@ -244,6 +248,7 @@ export const verifyTab = (element, server) => {
     name: "reference",
     wide: true,
     hint: "Sign here, or drop pictures",
+    find,
     makeRoom: () => addNow(),
     add,
     changed: () => verify(),
@@ -254,6 +259,7 @@ export const verifyTab = (element, server) => {
     name: "questioned",
     wide: true,
     hint: "Sign here, or drop a picture",
+    find,
     onRefusal: refuse,
     onChange: () => verify(),
   });
