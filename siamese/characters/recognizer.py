@@ -1,13 +1,14 @@
 """Answers about images of characters: how alike are two, are they the same, which of these is it?"""
 
+import functools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
-from jaxtyping import Float, Float32
+from jaxtyping import Bool, Float, Float32
 from torch import Tensor
 
-from siamese.characters.synthetic import synthetic_drawings
+from siamese.data.bundled import read_bundled
 from siamese.imaging.decode import Source, read_ink
 from siamese.imaging.reading import Reading, Remark, merge_remarks
 from siamese.inference.device import usable_device
@@ -24,12 +25,12 @@ from siamese.inference.verdict import (
 from siamese.inference.zero_gpu import GpuDecorator
 from siamese.metrics import Calibration, calibration_in
 from siamese.network import SiameseNetwork
-from siamese.preprocessing import Preprocessing
+from siamese.preprocessing import Preprocessing, prepare_ink
 
 if TYPE_CHECKING:
     from siamese.hub.resolve import ResolvedModel
 
-INT8_SEED = 20_180  # of the synthetic drawings on which the ranges of int8 are measured
+INT8_DRAWINGS = 32  # on which the ranges of int8 are measured
 
 
 class Recognizer:
@@ -159,9 +160,16 @@ class Recognizer:
 
 
 def int8_calibration(preprocessing: Preprocessing) -> Float[Tensor, "32 1 105 105"]:
-    """Synthetic drawings on which the ranges of int8 are measured, the same each time."""
-    drawings = synthetic_drawings(alphabets=2, characters=4, drawers=4, seed=INT8_SEED)
-    return drawings.prepared(preprocessing).float().div_(255)
+    """Prepares drawings of Omniglot's background alphabets on which the ranges of int8 are measured."""
+    return torch.stack([prepare_ink(ink.float(), preprocessing) for ink in _calibration_ink()])
+
+
+@functools.cache
+def _calibration_ink() -> Bool[Tensor, "32 105 105"]:
+    """Drawings at equal distances through the background set, the same each time."""
+    background = read_bundled("background")
+    step = len(background) // INT8_DRAWINGS
+    return torch.stack([background.ink(place * step) for place in range(INT8_DRAWINGS)])
 
 
 def load_recognizer(

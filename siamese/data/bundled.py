@@ -4,6 +4,7 @@ The files have the columns and the features that `datasets` gives them and can b
 pyarrow alone, which an app has imported anyway, because importing `datasets` takes seconds.
 """
 
+import functools
 import io
 import json
 import struct
@@ -33,49 +34,65 @@ LAKE_RUNS = FOLDER / "lake_runs.json"
 # An uncompressed 1-bit PNG: signature 8, header 25, length and name of the data 8, their zlib header 2, block header 5.
 STORED_PIXELS_OFFSET_BYTES = 8 + 25 + 8 + 2 + 5
 STORED_ROW_BYTES = 1 + (IMAGE_SIZE_PX + 7) // 8
-COMPRESSION_LEVEL = 19  # of zstd; the highest level, 22, saves another 0.1 % and takes twice as long
+ROW_GROUP = 660  # drawings, of 1 MB together: about an alphabet
+CACHED_GROUPS = 8
+COMPRESSION_LEVEL = 12  # of zstd; 19 saves another 10 % and takes ten times as long
 
 
 @dataclass(frozen=True)
 class BundledDrawings:
-    """The drawings of one split, in rows by alphabet, character and drawer; a picture is decoded when it is asked for.
-
-    A split of 13,180 drawings takes 22 MB like this and 145 MB once all of it is decoded.
+    """The drawings of one split, in rows by alphabet, character and drawer; pictures are read when they are asked for.
 
     Attributes:
-        pngs: One PNG for each drawing.
+        path: The parquet file; equal numbers of drawings lie in each of its row groups.
         alphabet: Index into `alphabet_names`.
         character: Number of the character within its alphabet, from 1.
         drawer: Who drew it, from 1; the same number in two alphabets need not be the same person.
         alphabet_names: Names of the alphabets of both splits.
     """
 
-    pngs: "pyarrow.BinaryArray"
+    path: Path
     alphabet: Int64[Tensor, " drawings"]
     character: Int64[Tensor, " drawings"]
     drawer: Int64[Tensor, " drawings"]
     alphabet_names: tuple[str, ...]
 
     def __len__(self) -> int:
-        return len(self.pngs)
+        return len(self.alphabet)
 
     def ink(self, row: int) -> Bool[Tensor, "105 105"]:
-        """Decodes one drawing; ink is true."""
-        return _stored_ink([self.pngs[row].as_py()])[0]
+        """Reads one drawing, ink true; others of its row group are then at hand."""
+        group, place = divmod(row, ROW_GROUP)
+        return _stored_ink([_pngs_of_group(self.path, group)[place].as_py()])[0]
 
     def all_ink(self) -> Bool[Tensor, "drawings 105 105"]:
-        """Decodes every drawing; ink is true."""
-        return _stored_ink(self.pngs.to_pylist())
+        """Reads every drawing, ink true: 11 kB each."""
+        groups = range(0, len(self), ROW_GROUP)
+        return torch.cat([_stored_ink(_read_pngs(self.path, place // ROW_GROUP).to_pylist()) for place in groups])
 
 
 def read_bundled(split: Split) -> BundledDrawings:
-    """Reads a bundled split without decoding its pictures."""
-    table = read_table(split)
-    names = _class_names(table.schema)
-    alphabet, character, drawer = (
-        torch.from_numpy(table[column].to_numpy().astype(np.int64)) for column in ("alphabet", "character", "drawer")
-    )
-    return BundledDrawings(table["image"].combine_chunks().field("bytes"), alphabet, character, drawer, names)
+    """Reads a bundled split without its pictures."""
+    path = FOLDER / f"{split}.parquet"
+    table = _open(path).read(columns=["alphabet", "character", "drawer"], use_threads=False)
+    columns = (torch.from_numpy(table[name].to_numpy().astype(np.int64)) for name in table.column_names)
+    return BundledDrawings(path, *columns, _class_names(table.schema))
+
+
+def _open(path: Path) -> "pyarrow.parquet.ParquetFile":
+    import pyarrow.parquet
+
+    return pyarrow.parquet.ParquetFile(path)
+
+
+def _read_pngs(path: Path, group: int) -> "pyarrow.BinaryArray":
+    table = _open(path).read_row_group(group, columns=["image"], use_threads=False)
+    return table["image"].combine_chunks().field("bytes")
+
+
+@functools.lru_cache(CACHED_GROUPS)
+def _pngs_of_group(path: Path, group: int) -> "pyarrow.BinaryArray":
+    return _read_pngs(path, group)
 
 
 def read_table(split: Split) -> "pyarrow.Table":
@@ -89,7 +106,7 @@ def write_table(rows: "datasets.Dataset", path: Path) -> None:
     """Writes a split as it is bundled.
 
     The PNG files are stored without compression of their own, so that zstd sees the pixels of one drawing beside those
-    of the next: 4.0 MB for all of Omniglot, where its own PNG files take 8.2 MB.
+    of the next: 4.5 MB for all of Omniglot, where its own PNG files take 8.2 MB.
 
     Args:
         rows: Columns image (1-bit PNG), alphabet, character and drawer.
@@ -102,13 +119,16 @@ def write_table(rows: "datasets.Dataset", path: Path) -> None:
     table = rows.cast_column("image", datasets.Image(decode=False)).with_format("arrow")[:]
     pngs = [image["bytes"] for image in table["image"].to_pylist()]
     images = [{"bytes": encode_png(decode_png(png)), "path": None} for png in pngs]
-    columns = {name: table[name].to_pylist() for name in features} | {"image": images}
+    labels = ["alphabet", "character", "drawer"]
+    columns = {name: table[name].to_pylist() for name in labels} | {"image": images}
     pyarrow.parquet.write_table(
         pyarrow.Table.from_pydict(columns, schema=features.arrow_schema),
         path,
+        row_group_size=ROW_GROUP,
         compression="zstd",
         compression_level=COMPRESSION_LEVEL,
-        use_dictionary=["alphabet", "character", "drawer"],
+        use_dictionary=labels,
+        write_statistics=labels,  # the least and greatest PNG of each row group would tell nothing
     )
 
 
