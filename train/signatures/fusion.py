@@ -8,12 +8,8 @@ from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 from torch.nn import functional as F
 
-from siamese.network import SiameseNetwork
-from siamese.signatures.dataset import Signatures
-from siamese.signatures.features import hinge_distances, profile_distances
 from siamese.signatures.fusion import ScoreFusion
-from train.evaluation import embed_drawings
-from train.signatures.evaluate import logits_between
+from train.signatures.comparison import Comparison
 
 RIDGE = 0.01  # on the squared weights of standardised values: few writers must not lead to wild ones
 ITERATIONS = 100
@@ -36,19 +32,17 @@ def fit_fusion(found: Sequence[Pairs]) -> ScoreFusion | None:
     return fitted(genuine, skilled) if len(genuine) and len(skilled) else None
 
 
-@torch.inference_mode()
-def pairs_of(network: SiameseNetwork, signatures: Signatures, device: torch.device) -> Pairs:
+def pairs_of(comparison: Comparison) -> Pairs:
     """Each two genuine signatures of a writer, and each genuine one with each forgery of it.
 
     The network speaks of writers that it was not shown.
     """
-    embeddings = embed_drawings(network, signatures.images, device)
 
     def between(rows: Int64[Tensor, " n"], others: Int64[Tensor, " m"]) -> Float64[Tensor, "n m 3"]:
-        ours, theirs = signatures.strokes.take(rows), signatures.strokes.take(others)
-        logits = logits_between(network, embeddings, signatures, rows, others)
-        return torch.stack([logits, hinge_distances(ours, theirs), profile_distances(ours, theirs)], -1)
+        hinges, profiles = comparison.hinge_distances(rows, others), comparison.profiles.between(rows, others)
+        return torch.stack([comparison.logits(rows, others), hinges, profiles], -1)
 
+    signatures = comparison.signatures
     same, forged = [torch.empty(0, 3, dtype=torch.float64)], [torch.empty(0, 3, dtype=torch.float64)]
     for index in signatures.writer.unique().tolist():
         own, theirs = (

@@ -20,20 +20,14 @@ from train.config import RecipeError, TrainConfig, config_from
 from train.evaluation import EvaluationError, write_report
 from train.loop import Outcome, fit
 from train.run_folder import MODEL, STOPPED, draw_curve, held_out_run, prepare_output, push
+from train.signatures.comparison import compare
 from train.signatures.evaluate import (
     HASHED,
-    THRESHOLD_REFERENCES,
-    Scores,
-    consistency_of,
     leaks_of,
-    parts_alone,
-    score_all,
     seen_hashes,
     signature_report,
     table,
-    thresholds_for,
     unseen_writers,
-    verification_entry,
 )
 from train.signatures.fusion import fit_fusion, pairs_of
 from train.signatures.sampling import (
@@ -44,6 +38,15 @@ from train.signatures.sampling import (
     of_signatures,
     split_writers,
     with_synthetic,
+)
+from train.signatures.scores import (
+    THRESHOLD_REFERENCES,
+    Scores,
+    consistency_of,
+    parts_alone,
+    score_all,
+    thresholds_for,
+    verification_entry,
 )
 from train.state import StateError, claim, has_state
 from train.tracking import tracker
@@ -208,16 +211,17 @@ def verification_of(held_out: list[tuple[SiameseNetwork, Signatures]], device: t
 
     Errors and thresholds are of scores weighed by what the other networks' writers say, where there are any.
     """
-    pairs = [pairs_of(network, validation, device) for network, validation in held_out]
+    comparisons = [compare(network, validation, device) for network, validation in held_out]
+    pairs = [pairs_of(comparison) for comparison in comparisons]
     weighed = Scoring(fit_fusion(pairs))
-    scoring = replace(weighed, consistency=consistency_of(held_out, device, weighed))
+    scoring = replace(weighed, consistency=consistency_of(comparisons, weighed))
     by_references: dict[int, Scores] = {}
-    for place, (network, validation) in enumerate(held_out):
+    for place, comparison in enumerate(comparisons):
         others = pairs[:place] + pairs[place + 1 :]
         crossed = replace(scoring, fusion=(others and fit_fusion(others)) or scoring.fusion)
-        for count, scores in score_all(network, validation, device, crossed, counts=THRESHOLD_REFERENCES).items():
+        for count, scores in score_all(comparison, crossed, counts=THRESHOLD_REFERENCES).items():
             by_references[count] = by_references[count] + scores if count in by_references else scores
-    alone = [score_all(network, known, device, counts=[1]).get(1) for network, known in held_out]
+    alone = [score_all(comparison, counts=[1]).get(1) for comparison in comparisons]
     writers = sum(len(validation.writers_held) for _, validation in held_out)
     measured_on = (
         f"signatures of {writers} writers, each scored by a run that had not seen them: pairs of genuine ones against "
@@ -303,11 +307,12 @@ def train_folds(
         checkpoint = load_checkpoint(folder / MODEL, device)
         test = signatures.of_writers(split.test)
         scoring = scoring_in(checkpoint.config)
-        scored = score_all(checkpoint.network, test, device, scoring)
+        comparison = compare(checkpoint.network, test, device, progress=True)
+        scored = score_all(comparison, scoring)
         if not scored:
             raise EvaluationError(f"No writer of fold {number} has two genuine signatures and a forgery to be scored.")
         leaks = leaks or leaks_of(signatures)
-        alone = parts_alone(checkpoint.network, test, device, scoring)
+        alone = parts_alone(comparison, scoring)
         entry = signature_report(scored, alone, test, leaks, partial(thresholds_for, checkpoint.config))
         folds.append({"writers": list(split.test), **entry})
         print(f"fold {number}: EER {100 * entry['eer_skilled']:.2f} % on {len(split.test)} writers it has not seen")

@@ -15,13 +15,10 @@ from siamese.signatures.dataset import Signatures, joined, synthetic_signatures
 from train.augment import distort, sampling_grid, turn
 from train.characters.sampling import step_generator
 from train.config import RecipeError, TrainConfig
-from train.evaluation import embed_drawings
 from train.loop import Task, embed, hold_still, keep_statistics, pictures
 from train.losses import mean_where, n_way_cross_entropy
-from train.signatures.evaluate import (
-    curves_of,
-    scores_of,
-)
+from train.signatures.comparison import compare
+from train.signatures.scores import curves_of, scores_of
 
 SPLIT_SEED = 0  # one division of the writers for every recipe and seed, so that those for the test stay unseen
 LEVEL_FIRST = (0, 4, 2, 6, 1, 5, 3, 7)  # the square's views: as written, mirrored, upside down, both, then on end
@@ -215,8 +212,7 @@ def of_signatures(training: Signatures, validation: Signatures, config: TrainCon
         return signature_loss(network.compare_all(embeddings, embeddings), batch, config)
 
     def accuracy(network: SiameseNetwork) -> float:
-        embeddings = embed_drawings(network, validation.images, device)
-        return 1 - equal_error_point(curves_of(scores_of(network, embeddings, validation, 1)).skilled).far
+        return 1 - equal_error_point(curves_of(scores_of(compare(network, validation, device), 1)).skilled).far
 
     return Task(step_loss, accuracy if len(validation) else None, MEASURE)
 

@@ -11,19 +11,23 @@ from siamese.metrics import NAMED_POINTS, Consistency, calibration_in
 from siamese.network import SiameseNetwork
 from siamese.preprocessing import SIGNATURE
 from siamese.signatures.dataset import Signatures
-from siamese.signatures.features import StrokeFeatures, hinge_distances, profile_distances
+from siamese.signatures.features import StrokeFeatures, banded_dtw, hinge_distances, profile_distances
 from siamese.signatures.fusion import ScoreFusion
 from siamese.signatures.verifier import Scoring, scoring_in
 from train.__main__ import main
 from train.figures import Curve, detection_error_tradeoff, signature_roc
+from train.signatures import comparison
 from train.signatures import evaluate as module
-from train.signatures.evaluate import (
+from train.signatures.comparison import Comparison, ProfileDistances
+from train.signatures.evaluate import seen_hashes, unseen_writers
+from train.signatures.scores import (
+    DRAWS,
     Scores,
+    curves_of,
     measures,
     scores_of,
-    seen_hashes,
+    stranger_probe,
     thresholds_for,
-    unseen_writers,
     verification_entry,
 )
 
@@ -61,6 +65,10 @@ def line():
         return Line()
 
 
+def compared(network: SiameseNetwork, embeddings: torch.Tensor, signatures: Signatures) -> Comparison:
+    return Comparison(network, embeddings, signatures, ProfileDistances(signatures.strokes))
+
+
 def placed(*values: float) -> torch.Tensor:
     embeddings = torch.zeros(len(values), 4096)
     embeddings[:, 0] = torch.tensor(values)
@@ -70,7 +78,7 @@ def placed(*values: float) -> torch.Tensor:
 def test_every_pair_counts_once_with_one_reference(line):
     # Writer 0: genuine at 0, 1 and 3, a forgery at 5. Writer 1: genuine at 10 and 12, 14, a forgery at 10.5.
     signatures = some_signatures(2, 3, 1)
-    scores = scores_of(line, placed(0, 1, 3, 5, 10, 12, 14, 10.5), signatures, references=1)
+    scores = scores_of(compared(line, placed(0, 1, 3, 5, 10, 12, 14, 10.5), signatures), 1)
     assert scores.writers == ("writer 0", "writer 1")
     distances = [sorted(-part.logit().round(decimals=3)) for part in scores.genuine]
     assert distances == [[1, 2, 3], [2, 2, 4]]
@@ -81,8 +89,8 @@ def test_every_pair_counts_once_with_one_reference(line):
 
 def test_logits_of_several_references_are_averaged(line):
     signatures = some_signatures(1, 3, 1)
-    scores = scores_of(line, placed(0, 1, 3, 5), signatures, references=2)
-    assert len(scores.genuine[0]) == len(scores.skilled[0]) == module.DRAWS
+    scores = scores_of(compared(line, placed(0, 1, 3, 5), signatures), 2)
+    assert len(scores.genuine[0]) == len(scores.skilled[0]) == DRAWS
     # Two of 0, 1 and 3 are references, the third is questioned: means 2.5 (3 left out), 1.5 (1) and 2 (0).
     assert set((-scores.genuine[0].logit()).round(decimals=3).tolist()) <= {1.5, 2.0, 2.5}
     assert set((-scores.skilled[0].logit()).round(decimals=3).tolist()) <= {4.5, 3.5, 3.0}
@@ -95,14 +103,14 @@ def test_references_that_differ_give_more_room(line):
     assert Consistency(0.5, -1.0).reference_offset(torch.tensor([[0.0]])) == 0
     signatures = some_signatures(1, 3, 1)
     embeddings = placed(0, 1, 3, 5)
-    plain = scores_of(line, embeddings, signatures, 2)
-    roomy = scores_of(line, embeddings, signatures, 2, Scoring(consistency=Consistency(0.5, -1.0)))
+    plain = scores_of(compared(line, embeddings, signatures), 2)
+    roomy = scores_of(compared(line, embeddings, signatures), 2, Scoring(consistency=Consistency(0.5, -1.0)))
     # Pairs of 0, 1 and 3 are 1, 2 or 3 apart: 0, 0.5 or 1 is added.
     added = (roomy.skilled[0].logit() - plain.skilled[0].logit()).round(decimals=3)
     assert set(added.tolist()) == {0.0, 0.5, 1.0}
     assert torch.equal(added, (roomy.genuine[0].logit() - plain.genuine[0].logit()).round(decimals=3))
-    alone = scores_of(line, embeddings, signatures, 1, Scoring(consistency=Consistency(0.5, -1.0))).skilled[0]
-    assert torch.equal(alone, scores_of(line, embeddings, signatures, 1).skilled[0])
+    alone = scores_of(compared(line, embeddings, signatures), 1, Scoring(consistency=Consistency(0.5, -1.0))).skilled[0]
+    assert torch.equal(alone, scores_of(compared(line, embeddings, signatures), 1).skilled[0])
     with pytest.raises(ValueError, match="must lie in 0 to 1"):
         Consistency(1.5, 0.0)
 
@@ -117,26 +125,42 @@ def with_handwriting(signatures: Signatures) -> Signatures:
 
 def test_the_handwriting_counts_as_the_fusion_says(line):
     signatures, embeddings = with_handwriting(some_signatures(2, 2, 1)), placed(0, 1, 3, 10, 12, 10.5)
-    scores = scores_of(line, embeddings, signatures, 1, Scoring(FUSION))
+    scores = scores_of(compared(line, embeddings, signatures), 1, Scoring(FUSION))
     one, other = (signatures.strokes.take(torch.tensor([row])) for row in (0, 1))
     turns, course = hinge_distances(one, other).item(), profile_distances(one, other).item()
     assert scores.genuine[0].logit().item() == pytest.approx(0.5 + 0.25 * -1 - 4 * turns - 2 * course, abs=1e-4)
     assert len(scores.skilled[0]) == 2
-    plain = scores_of(line, embeddings, signatures, 1)
+    plain = scores_of(compared(line, embeddings, signatures), 1)
     assert (scores.random[0].logit() < plain.random[0].logit() - 1).all()
 
 
-def test_the_stranger_probe_finds_what_genuine_signatures_have_in_common(line, monkeypatch):
+def test_the_stranger_probe_finds_what_genuine_signatures_have_in_common(line):
     # Genuine signatures of every writer lie at 0, forgeries at 5: a network of scanners, not of hands.
     signatures = some_signatures(3, 2, 2)
-    monkeypatch.setattr(module, "embed_drawings", lambda *_, **__: placed(*([0, 0, 5, 5] * 3)))
-    assert module.stranger_probe(line, signatures, torch.device("cpu")) == 1
+    assert stranger_probe(compared(line, placed(*([0, 0, 5, 5] * 3)), signatures)) == 1
     # Every other writer's forgeries lie where that writer's genuine signatures do.
-    monkeypatch.setattr(module, "embed_drawings", lambda *_, **__: placed(0, 1, 0, 1, 4, 6, 4, 6, 9, 9, 9, 9))
-    assert module.stranger_probe(line, signatures, torch.device("cpu")) == pytest.approx(0.5)
+    alike = placed(0, 1, 0, 1, 4, 6, 4, 6, 9, 9, 9, 9)
+    assert stranger_probe(compared(line, alike, signatures)) == pytest.approx(0.5)
     alone = signatures.of_writers(["writer 0"])
-    monkeypatch.setattr(module, "embed_drawings", lambda *_, **__: placed(0, 1, 2, 3))
-    assert module.stranger_probe(line, alone, torch.device("cpu")) is None
+    assert stranger_probe(compared(line, placed(0, 1, 2, 3), alone)) is None
+
+
+def test_each_pair_is_aligned_once_whatever_asks_for_it(monkeypatch):
+    signatures = with_handwriting(some_signatures(2, 3, 1))
+    aligned = []
+
+    def counted(ours: torch.Tensor, theirs: torch.Tensor) -> torch.Tensor:
+        aligned.append(len(ours))
+        return banded_dtw(ours, theirs)
+
+    monkeypatch.setattr(comparison, "banded_dtw", counted)
+    table = comparison.ProfileDistances(signatures.strokes)
+    rows, others = torch.tensor([0, 1, 2]), torch.tensor([2, 1, 5])
+    expected = profile_distances(signatures.strokes.take(rows), signatures.strokes.take(others))
+    assert torch.equal(table.between(rows, others), expected)
+    assert sum(aligned) == 8  # 1 with 2 and 2 with 1 is one pair
+    assert torch.equal(table.between(others, rows), expected.T)
+    assert sum(aligned) == 8
 
 
 def test_what_config_json_says_of_the_scoring(tmp_path):
@@ -337,7 +361,7 @@ def test_signatures_without_forgeries_cannot_be_scored(model, drawn, monkeypatch
 
 
 def test_both_figures_are_drawn(tmp_path):
-    curves = [Curve("one", module.curves_of(by_hand()).skilled), Curve("two", module.curves_of(by_hand()).random)]
+    curves = [Curve("one", curves_of(by_hand()).skilled), Curve("two", curves_of(by_hand()).random)]
     signature_roc(curves, tmp_path / "roc.png")
     detection_error_tradeoff(curves, tmp_path / "det.png")
     assert (tmp_path / "roc.png").read_bytes().startswith(b"\x89PNG")

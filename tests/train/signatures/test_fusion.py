@@ -7,6 +7,7 @@ from siamese.network import SiameseNetwork
 from siamese.signatures.dataset import synthetic_signatures
 from siamese.signatures.features import hinge_distances, profile_distances
 from train.evaluation import embed_drawings
+from train.signatures.comparison import compare
 from train.signatures.fusion import fit_fusion, fitted, pairs_of
 
 CPU = torch.device("cpu")
@@ -54,7 +55,7 @@ def test_middles_lie_between_the_kinds():
 
 
 def test_each_pair_is_of_one_writer(signatures, network):
-    genuine, skilled = pairs_of(network, signatures, CPU)
+    genuine, skilled = pairs_of(compare(network, signatures, CPU))
     assert (genuine.shape, skilled.shape) == ((3 * 3, 3), (3 * 3 * 2, 3))
     own = signatures.strokes.take(torch.arange(3))
     embeddings = embed_drawings(network, signatures.images, CPU)
@@ -69,11 +70,11 @@ def test_each_pair_is_of_one_writer(signatures, network):
 
 def test_all_held_out_writers_count(signatures, network):
     two, one = (signatures.of_writers(names) for names in (signatures.writer_names[:2], signatures.writer_names[2:]))
-    parts = [pairs_of(network, some, CPU) for some in (two, one)]
-    whole = fit_fusion([pairs_of(network, signatures, CPU)])
+    parts = [pairs_of(compare(network, some, CPU)) for some in (two, one)]
+    whole = fit_fusion([pairs_of(compare(network, signatures, CPU))])
     assert fit_fusion(parts) == whole
     assert fit_fusion(parts[:1]) != whole
 
 
 def test_without_forgeries_there_is_none(signatures, network):
-    assert fit_fusion([pairs_of(network, signatures.take(signatures.genuine), CPU)]) is None
+    assert fit_fusion([pairs_of(compare(network, signatures.take(signatures.genuine), CPU))]) is None

@@ -19,11 +19,13 @@ from siamese.signatures.verifier import scoring_in
 from train.__main__ import main
 from train.config import TrainConfig, load_recipe
 from train.signatures import run as module
-from train.signatures.evaluate import curves_of, seen_hashes
+from train.signatures.comparison import compare
+from train.signatures.evaluate import seen_hashes
 from train.signatures.fusion import fit_fusion, pairs_of
 from train.signatures.sampling import (
     split_writers,
 )
+from train.signatures.scores import curves_of
 
 PRETRAINED = hub.PRETRAINED  # the package's own, whatever stands in for it later
 RECIPE = """
@@ -146,14 +148,12 @@ def test_thresholds_of_several_runs_are_those_of_all_whom_they_held_out(words, s
     ]
     # each writer is weighed as the other one says
     cpu, scoring = torch.device("cpu"), scoring_in(last)
-    pairs = [pairs_of(network, whose, cpu) for network, whose in held_out]
+    compared = [compare(network, whose, cpu) for network, whose in held_out]
+    pairs = [pairs_of(one) for one in compared]
     assert scoring.fusion == fit_fusion(pairs)
     crossed = [replace(scoring, fusion=fit_fusion([other])) for other in reversed(pairs)]
-    scores = [
-        module.score_all(network, whose, cpu, one, counts=(1,))[1]
-        for (network, whose), one in zip(held_out, crossed, strict=True)
-    ]
-    plain = [module.score_all(network, whose, cpu, scoring, counts=(1,))[1] for network, whose in held_out]
+    scores = [module.score_all(whose, one, counts=(1,))[1] for whose, one in zip(compared, crossed, strict=True)]
+    plain = [module.score_all(whose, scoring, counts=(1,))[1] for whose in compared]
     genuine = [similarity.logit() for one in plain for similarity in one.genuine]
     expected = curves_of(scores[0] + scores[1]).skilled
     point = last["verification"]["operating_points"]["balanced"]

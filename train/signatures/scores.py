@@ -1,0 +1,252 @@
+"""How alike a network finds the signatures of writers that it has not seen, and what follows from the scores."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+
+import torch
+from jaxtyping import Float64
+from torch import Tensor
+
+from siamese.metrics import (
+    NAMED_POINTS,
+    Calibration,
+    Consistency,
+    Roc,
+    area_under_curve,
+    calibration,
+    equal_error_interval,
+    equal_error_point,
+    error_curve,
+    false_acceptance_rate,
+    false_rejection_rate,
+    named_points,
+    receiver_operating_characteristic,
+)
+from siamese.signatures.fusion import ScoreFusion
+from siamese.signatures.verifier import Scoring
+from train.evaluation import EvaluationError, clear_of_ends
+from train.signatures.comparison import ALONE, Comparison
+
+REFERENCES = (1, 3, 5)
+THRESHOLD_REFERENCES = (1, 2, 3, 5, 10)  # numbers that config.json has thresholds for
+CONSISTENCY_WEIGHT = 0.5  # found on validation writers
+DRAWS = 20  # of references for each writer, where not all choices of them are gone through
+RANDOM_LIMIT = 500  # other writers' signatures that one writer's references meet
+SEED = 2011  # of the draws: the same for every network
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Similarities of questioned signatures, entry i of each list those put to writer i's references."""
+
+    writers: tuple[str, ...]
+    genuine: list[Float64[Tensor, " _"]]
+    skilled: list[Float64[Tensor, " _"]]
+    random: list[Float64[Tensor, " _"]]
+    """Genuine signatures of other writers."""
+
+    def __add__(self, other: "Scores") -> "Scores":
+        return Scores(
+            self.writers + other.writers,
+            self.genuine + other.genuine,
+            self.skilled + other.skilled,
+            self.random + other.random,
+        )
+
+
+def scores_of(comparison: Comparison, references: int, scoring: Scoring = ALONE, seed: int = SEED) -> Scores:
+    """Similarities in [0, 1] of everything that can be questioned, with so many references of each writer.
+
+    With one reference all pairs count, otherwise DRAWS draws; of several the mean logit counts.
+    Writers with too few genuine signatures, or without forgeries, are left out.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    found: dict[str, tuple[Tensor, Tensor, Tensor]] = {}
+    signatures = comparison.signatures
+    writer, genuine = signatures.writer, signatures.genuine
+    for index in writer.unique().tolist():
+        own, forged = ((writer == index) & kind for kind in (genuine, ~genuine))
+        rows, forgeries = own.nonzero().flatten(), forged.nonzero().flatten()
+        others = ((writer != index) & genuine).nonzero().flatten()
+        others = others[torch.randperm(len(others), generator=generator)[:RANDOM_LIMIT]]
+        if len(rows) <= references or len(forgeries) == 0:
+            continue
+        questioned = torch.cat([rows, forgeries, others])
+        logits = comparison.logits(rows, questioned, scoring)
+        sizes = [len(rows), len(forgeries), len(others)]
+        parts: tuple[list[Tensor], ...] = ([], [], [])
+        if references == 1:
+            among, *rest = logits.split(sizes, 1)
+            pairs = torch.ones_like(among, dtype=torch.bool).triu(1)
+            found[signatures.writer_names[index]] = (among[pairs], *(part.flatten() for part in rest))
+            continue
+        for _ in range(DRAWS):
+            order = torch.randperm(len(rows), generator=generator)
+            chosen = order[:references]
+            mean = logits[chosen].mean(0)
+            if scoring.consistency:
+                mean = mean + scoring.consistency.reference_offset(logits[chosen][:, chosen])
+            among, *rest = mean.split(sizes)
+            for part, values in zip(parts, (among[order[references:]], *rest), strict=True):
+                part.append(values)
+        found[signatures.writer_names[index]] = tuple(torch.cat(part) for part in parts)
+    columns = [[part[place].sigmoid() for part in found.values()] for place in range(3)]
+    return Scores(tuple(found), *columns)
+
+
+@dataclass(frozen=True)
+class Curves:
+    """The two ROCs of one number of references, over all writers together."""
+
+    skilled: Roc
+    random: Roc | None
+    """None where there is one writer only."""
+
+
+def curves_of(scores: Scores) -> Curves:
+    """Raises ValueError where there are no scores."""
+    genuine, skilled, others = (torch.cat(part) for part in (scores.genuine, scores.skilled, scores.random))
+    random = receiver_operating_characteristic(genuine, others) if len(others) else None
+    return Curves(receiver_operating_characteristic(genuine, skilled), random)
+
+
+def measures(scores: Scores, thresholds: Mapping[str, float], seed: int = SEED) -> dict:
+    """The report's entries for one number of references; every rate a fraction.
+
+    `thresholds` are similarities that were chosen on other writers, by the names of the operating points.
+    """
+    curves = curves_of(scores)
+    own = [
+        equal_error_point(receiver_operating_characteristic(genuine, skilled)).far
+        for genuine, skilled in zip(scores.genuine, scores.skilled, strict=True)
+    ]
+    generator = torch.Generator().manual_seed(seed)
+    intervals = {"eer_skilled": list(equal_error_interval(scores.genuine, scores.skilled, generator))}
+    if curves.random:
+        met = [pair for pair in zip(scores.genuine, scores.random, strict=True) if len(pair[1])]
+        intervals["eer_random"] = list(equal_error_interval(*map(list, zip(*met, strict=True)), generator))
+    genuine, skilled, others = (torch.cat(part) for part in (scores.genuine, scores.skilled, scores.random))
+    points = {
+        name: {
+            "threshold": threshold,
+            "far": false_acceptance_rate(skilled, threshold),
+            "far_random": false_acceptance_rate(others, threshold) if curves.random else None,
+            "frr": false_rejection_rate(genuine, threshold),
+        }
+        for name, threshold in thresholds.items()
+    }
+    return {
+        "writers": len(scores.writers),
+        "eer_skilled": equal_error_point(curves.skilled).far,
+        "eer_skilled_per_writer": sum(own) / len(own),
+        "eer_random": equal_error_point(curves.random).far if curves.random else None,
+        "auc_skilled": area_under_curve(curves.skilled),
+        "auc_random": area_under_curve(curves.random) if curves.random else None,
+        "intervals": intervals,
+        "operating_points": points,
+        "pairs": {"genuine": len(genuine), "skilled": len(skilled), "random": len(others)},
+    }
+
+
+def verification_entry(
+    by_references: Mapping[int, Scores], alone: Scores, measured_on: str, scoring: Scoring = ALONE
+) -> dict:
+    """What config.json holds under "verification": thresholds of writers that trained nothing, for each number of
+    references; the operating points at the top are for one.
+
+    `alone` are the scores of the network alone with one reference: the threshold and the calibration at the top, which
+    a `Recognizer` goes by, are theirs. Raises ValueError where there are no scores.
+    """
+    entries = {}
+    for references, scores in by_references.items():
+        roc = curves_of(scores).skilled
+        points = {
+            name: {"threshold": clear_of_ends(point.threshold, 1e-9), "far": point.far, "frr": point.frr}
+            for name, point in named_points(roc).items()
+        }
+        entries[str(references)] = {
+            "operating_points": points,
+            "curve": error_curve(roc).as_dict(),
+            "calibration": balanced_calibration(scores).as_dict(),
+        }
+    parts = {name: asdict(part) for name, part in vars(scoring).items() if part}
+    return {
+        "measured_on": measured_on,
+        **parts,
+        **entries[str(min(by_references))],
+        "threshold": clear_of_ends(equal_error_point(curves_of(alone).skilled).threshold, 1e-9),
+        "calibration": balanced_calibration(alone).as_dict(),
+        "by_references": entries,
+    }
+
+
+def thresholds_for(config: dict, references: int) -> dict[str, float]:
+    """Similarities by the names of the operating points, out of a checkpoint's config; empty where it has none.
+
+    As `siamese.signatures.verifier` has it: those for as many references or for the next smaller number.
+    """
+    verification = config.get("verification") or {}
+    entries = verification.get("by_references", {})
+    counts = [int(count) for count in entries if int(count) <= references]
+    entry = entries[str(max(counts))] if counts else verification
+    points = entry.get("operating_points") or {}
+    return {name: points[name]["threshold"] for name in NAMED_POINTS if name in points}
+
+
+def balanced_calibration(scores: Scores) -> Calibration:
+    """Of as many genuine signatures as skilled forgeries: of the larger kind, some at random."""
+    genuine, skilled = torch.cat(scores.genuine), torch.cat(scores.skilled)
+    few = min(len(genuine), len(skilled))
+    generator = torch.Generator().manual_seed(SEED)
+    drawn = [part[torch.randperm(len(part), generator=generator)[:few]] for part in (genuine, skilled)]
+    return calibration(torch.cat(drawn), torch.arange(2 * few) < few)
+
+
+def score_all(
+    comparison: Comparison, scoring: Scoring = ALONE, counts: Sequence[int] = REFERENCES
+) -> dict[int, Scores]:
+    """By number of references; numbers for which no writer has enough signatures are left out."""
+    found = {count: scores_of(comparison, count, scoring) for count in counts}
+    return {count: scores for count, scores in found.items() if scores.writers}
+
+
+def consistency_of(held_out: Sequence[Comparison], scoring: Scoring = ALONE) -> Consistency:
+    """The room that references are given, from the writers who validate, each with the network that scores them."""
+    genuine: list[Float64[Tensor, " _"]] = []
+    for comparison in held_out:
+        genuine += scores_of(comparison, 1, scoring).genuine
+    if not genuine:
+        raise EvaluationError("No validating writer has two genuine signatures and a forgery; give more signatures.")
+    return Consistency(CONSISTENCY_WEIGHT, torch.cat(genuine).logit().clamp(-50, 50).mean().item())
+
+
+def parts_alone(comparison: Comparison, scoring: Scoring) -> dict[str, Scores]:
+    """The scores of one reference if the network alone decided and, where the handwriting counts, if each other part
+    did."""
+    parts = {"network": ALONE}
+    if scoring.fusion:
+        nothing = ScoreFusion(*[0.0] * len(fields(ScoreFusion)))
+        parts |= {name: Scoring(replace(nothing, **{name: -1.0})) for name in ("hinge", "profile")}
+    return {name: score_all(comparison, one, counts=[1])[1] for name, one in parts.items()}
+
+
+def stranger_probe(comparison: Comparison, scoring: Scoring = ALONE, seed: int = SEED) -> float | None:
+    """How well the scores tell other writers' genuine signatures from the forgeries of theirs: an AUC.
+
+    Neither is by the hand of the reference, so 0.5 is what an honest score gives; above it, something that genuine
+    signatures have in common on this set, such as their scanner, passes for likeness. Each writer's references meet at
+    most RANDOM_LIMIT of either kind. None for a single writer.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    signatures = comparison.signatures
+    found: tuple[list[Tensor], list[Tensor]] = ([], [])
+    for index in signatures.writer.unique().tolist():
+        own = ((signatures.writer == index) & signatures.genuine).nonzero().flatten()
+        for part, kind in zip(found, (signatures.genuine, ~signatures.genuine), strict=True):
+            others = ((signatures.writer != index) & kind).nonzero().flatten()
+            others = others[torch.randperm(len(others), generator=generator)[:RANDOM_LIMIT]]
+            part.append(comparison.logits(own, others, scoring).flatten())
+    genuine, forged = map(torch.cat, found)
+    if not len(genuine) or not len(forged):
+        return None
+    return area_under_curve(receiver_operating_characteristic(genuine, forged))
