@@ -25,7 +25,7 @@ from siamese.hub.checkpoint import CheckpointError
 from siamese.hub.errors import HubError
 from siamese.hub.resolve import resolve_model
 from siamese.inference.device import usable_device
-from train.config import load_recipe
+from train.characters.config import load_recipe
 from train.measured import BATCHES, COPY_BYTES, EMBEDDING_OPERATIONS, TRAINING_OPERATIONS, WAYS, Side
 from train.plain_reference import PAIRS_A_STEP
 

@@ -24,6 +24,7 @@ from siamese.inference.device import fastest_precision
 from siamese.network import SiameseNetwork
 from train import distributed
 from train.augment import distort, distort_copies, sent, turn
+from train.characters.config import CharacterConfig
 from train.characters.sampling import (
     AlphabetSampler,
     Batch,
@@ -190,7 +191,7 @@ def averaged(network: SiameseNetwork, decay: float) -> AveragedModel:
     return AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
 
 
-def of_characters(drawings: Drawings, config: TrainConfig, device: torch.device) -> Task:
+def of_characters(drawings: Drawings, config: CharacterConfig, device: torch.device) -> Task:
     """Training drawings all against all, or in pairs, and one-shot trials in the held-out alphabets."""
     training, validation = split(drawings, config)
     prepared = training.prepared(config.preprocessing)
@@ -289,7 +290,7 @@ def step_loss(
     network: SiameseNetwork,
     prepared: UInt8[Tensor, "drawings layers 105 105"],
     sampler: AlphabetSampler | PairList,
-    config: TrainConfig,
+    config: CharacterConfig,
     step: int,
 ) -> Float[Tensor, ""]:
     """The loss of the step with this number: a function of the weights, the seed and the step alone."""
@@ -315,7 +316,7 @@ def embed(network: SiameseNetwork, images: Float[Tensor, "batch 1 105 105"]) -> 
 
 
 def batch_loss(
-    network: SiameseNetwork, images: Float[Tensor, "batch 1 105 105"], batch: Batch, config: TrainConfig
+    network: SiameseNetwork, images: Float[Tensor, "batch 1 105 105"], batch: Batch, config: CharacterConfig
 ) -> Float[Tensor, ""]:
     """Every image embedded once and compared with every other."""
     embeddings = embed(network, images)
@@ -336,7 +337,7 @@ def batch_loss(
 
 
 def pair_batch_loss(
-    network: SiameseNetwork, prepared: UInt8[Tensor, "drawings 1 105 105"], batch: PairBatch, config: TrainConfig
+    network: SiameseNetwork, prepared: UInt8[Tensor, "drawings 1 105 105"], batch: PairBatch, config: CharacterConfig
 ) -> Float[Tensor, ""]:
     """Binary cross-entropy of pairs, two embeddings for each: equation 2 of Koch et al."""
     images = pictures(prepared, torch.cat([batch.first, batch.second]))
@@ -348,7 +349,7 @@ def pair_batch_loss(
     return F.binary_cross_entropy_with_logits(network.compare(a, b), target) * config.pair_loss
 
 
-def make_sampler(training: Drawings, config: TrainConfig) -> AlphabetSampler | PairList:
+def make_sampler(training: Drawings, config: CharacterConfig) -> AlphabetSampler | PairList:
     if config.sampling == "pairs":
         return pair_list(training, config.pairs, config.copies, config.seed, config.different_within_alphabet)
     return alphabet_sampler(training)
@@ -408,7 +409,7 @@ class Validation:
         return one_shot_accuracy(network, embeddings, self.trials)[0]
 
 
-def split(drawings: Drawings, config: TrainConfig) -> tuple[Drawings, Validation | None]:
+def split(drawings: Drawings, config: CharacterConfig) -> tuple[Drawings, Validation | None]:
     """Training drawings, and the held-out ones with their trials.
 
     Raises ValueError for an alphabet that the drawings do not hold, EpisodeError where the held-out ones are too few.

@@ -121,8 +121,8 @@ def training(device: torch.device) -> Actions:
     """Steps of the recipe "modern", and what goes before them."""
     from train import loop as fit
     from train.augment import distort, turn
+    from train.characters.config import load_recipe
     from train.characters.sampling import step_generator
-    from train.config import load_recipe
 
     fit.reuse_large_buffers()
     config = load_recipe("modern")

@@ -27,8 +27,9 @@ from siamese.hub.checkpoint import CheckpointError, load_checkpoint, save_checkp
 from siamese.hub.errors import HubError
 from siamese.inference.device import usable_device
 from siamese.network import SiameseNetwork
+from train.characters.config import CharacterConfig, load_recipe
 from train.characters.run import begin, digest_of, shown, with_held_out
-from train.config import RecipeError, TrainConfig, config_from, load_recipe
+from train.config import RecipeError, config_from, saved_config
 from train.evaluation import embed_drawings, generator_for, one_shot_accuracy, paired_test, wilson_interval
 from train.loop import TrainingError, fit
 from train.run_folder import MODEL
@@ -52,7 +53,7 @@ class Change:
     name: str
     says: str
     """What is changed, in the words of the table."""
-    config: TrainConfig
+    config: CharacterConfig
     group: str = ""
     """Runs that differ in their seed alone share it."""
 
@@ -151,16 +152,16 @@ def load_search(name: str) -> list[Change]:
     return [Change(key, str(entry.pop("says", key)), changed(table, entry), key) for key, entry in changes.items()]
 
 
-def changed(common: dict, entry: dict) -> TrainConfig:
+def changed(common: dict, entry: dict) -> CharacterConfig:
     """The config of one row; raises RecipeError, SearchError."""
     table = merged(common, entry)
     images, recipe = table.pop("images", None), table.pop("recipe", "modern")
     if not isinstance(recipe, str) or not (images is None or (isinstance(images, int) and images > 0)):
         raise SearchError(f"A search has recipe = {recipe!r}, images = {images!r}: a name, a whole number above 0.")
-    config = config_from(merged(load_recipe(recipe).as_dict(), table))
+    config = config_from(merged(load_recipe(recipe).as_dict(), table), CharacterConfig)
     if images is None:
         return config
-    return config_from(config.as_dict() | {"steps": max(1, images // config.images_a_step)})
+    return replace(config, steps=max(1, images // config.images_a_step))
 
 
 def merged(table: dict, changes: dict) -> dict:
@@ -181,7 +182,7 @@ def chosen_changes(changes: list[Change], only: list[str] | None, seeds: list[in
     if seeds is None:
         return wanted
     return [
-        Change(f"{change.name}-{seed}", change.says, config_from(change.config.as_dict() | {"seed": seed}), change.name)
+        Change(f"{change.name}-{seed}", change.says, replace(change.config, seed=seed), change.name)
         for change in wanted
         for seed in seeds
     ]
@@ -209,7 +210,7 @@ def make_run(change: Change, folder: Path, trial: Trial) -> None:
     (folder / BEST).unlink(missing_ok=True)
 
 
-def reported(folder: Path, row: dict, config: TrainConfig, trial: Trial) -> dict:
+def reported(folder: Path, row: dict, config: CharacterConfig, trial: Trial) -> dict:
     """The evaluation set and Lake's runs for a finished run, once they are asked for."""
     assert trial.evaluation is not None
     drawings, runs = trial.evaluation
@@ -241,7 +242,7 @@ def read_row(folder: Path, change: Change, trial: Trial) -> dict:
     """A finished run; raises SearchError where it was made by another config, weights or data, or is damaged."""
     try:
         row = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
-        config, made_with = config_from(row["config"]), {key: row[key] for key in trial.made_with}
+        config, made_with = saved_config(row["config"], CharacterConfig), {key: row[key] for key in trial.made_with}
         won = load_file(folder / WON)["won"]
     except (OSError, KeyError, TypeError, ValueError, SafetensorError) as error:
         raise SearchError(f"{folder} holds no run that can be read ({error}); remove it to make it again.") from error

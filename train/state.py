@@ -13,7 +13,7 @@ from torch import Tensor
 
 from siamese.network import SiameseNetwork
 from train import distributed
-from train.config import RecipeError, TrainConfig, config_from
+from train.config import RecipeError, TrainConfig, saved_config
 
 STATE = "state.safetensors"
 BEST = "best.safetensors"
@@ -169,7 +169,7 @@ def check_recipe(table: dict, config: TrainConfig, step: int, folder: Path) -> N
         StateError: With what to do instead.
     """
     try:
-        before = config_from(table)
+        before = saved_config(table, type(config))
     except RecipeError:
         before = None
     if before is None or replace(before, steps=config.steps) != config:

@@ -160,7 +160,7 @@ def test_every_action_runs(name, monkeypatch, tmp_path):
         actions = measured.serving(CPU, str(tmp_path), (1, 2))
     else:
         monkeypatch.setattr("train.loop.reuse_large_buffers", lambda: None)  # of this process
-        monkeypatch.setattr("train.config.TrainConfig.characters", 4)
+        monkeypatch.setattr("train.characters.config.CharacterConfig.characters", 4)
         actions = measured.training(CPU)
     for action in actions.values():
         assert measured.timed(action, CPU) > 0

@@ -1,19 +1,39 @@
 """Recipes: those in the package load, and one that does not fit is refused in one sentence."""
 
-from dataclasses import replace
+import json
+from dataclasses import fields, replace
 
 import pytest
 
 from siamese.network import NetworkConfig
 from siamese.preprocessing import Preprocessing
 from train.augment import Distortions
-from train.config import RecipeError, TrainConfig, config_from, load_recipe, recipe_names
+from train.characters.config import CharacterConfig, load_recipe
+from train.config import RecipeError, config_from, read_recipe, recipe_names, saved_config
+from train.signatures import config as signatures
+from train.signatures.config import SignatureConfig
 
 
 @pytest.mark.parametrize("name", recipe_names())
 def test_every_recipe_loads_and_survives_being_written(name):
-    config = load_recipe(name)
-    assert config_from(config.as_dict()) == config
+    kind, load = (SignatureConfig, signatures.load_recipe) if name == "signatures" else (CharacterConfig, load_recipe)
+    config = load(name)
+    assert saved_config(json.loads(json.dumps(config.as_dict())), kind) == config
+
+
+def test_neither_task_has_a_field_of_the_other():
+    one, other = ({field.name for field in fields(kind)} for kind in (CharacterConfig, SignatureConfig))
+    assert not {"writers", "genuine", "skilled_share", "validation_part"} & one
+    assert not {"alphabets", "drawers", "hold_out", "triplet_loss"} & other
+    with pytest.raises(RecipeError, match="is for signatures, and this is about characters"):
+        load_recipe("signatures")
+    with pytest.raises(RecipeError, match="is for characters, and this is about signatures"):
+        signatures.load_recipe("modern")
+
+
+def test_what_was_saved_with_fields_of_both_tasks_is_read():
+    before = CharacterConfig(steps=7).as_dict() | {"writers": 4, "sampling": "alphabets"}
+    assert saved_config(before, CharacterConfig) == CharacterConfig(steps=7)
 
 
 def test_the_recipes_that_the_readme_names_are_there():
@@ -32,24 +52,25 @@ def test_tables_become_the_parts_of_a_config():
             "network": {"activation": "selu"},
             "preprocessing": {"extent_px": 0},
             "distortions": {"shear": 0.5, "shift_px": 3},
-        }
+        },
+        CharacterConfig,
     )
     assert config.steps == 7
     assert config.hold_out == ("Latin",)
     assert config.network == NetworkConfig("selu")
     assert config.preprocessing == Preprocessing(extent_px=0)
     assert config.distortions == Distortions(shear=0.5, shift_px=3.0)
-    assert config.learning_rate == TrainConfig().learning_rate
+    assert config.learning_rate == CharacterConfig().learning_rate
 
 
 def test_what_a_recipe_leaves_out_has_its_default():
-    assert config_from({}) == TrainConfig()
+    assert config_from({}, CharacterConfig) == CharacterConfig()
 
 
 def test_a_file_is_a_recipe_too(tmp_path):
     path = tmp_path / "mine.toml"
     path.write_text("steps = 3\n[network]\nbatch_norm = true\n", encoding="utf-8")
-    assert load_recipe(str(path)) == TrainConfig(steps=3)
+    assert load_recipe(str(path)) == CharacterConfig(steps=3)
 
 
 @pytest.mark.parametrize(
@@ -73,7 +94,7 @@ def test_a_file_is_a_recipe_too(tmp_path):
 )
 def test_a_table_that_does_not_fit_is_refused(table, sentence):
     with pytest.raises(RecipeError, match=sentence) as refusal:
-        config_from(table)
+        config_from(table, CharacterConfig)
     assert "\n" not in str(refusal.value)
 
 
@@ -86,7 +107,8 @@ def test_a_table_that_does_not_fit_is_refused(table, sentence):
         ({"weight_decay": -0.1}, "weight_decay is -0.1, must not be negative"),
         ({"label_smoothing": 0.5}, "label_smoothing is 0.5, must lie in 0 to below 0.5"),
         ({"hard_share": 0.0}, "hard_share is 0.0, must lie above 0, to 1"),
-        ({"hard_share": 0.5, "sampling": "signatures"}, "hard_share chooses among the pairs of a batch of alphabets"),
+        ({"hard_share": 0.5, "sampling": "pairs", "n_way_loss": 0.0}, "hard_share chooses among the pairs of a batch"),
+        ({"sampling": "signatures"}, "sampling is 'signatures', must be one of alphabets, pairs"),
         ({"weight_average": 1.0}, "weight_average is 1.0, must lie in 0 to below 1"),
         ({"drawers": 1}, "A batch of 32 characters x 1 drawers has no same or no different pair"),
         ({"characters": 1}, "A batch of 1 characters x 2 drawers has no same or no different pair"),
@@ -109,13 +131,28 @@ def test_a_table_that_does_not_fit_is_refused(table, sentence):
         ({"sampling": "pairs"}, "A list of pairs is trained by pair_loss alone"),
         ({"triplet_loss": 1.0, "distance_head": False}, "need a distance; set distance_head to true"),
         ({"sampling": "pairs", "n_way_loss": 0.0, "distortions": Distortions(redraw_share=0.5)}, "batch of alphabets"),
-        ({"writer_distortions": Distortions(lost_share=0.5)}, "batch of alphabets"),
         ({"patience": 3, "hold_out": ()}, "patience needs alphabets in hold_out"),
     ],
 )
 def test_fields_that_do_not_fit_together_are_refused(changes, sentence):
     with pytest.raises(RecipeError, match=sentence):
-        replace(TrainConfig(), **changes)
+        replace(CharacterConfig(), **changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"writers": 1}, "writers is 1, must be at least 2"),
+        ({"forgeries": -1}, "forgeries is -1, must not be negative"),
+        ({"skilled_share": 1.5}, "skilled_share is 1.5, must lie in 0 to 1"),
+        ({"views": 3}, "views is 3, must be 1, 4 or 8"),
+        ({"pair_loss": 0.0, "n_way_loss": 0.0}, "one must be above 0"),
+        ({"writer_distortions": Distortions(lost_share=0.5)}, "batch of alphabets"),
+    ],
+)
+def test_fields_for_signatures_that_do_not_fit_are_refused(changes, sentence):
+    with pytest.raises(RecipeError, match=sentence):
+        replace(SignatureConfig(), **changes)
 
 
 @pytest.mark.parametrize("text", ["steps = ", "\x00", "steps = 1\nsteps = 2"])
@@ -123,11 +160,11 @@ def test_a_file_that_is_no_toml_is_refused(text, tmp_path):
     path = tmp_path / "broken.toml"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(RecipeError, match=r"broken.toml cannot be read: "):
-        load_recipe(str(path))
+        read_recipe(str(path))
 
 
 def test_a_missing_file_and_an_unknown_name_are_refused(tmp_path):
     with pytest.raises(RecipeError, match=r"cannot be read: .*No such file"):
-        load_recipe(str(tmp_path / "none.toml"))
+        read_recipe(str(tmp_path / "none.toml"))
     with pytest.raises(RecipeError, match=r"No recipe is called 'postmodern'; there are .*modern"):
-        load_recipe("postmodern")
+        read_recipe("postmodern")

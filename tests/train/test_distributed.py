@@ -16,10 +16,10 @@ from siamese.network import NetworkConfig, SiameseNetwork
 from train import distributed
 from train import loop as fit
 from train.augment import Distortions
-from train.config import TrainConfig
+from train.characters.config import CharacterConfig
 from train.state import METRICS, STATE
 
-ALL_AGAINST_ALL = TrainConfig(
+ALL_AGAINST_ALL = CharacterConfig(
     network=NetworkConfig(batch_norm=True),
     distortions=Distortions(rotation_deg=10.0, shift_px=2.0),
     hold_out=(),
@@ -40,7 +40,7 @@ def scribbles() -> Drawings:
     return Drawings(ink, rows // 6, rows // 2, rows % 2 + 1, ("one", "two"))
 
 
-def gradients(config: TrainConfig) -> dict[str, torch.Tensor]:
+def gradients(config: CharacterConfig) -> dict[str, torch.Tensor]:
     """Of the first step, and what batch normalisation remembers of it; float32, so that rounding stays small."""
     fit.fastest_precision = lambda _device: torch.float32
     drawings = scribbles()

@@ -20,7 +20,7 @@ from siamese.characters.drawings import Drawings
 from siamese.network import NetworkConfig, SiameseNetwork, signed_distances
 from train import loop as module
 from train.augment import Distortions
-from train.config import TrainConfig, load_recipe
+from train.characters.config import CharacterConfig, load_recipe
 from train.loop import (
     TrainingError,
     batch_loss,
@@ -38,7 +38,7 @@ from train.losses import balanced_cross_entropy, contrastive, hardest, n_way_cro
 from train.pens import pen_layers
 from train.state import METRICS, STATE, has_state
 
-TINY = TrainConfig(
+TINY = CharacterConfig(
     network=NetworkConfig(batch_norm=True),
     distortions=Distortions(rotation_deg=10.0, shift_px=2.0, elastic_px=1.0, pen_share=0.5),
     hold_out=(),
@@ -61,7 +61,7 @@ def scribbles(alphabets: int, characters: int, drawers: int) -> Drawings:
     return Drawings(ink, rows // (characters * drawers), rows // drawers, rows % drawers + 1, names)
 
 
-def beginning(config: TrainConfig) -> SiameseNetwork:
+def beginning(config: CharacterConfig) -> SiameseNetwork:
     return SiameseNetwork(config.network, config.initialisation, torch.Generator().manual_seed(config.seed))
 
 

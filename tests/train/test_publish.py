@@ -28,7 +28,7 @@ from siamese.preprocessing import SIGNATURE, Preprocessing
 from tests.hub_double import OWNER_TOKEN, HubDouble
 from tests.networks import NARROW, narrow_network
 from train.__main__ import main
-from train.config import TrainConfig
+from train.characters.config import CharacterConfig
 from train.loop import fit
 from train.publish import push_model, space_metadata, split_front_matter
 
@@ -235,7 +235,7 @@ def test_signature_weights_bring_their_own_pictures(tmp_path):
 def test_round_trip(hub, drawings, tmp_path, capsys):
     """Fit, publish, load elsewhere: outputs equal to the bit."""
     steps, minutes = (100_000, ROUND_TRIP_S / 60) if ROUND_TRIP_S else (2, math.inf)
-    config = TrainConfig(hold_out=(), steps=steps, characters=3, warmup_steps=1)
+    config = CharacterConfig(hold_out=(), steps=steps, characters=3, warmup_steps=1)
     network = SiameseNetwork(NARROW, generator=seeded(0))
     outcome = fit(network, drawings, config, tmp_path, torch.device("cpu"), max_minutes=minutes)
     assert outcome.steps >= 2

@@ -10,7 +10,8 @@ from siamese.characters import omniglot
 from siamese.characters.omniglot import load_drawings, pixel_hashes
 from siamese.hub.checkpoint import load_checkpoint
 from train.__main__ import main
-from train.config import RecipeError, load_recipe
+from train.characters.config import load_recipe
+from train.config import RecipeError
 from train.evaluation import wilson_interval
 from train.search import (
     Change,

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import save_file
 
 from siamese.network import SiameseNetwork
-from train.config import TrainConfig
+from train.characters.config import CharacterConfig
 from train.state import (
     BEGUN,
     METRICS,
@@ -28,7 +28,7 @@ from train.state import (
     save_state,
 )
 
-CONFIG = TrainConfig(optimiser="adam")
+CONFIG = CharacterConfig(optimiser="adam")
 
 
 class Small(SiameseNetwork):
@@ -96,7 +96,7 @@ def test_a_state_from_before_a_field_was_added_still_serves(run, monkeypatch):
     table = CONFIG.as_dict()
     del table["validation_drawers"]
     with monkeypatch.context() as patch:
-        patch.setattr(TrainConfig, "as_dict", lambda _config: table)
+        patch.setattr(CharacterConfig, "as_dict", lambda _config: table)
         save_state(folder, network, optimizer, CONFIG, 2, (0.5, 1))
     other = Small(9)
     assert restore_state(folder, other, optimizer_of(other, kind), CONFIG)[0] == 2

@@ -5,14 +5,14 @@ from types import ModuleType
 
 import pytest
 
-from train.config import TrainConfig
+from train.characters.config import CharacterConfig
 from train.tracking import TRACKERS, TrackingError, tracker
 
 LINE = {"step": 7, "loss": 0.5, "validation_accuracy": 0.25}
 
 
 def test_without_a_tracker_there_is_none(tmp_path):
-    with tracker(None, tmp_path, TrainConfig()) as report:
+    with tracker(None, tmp_path, CharacterConfig()) as report:
         assert report is None
     assert list(tmp_path.iterdir()) == []
 
@@ -36,7 +36,7 @@ def test_tensorboard_gets_each_number_at_its_step(tmp_path, monkeypatch):
     package = ModuleType("torch.utils.tensorboard")
     package.SummaryWriter = SummaryWriter
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", package)
-    with tracker("tensorboard", tmp_path, TrainConfig()) as report:
+    with tracker("tensorboard", tmp_path, CharacterConfig()) as report:
         report(LINE)
     assert calls == [str(tmp_path / "tensorboard"), ("loss", 0.5, 7), ("validation_accuracy", 0.25, 7), "closed"]
 
@@ -48,7 +48,7 @@ def test_trackio_gets_the_config_and_each_line_and_is_finished_even_after_an_err
     package.log = lambda metrics, step: calls.append((metrics, step))
     package.finish = lambda: calls.append("finished")
     monkeypatch.setitem(sys.modules, "trackio", package)
-    config = TrainConfig(seed=4)
+    config = CharacterConfig(seed=4)
 
     def broken_run() -> None:
         with tracker("trackio", tmp_path / "mine", config) as report:
@@ -68,6 +68,6 @@ def test_a_missing_package_is_named(kind, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, TRACKERS[kind], None)
     with (
         pytest.raises(TrackingError, match=f"needs the package {kind}: pip install {kind}"),
-        tracker(kind, tmp_path, TrainConfig()),
+        tracker(kind, tmp_path, CharacterConfig()),
     ):
         pass

@@ -21,12 +21,14 @@ from siamese.network import SiameseNetwork
 from siamese.preprocessing import Preprocessing
 from train import distributed
 from train.characters import drift
+from train.characters.config import CharacterConfig
 from train.characters.sampling import step_generator
-from train.config import RecipeError, TrainConfig, load_recipe, recipe_names
+from train.config import RecipeError, config_from, read_recipe, recipe_names
 from train.distributed import DistributedError
 from train.evaluation import HeldOut, calibrate, embed_drawings
 from train.loop import Outcome, TrainingError, fit, hold_still, split
 from train.run_folder import BEST_MODEL, MODEL, STOPPED, draw_curve, held_out_run, prepare_output, push
+from train.signatures.config import SignatureConfig
 from train.signatures.run import train_on_signatures
 from train.state import StateError, claim
 from train.tracking import TRACKERS, TrackingError, tracker
@@ -85,10 +87,8 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         config = config_of(arguments)
         with distributed.processes(usable_device(arguments.device)) as device:
-            if config.sampling == "signatures":
+            if isinstance(config, SignatureConfig):
                 return train_on_signatures(arguments, config, device)
-            if arguments.folds or arguments.all_writers or arguments.validation_part is not None:
-                raise RecipeError("--folds, --all-writers and --validation-part are for signatures.")
             return train(arguments, config, device)
     except (*REFUSALS, ValueError) as error:
         print(error, file=sys.stderr)
@@ -98,7 +98,7 @@ def run(arguments: argparse.Namespace) -> int:
         return 1
 
 
-def train(arguments: argparse.Namespace, config: TrainConfig, device: torch.device) -> int:
+def train(arguments: argparse.Namespace, config: CharacterConfig, device: torch.device) -> int:
     """All of a run that may be refused; the exit status."""
     drawings = load_drawings("background", arguments.data)
     unknown = sorted(set(arguments.hold_out or ()) - set(drawings.alphabet_names))
@@ -154,37 +154,58 @@ def train(arguments: argparse.Namespace, config: TrainConfig, device: torch.devi
     return push(arguments, output / MODEL)
 
 
-def config_of(arguments: argparse.Namespace) -> TrainConfig:
-    config = load_recipe(arguments.recipe)
-    names = ("steps", "seed", "learning_rate", "validation_part")
-    given = {name: getattr(arguments, name) for name in names}
-    changes = {name: value for name, value in given.items() if value is not None}
-    if arguments.hold_out:
-        if arguments.all_alphabets:
-            raise RecipeError("--hold-out and --all-alphabets exclude each other.")
-        changes |= {"hold_out": tuple(sorted(set(arguments.hold_out)))}
-    if arguments.all_alphabets:
-        changes |= {"hold_out": (), "patience": 0}
-    if arguments.all_writers:
-        if arguments.validation_part is not None:
-            raise RecipeError("--validation-part and --all-writers exclude each other.")
-        changes |= {"validation_writers": 0, "patience": 0}
+def config_of(arguments: argparse.Namespace) -> CharacterConfig | SignatureConfig:
+    """The recipe with what the command line changes of it; its `task` says whether it is for signatures.
+
+    Raises:
+        RecipeError: Where an option does not fit the others, or is for the other task.
+        HubError: Where --push-to-hub names no repository.
+    """
+    table = read_recipe(arguments.recipe)
+    task = table.pop("task", "characters")
     if not arguments.max_minutes >= 0:  # NaN would never end a run
         raise RecipeError(f"--max-minutes is {arguments.max_minutes}, must not be negative.")
     if arguments.push_to_hub is not None:
         repository_name(arguments.push_to_hub)  # refused now, not after hours
-    if arguments.push_improvements and arguments.push_to_hub is None:
-        raise RecipeError("--push-improvements needs --push-to-hub USER/NAME.")
-    if arguments.push_improvements and arguments.all_alphabets:
-        raise RecipeError("--push-improvements needs held-out alphabets; leave out --all-alphabets.")
     if arguments.calibration_from and not (arguments.all_alphabets or arguments.all_writers):
         raise RecipeError(
             "--calibration-from goes with --all-alphabets or --all-writers; a held-out run calibrates itself."
         )
-    return replace(config, **changes)
+    names = ("steps", "seed", "learning_rate")
+    given = {name: getattr(arguments, name) for name in names}
+    changes = {name: value for name, value in given.items() if value is not None}
+    if task == "signatures":
+        return replace(config_from(table, SignatureConfig), **changes, **signature_changes(arguments))
+    if task == "characters":
+        return replace(config_from(table, CharacterConfig), **changes, **character_changes(arguments))
+    raise RecipeError(f"task is {task!r}, must be characters or signatures.")
 
 
-def with_held_out(config: TrainConfig, names: tuple[str, ...]) -> TrainConfig:
+def character_changes(arguments: argparse.Namespace) -> dict:
+    if arguments.folds or arguments.all_writers or arguments.validation_part is not None:
+        raise RecipeError("--folds, --all-writers and --validation-part are for signatures.")
+    if arguments.push_improvements and arguments.push_to_hub is None:
+        raise RecipeError("--push-improvements needs --push-to-hub USER/NAME.")
+    if arguments.push_improvements and arguments.all_alphabets:
+        raise RecipeError("--push-improvements needs held-out alphabets; leave out --all-alphabets.")
+    if arguments.hold_out and arguments.all_alphabets:
+        raise RecipeError("--hold-out and --all-alphabets exclude each other.")
+    if arguments.all_alphabets:
+        return {"hold_out": (), "patience": 0}
+    return {"hold_out": tuple(sorted(set(arguments.hold_out)))} if arguments.hold_out else {}
+
+
+def signature_changes(arguments: argparse.Namespace) -> dict:
+    if arguments.all_alphabets or arguments.hold_out or arguments.push_improvements:
+        raise RecipeError("--all-alphabets, --hold-out and --push-improvements are for characters.")
+    if arguments.all_writers:
+        if arguments.validation_part is not None:
+            raise RecipeError("--validation-part and --all-writers exclude each other.")
+        return {"validation_writers": 0, "patience": 0}
+    return {} if arguments.validation_part is None else {"validation_part": arguments.validation_part}
+
+
+def with_held_out(config: CharacterConfig, names: tuple[str, ...]) -> CharacterConfig:
     """The config for data with these alphabets: those of the recipe that are there, else the last ones, are held out.
 
     Raises RecipeError where none is left to train on.
@@ -201,7 +222,7 @@ def with_held_out(config: TrainConfig, names: tuple[str, ...]) -> TrainConfig:
     return replace(config, hold_out=held)
 
 
-def begin(config: TrainConfig, drawings: Drawings, init: str | None) -> SiameseNetwork:
+def begin(config: CharacterConfig, drawings: Drawings, init: str | None) -> SiameseNetwork:
     """The network to start from: drawn, or an earlier one with batch normalisation put back."""
     if init is None:
         if config.frozen_convolutions or config.shared_embedding:
@@ -224,7 +245,7 @@ def begin(config: TrainConfig, drawings: Drawings, init: str | None) -> SiameseN
 
 
 def verification_of(
-    config: TrainConfig, network: SiameseNetwork, drawings: Drawings, device: torch.device
+    config: CharacterConfig, network: SiameseNetwork, drawings: Drawings, device: torch.device
 ) -> dict | None:
     """Threshold and calibration, from alphabets that these weights never saw; None where none was held out."""
     validation = split(drawings, config)[1]
@@ -288,7 +309,7 @@ def digest_of(init: str | None) -> str | None:
     return None if init is None else read_config(resolve_model(init, strict=True).folder)["weights_sha256"]
 
 
-def provenance(arguments: argparse.Namespace, config: TrainConfig, outcome: Outcome, drawings: Drawings) -> dict:
+def provenance(arguments: argparse.Namespace, config: CharacterConfig, outcome: Outcome, drawings: Drawings) -> dict:
     """What config.json says of the training."""
     return {
         "recipe": Path(arguments.recipe).stem,
@@ -300,7 +321,7 @@ def provenance(arguments: argparse.Namespace, config: TrainConfig, outcome: Outc
     } | shown(config, drawings, arguments.init)
 
 
-def shown(config: TrainConfig, drawings: Drawings, init: str | None) -> dict:
+def shown(config: CharacterConfig, drawings: Drawings, init: str | None) -> dict:
     """What a run is shown and what it is not, and the same of the weights that it begins with."""
     return {
         "alphabets": sorted(set(config.alphabets or drawings.alphabet_names) - set(config.hold_out)),

@@ -16,11 +16,12 @@ from siamese.network import SiameseNetwork
 from siamese.signatures.dataset import Signatures, load_signatures
 from siamese.signatures.verifier import Scoring, scoring_in
 from train import distributed
-from train.config import RecipeError, TrainConfig, config_from
+from train.config import RecipeError, saved_config
 from train.evaluation import EvaluationError, write_report
 from train.loop import Outcome, fit
 from train.run_folder import MODEL, STOPPED, draw_curve, held_out_run, prepare_output, push
 from train.signatures.comparison import compare
+from train.signatures.config import SignatureConfig
 from train.signatures.evaluate import (
     HASHED,
     leaks_of,
@@ -64,12 +65,10 @@ class Calibrated:
     """The config.json of each, for who was seen."""
 
 
-def train_on_signatures(arguments: argparse.Namespace, config: TrainConfig, device: torch.device) -> int:
+def train_on_signatures(arguments: argparse.Namespace, config: SignatureConfig, device: torch.device) -> int:
     """All of a run, or of its folds, that may be refused; the exit status."""
     if arguments.data is None:
         raise RecipeError("Signatures are in no place that is known: name theirs with --data FOLDER or ARCHIVE.")
-    if arguments.all_alphabets or arguments.hold_out or arguments.push_improvements:
-        raise RecipeError("--all-alphabets, --hold-out and --push-improvements are for characters.")
     if arguments.folds and arguments.all_writers:
         raise RecipeError("--folds needs writers who validate; leave out --all-writers.")
     if arguments.folds and arguments.push_to_hub:
@@ -98,7 +97,7 @@ def train_on_signatures(arguments: argparse.Namespace, config: TrainConfig, devi
 
 def train_one(
     arguments: argparse.Namespace,
-    config: TrainConfig,
+    config: SignatureConfig,
     signatures: Signatures,
     split: Split,
     output: Path,
@@ -232,7 +231,7 @@ def verification_of(held_out: list[tuple[SiameseNetwork, Signatures]], device: t
 
 def provenance(
     arguments: argparse.Namespace,
-    config: TrainConfig,
+    config: SignatureConfig,
     outcome: Outcome,
     signatures: Signatures,
     split: Split,
@@ -272,7 +271,7 @@ def hashes(signatures: Signatures, writers: tuple[str, ...]) -> dict[str, list[s
 
 
 def train_folds(
-    arguments: argparse.Namespace, config: TrainConfig, signatures: Signatures, device: torch.device
+    arguments: argparse.Namespace, config: SignatureConfig, signatures: Signatures, device: torch.device
 ) -> int:
     """One training for each fold of the writers, each tried on the fold it has not seen; folds.json and a table.
 
@@ -340,10 +339,10 @@ def mean_points(folds: list[dict]) -> dict:
     return means
 
 
-def is_finished(model: Path, config: TrainConfig) -> bool:
+def is_finished(model: Path, config: SignatureConfig) -> bool:
     """Whether a run of this very recipe ended there."""
     try:
         training = read_config(model).get("training") or {}
     except CheckpointError:
         return False
-    return training.get("steps") == config.steps and config_from(training["config"]) == config
+    return training.get("steps") == config.steps and saved_config(training["config"], SignatureConfig) == config

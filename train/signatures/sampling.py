@@ -14,10 +14,11 @@ from siamese.network import SiameseNetwork
 from siamese.signatures.dataset import Signatures, joined, synthetic_signatures
 from train.augment import distort, sampling_grid, turn
 from train.characters.sampling import step_generator
-from train.config import RecipeError, TrainConfig
+from train.config import RecipeError
 from train.loop import Task, embed, hold_still, keep_statistics, pictures
 from train.losses import mean_where, n_way_cross_entropy
 from train.signatures.comparison import compare
+from train.signatures.config import SignatureConfig
 from train.signatures.scores import curves_of, scores_of
 
 SPLIT_SEED = 0  # one division of the writers for every recipe and seed, so that those for the test stay unseen
@@ -58,7 +59,7 @@ class WriterSampler:
     forged: list[Int64[Tensor, " _"]]
     """Rows of the forgeries of each writer's signature; there may be none."""
 
-    def sample(self, config: TrainConfig, generator: torch.Generator) -> SignatureBatch:
+    def sample(self, config: SignatureConfig, generator: torch.Generator) -> SignatureBatch:
         """As many writers and rows as the config says, fewer where there are not so many."""
         rows, writer, genuine, view = [], [], [], []
         for place, which in enumerate(
@@ -93,7 +94,7 @@ def writer_sampler(signatures: Signatures) -> WriterSampler:
     return WriterSampler(genuine, forged)
 
 
-def with_synthetic(training: Signatures, config: TrainConfig) -> Signatures:
+def with_synthetic(training: Signatures, config: SignatureConfig) -> Signatures:
     """The training signatures, and those of writers that do not exist behind them."""
     if not config.synthetic_writers:
         return training
@@ -101,7 +102,7 @@ def with_synthetic(training: Signatures, config: TrainConfig) -> Signatures:
     return joined({"": training, "invented": synthetic_signatures(*numbers, INVENTED_SEED, config.preprocessing)})
 
 
-def split_writers(names: tuple[str, ...], config: TrainConfig) -> Split:
+def split_writers(names: tuple[str, ...], config: SignatureConfig) -> Split:
     """Who trains, validates and tests: decided by the number of writers alone.
 
     Raises RecipeError where fewer than two are left to train on.
@@ -111,7 +112,7 @@ def split_writers(names: tuple[str, ...], config: TrainConfig) -> Split:
     return divided(rest, test, config)
 
 
-def fold_splits(names: tuple[str, ...], folds: int, config: TrainConfig) -> list[Split]:
+def fold_splits(names: tuple[str, ...], folds: int, config: SignatureConfig) -> list[Split]:
     """Each writer tests in one fold; those who validate are drawn from the others. Raises RecipeError."""
     if not 2 <= folds <= len(names):
         raise RecipeError(f"--folds is {folds}, must lie in 2 to {len(names)}, the number of writers.")
@@ -129,7 +130,7 @@ def shuffled(names: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(names[place] for place in order.tolist())
 
 
-def divided(rest: tuple[str, ...], test: tuple[str, ...], config: TrainConfig) -> Split:
+def divided(rest: tuple[str, ...], test: tuple[str, ...], config: SignatureConfig) -> Split:
     begin = config.validation_part * config.validation_writers
     validation = rest[begin : begin + config.validation_writers]
     training = tuple(name for name in rest if name not in validation)
@@ -147,7 +148,7 @@ def divided(rest: tuple[str, ...], test: tuple[str, ...], config: TrainConfig) -
 
 
 def shared_warp(
-    images: Float[Tensor, "batch 1 105 105"], batch: SignatureBatch, config: TrainConfig, generator: torch.Generator
+    images: Float[Tensor, "batch 1 105 105"], batch: SignatureBatch, config: SignatureConfig, generator: torch.Generator
 ) -> Float[Tensor, "batch 1 105 105"]:
     """All of a writer's signatures, forged ones too, bent alike: a new hand, forged as well as the old one."""
     writers = int(batch.writer.max()) + 1
@@ -158,7 +159,7 @@ def shared_warp(
 def step_images(
     prepared: UInt8[Tensor, "signatures 1 105 105"],
     batch: SignatureBatch,
-    config: TrainConfig,
+    config: SignatureConfig,
     generator: torch.Generator,
 ) -> Float[Tensor, "batch 1 105 105"]:
     images = turn(pictures(prepared, batch.rows), batch.view)
@@ -182,7 +183,7 @@ def kinds_of_pairs(
     return (one_writer & both).fill_diagonal_(False), one_writer & either & ~both, ~one_writer & either
 
 
-def signature_loss(logits: Float[Tensor, "n n"], batch: SignatureBatch, config: TrainConfig) -> Float[Tensor, ""]:
+def signature_loss(logits: Float[Tensor, "n n"], batch: SignatureBatch, config: SignatureConfig) -> Float[Tensor, ""]:
     """Cross-entropy of all pairs, the same ones weighing one half and skilled forgeries `skilled_share` of the other,
     and N-way cross-entropy of each genuine pair against all that is different."""
     same, skilled, random = kinds_of_pairs(batch.writer.to(logits.device), batch.genuine.to(logits.device))
@@ -199,7 +200,7 @@ def signature_loss(logits: Float[Tensor, "n n"], batch: SignatureBatch, config: 
     return loss
 
 
-def of_signatures(training: Signatures, validation: Signatures, config: TrainConfig, device: torch.device) -> Task:
+def of_signatures(training: Signatures, validation: Signatures, config: SignatureConfig, device: torch.device) -> Task:
     """What `fit` learns from and is tried on."""
     prepared = training.images.to(device)
     sampler = writer_sampler(training)
@@ -217,7 +218,7 @@ def of_signatures(training: Signatures, validation: Signatures, config: TrainCon
     return Task(step_loss, accuracy if len(validation) else None, MEASURE)
 
 
-def begin(config: TrainConfig, training: Signatures, init: Path) -> SiameseNetwork:
+def begin(config: SignatureConfig, training: Signatures, init: Path) -> SiameseNetwork:
     """The network of a checkpoint, whatever it was shown, with batch normalisation put back and its still parts."""
     checkpoint = load_checkpoint(init)
     rows = torch.randperm(len(training), generator=step_generator(config.seed, -1))[:UNFOLD_IMAGES]

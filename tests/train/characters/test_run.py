@@ -16,8 +16,9 @@ from siamese.preprocessing import Preprocessing
 from tests.networks import NARROW, narrow_network
 from train.__main__ import main
 from train.characters import run as module
+from train.characters.config import CharacterConfig, load_recipe
 from train.characters.run import begin, config_of, with_held_out
-from train.config import RecipeError, TrainConfig, load_recipe
+from train.config import RecipeError
 from train.state import METRICS, STATE
 
 RECIPE = """
@@ -182,23 +183,23 @@ def test_words_change_the_recipe():
 
 
 def test_held_out_alphabets_are_those_of_the_recipe_that_are_there(capsys):
-    config = TrainConfig(hold_out=("b", "d"))
+    config = CharacterConfig(hold_out=("b", "d"))
     assert with_held_out(config, ("a", "b", "c", "d")) is config
     assert capsys.readouterr().out == ""
     assert with_held_out(config, ("a", "b", "c")).hold_out == ("b",)
     assert with_held_out(config, ("x", "y", "z")).hold_out == ("y", "z")
     assert with_held_out(config, ("x", "y")).hold_out == ("y",)
     assert "held out: y." in capsys.readouterr().out
-    none = TrainConfig(hold_out=())
+    none = CharacterConfig(hold_out=())
     assert with_held_out(none, ("x",)) is none
     for names in (("x",), ("b",), ("d", "b")):
         with pytest.raises(RecipeError, match="with --all-alphabets none is held out"):
-            with_held_out(TrainConfig(hold_out=("b", "q", "d")), names)
+            with_held_out(CharacterConfig(hold_out=("b", "q", "d")), names)
 
 
 def test_a_run_begins_with_earlier_weights(drawings, tmp_path, trained):
     """What `--init` gives computes what the checkpoint does, with normalisation put back."""
-    config = TrainConfig(network=replace(NARROW, batch_norm=True))
+    config = CharacterConfig(network=replace(NARROW, batch_norm=True))
     network = begin(config, drawings, str(trained / "model")).eval()
     images = drawings.take(torch.tensor([0, 30])).prepared(Preprocessing()).float() / 255
     with torch.no_grad():
@@ -208,7 +209,7 @@ def test_a_run_begins_with_earlier_weights(drawings, tmp_path, trained):
 
 
 def test_weights_for_another_preparation_are_taken_with_a_word(drawings, trained, capsys):
-    config = TrainConfig(network=replace(NARROW, batch_norm=True), preprocessing=Preprocessing(extent_px=95))
+    config = CharacterConfig(network=replace(NARROW, batch_norm=True), preprocessing=Preprocessing(extent_px=95))
     network = begin(config, drawings, str(trained / "model")).eval()
     assert "trained on Preprocessing(extent_px=80" in capsys.readouterr().out
     images = drawings.take(torch.tensor([0, 30])).prepared(config.preprocessing).float() / 255
@@ -218,7 +219,7 @@ def test_weights_for_another_preparation_are_taken_with_a_word(drawings, trained
 
 
 def test_frozen_convolutions_are_those_of_earlier_weights(drawings, trained):
-    config = TrainConfig(network=NARROW, frozen_convolutions=1)
+    config = CharacterConfig(network=NARROW, frozen_convolutions=1)
     network = begin(config, drawings, str(trained / "model"))
     assert [layer.weight.requires_grad for layer in network.convolutions] == [False, True, True, True]
     with pytest.raises(RecipeError, match="give the start by --init"):
@@ -226,7 +227,7 @@ def test_frozen_convolutions_are_those_of_earlier_weights(drawings, trained):
 
 
 def test_without_earlier_weights_the_seed_decides(drawings):
-    config = TrainConfig(network=NARROW, seed=3)
+    config = CharacterConfig(network=NARROW, seed=3)
     network = begin(config, drawings, None)
     expected = SiameseNetwork(config.network, "modern", torch.Generator().manual_seed(3))
     assert torch.equal(network.convolutions[1].weight, expected.convolutions[1].weight)

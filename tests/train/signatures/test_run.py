@@ -17,9 +17,9 @@ from siamese.preprocessing import SIGNATURE
 from siamese.signatures.dataset import synthetic_signatures
 from siamese.signatures.verifier import scoring_in
 from train.__main__ import main
-from train.config import TrainConfig, load_recipe
 from train.signatures import run as module
 from train.signatures.comparison import compare
+from train.signatures.config import SignatureConfig, load_recipe
 from train.signatures.evaluate import seen_hashes
 from train.signatures.fusion import fit_fusion, pairs_of
 from train.signatures.sampling import (
@@ -29,7 +29,7 @@ from train.signatures.scores import curves_of
 
 PRETRAINED = hub.PRETRAINED  # the package's own, whatever stands in for it later
 RECIPE = """
-sampling = "signatures"
+task = "signatures"
 steps = 2
 warmup_steps = 1
 writers = 2
@@ -278,9 +278,7 @@ def test_thresholds_of_characters_are_not_taken_for_signatures(words, bundled, t
 
 
 def test_writers_who_cannot_validate_are_noticed_before_any_step(words, signatures, tmp_path, capsys, monkeypatch):
-    whose = split_writers(
-        signatures.writers_held, TrainConfig(sampling="signatures", test_writers=2, validation_writers=1)
-    ).validation[0]
+    whose = split_writers(signatures.writers_held, SignatureConfig(test_writers=2, validation_writers=1)).validation[0]
     keep = signatures.genuine | (signatures.writer != signatures.writer_names.index(whose))
     monkeypatch.setattr(module, "load_signatures", lambda _source, _preparation: signatures.take(keep))
     assert main([*words, "--output", str(tmp_path / "run")]) == 1

@@ -11,7 +11,8 @@ from siamese.network import NetworkConfig, SiameseNetwork
 from siamese.preprocessing import SIGNATURE
 from siamese.signatures.dataset import synthetic_signatures
 from train.augment import Distortions
-from train.config import RecipeError, TrainConfig, load_recipe
+from train.config import RecipeError
+from train.signatures.config import SignatureConfig, load_recipe
 from train.signatures.sampling import (
     SignatureBatch,
     begin,
@@ -26,8 +27,7 @@ from train.signatures.sampling import (
 )
 
 NAMES = tuple(f"{index:02d}" for index in range(1, 56))
-SMALL = TrainConfig(
-    sampling="signatures",
+SMALL = SignatureConfig(
     network=NetworkConfig(batch_norm=True),
     preprocessing=SIGNATURE,
     steps=2,
@@ -53,16 +53,16 @@ def signatures():
 
 
 def test_at_least_twelve_of_55_writers_are_kept_for_the_test():
-    split = split_writers(NAMES, TrainConfig(sampling="signatures"))
+    split = split_writers(NAMES, SignatureConfig())
     assert (len(split.test), len(split.validation), len(split.training)) == (12, 8, 35)
     assert sorted(split.test + split.validation + split.training) == sorted(NAMES)
     assert split.test != NAMES[:12]
-    for config in (TrainConfig(seed=3), TrainConfig(learning_rate=1.0)):
+    for config in (SignatureConfig(seed=3), SignatureConfig(learning_rate=1.0)):
         assert split_writers(NAMES, config) == split  # neither the seed nor the recipe moves a writer
 
 
 def test_in_folds_every_writer_tests_once():
-    splits = fold_splits(NAMES, 5, TrainConfig())
+    splits = fold_splits(NAMES, 5, SignatureConfig())
     assert sorted(name for split in splits for name in split.test) == sorted(NAMES)
     for split in splits:
         assert sorted(split.test + split.validation + split.training) == sorted(NAMES)
@@ -71,10 +71,10 @@ def test_in_folds_every_writer_tests_once():
 
 def test_too_few_writers_are_refused():
     with pytest.raises(RecipeError, match="leaves fewer than two to train on"):
-        split_writers(NAMES[:21], TrainConfig())
+        split_writers(NAMES[:21], SignatureConfig())
     for folds in (1, 56):
         with pytest.raises(RecipeError, match=f"--folds is {folds}, must lie in 2 to 55"):
-            fold_splits(NAMES, folds, TrainConfig())
+            fold_splits(NAMES, folds, SignatureConfig())
 
 
 # What meets, and what it means
