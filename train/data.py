@@ -17,6 +17,7 @@ from torch import Tensor
 from siamese.characters.drawings import Drawings
 from siamese.characters.episodes import excluded_alphabets
 from siamese.characters.omniglot import lake_runs, load_drawings, load_omniglot, pixel_hashes
+from siamese.characters.omniglot_layouts import LAYOUTS as OMNIGLOT_LAYOUTS
 from siamese.characters.omniglot_layouts import LIMITS, OFFICIAL_ALPHABETS
 from siamese.data.bundled import FOLDER, LAKE_RUNS, SPLITS, Split, write_table
 from siamese.data.safe_zip import ZipError, open_zip
@@ -25,6 +26,7 @@ from siamese.imaging.decode import ImageError, open_image
 from siamese.preprocessing import IMAGE_SIZE_PX
 from siamese.signatures.dataset import load_signatures
 from siamese.signatures.image_statistics import STATISTICS
+from siamese.signatures.layouts import LAYOUTS as SIGNATURE_LAYOUTS
 from siamese.signatures.leak_probe import leak_probe, pair_leak_probe
 
 OFFICIAL_CHARACTERS: dict[Split, int] = {"background": 964, "evaluation": 659}
@@ -35,6 +37,13 @@ SHEET_CHARACTERS, SHEET_DRAWERS = 4, 3  # for each alphabet
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = "\n".join(
+        [
+            "A SOURCE is a folder or a ZIP archive, parquet files, user/name on the Hub, or 'invented'. Folders lie as",
+            *(f"  {one.name}: {one.example}" for one in (*OMNIGLOT_LAYOUTS, *SIGNATURE_LAYOUTS)),
+        ]
+    )
     task = parser.add_mutually_exclusive_group(required=True)
     task.add_argument(
         "--check",
