@@ -9,10 +9,11 @@ from tqdm import tqdm
 
 from siamese.network import SiameseNetwork
 from siamese.signatures.dataset import Signatures
-from siamese.signatures.features import PAIRS_AT_ONCE, StrokeFeatures, banded_dtw, hinge_distances
+from siamese.signatures.features import PAIRS_AT_ONCE, StrokeFeatures, banded_dtw, hinge_distances, profile_distances
 from siamese.signatures.verifier import Scoring
 from train.evaluation import embed_drawings
 
+MAX_KEPT = 20_000  # signatures; their table takes 1.6 GB
 ALONE = Scoring()  # the network's logits as they are
 
 
@@ -20,17 +21,20 @@ class ProfileDistances:
     """`profile_distances` between the signatures of a set, kept from one call to the next.
 
     Aligning two profiles takes longer than everything else that is asked of a pair, and an evaluation asks for the same
-    pairs with every number of references and for every part. The table takes 4 bytes a pair: 28 MB for CEDAR.
+    pairs with every number of references and for every part. The table takes 4 bytes a pair: 28 MB for CEDAR. Of a set
+    with more than MAX_KEPT signatures nothing is kept.
     """
 
     def __init__(self, strokes: StrokeFeatures, progress: bool = False) -> None:
         """Nothing is aligned yet; `progress` shows a bar on stderr when it is."""
         self._strokes = strokes
-        self._table = torch.full((len(strokes), len(strokes)), torch.nan)
+        self._table = torch.full((len(strokes), len(strokes)), torch.nan) if len(strokes) <= MAX_KEPT else None
         self._bar = tqdm(desc="aligning", unit="pair", unit_scale=True, disable=not progress)
 
     def between(self, rows: Int64[Tensor, " n"], others: Int64[Tensor, " m"]) -> Float64[Tensor, "n m"]:
         """Distances of all pairs of these rows."""
+        if self._table is None:
+            return profile_distances(self._strokes.take(rows), self._strokes.take(others))
         unknown = self._table[rows[:, None], others].isnan().nonzero()
         first, second = rows[unknown[:, 0]], others[unknown[:, 1]]
         low, high = torch.minimum(first, second), torch.maximum(first, second)

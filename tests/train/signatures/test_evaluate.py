@@ -161,6 +161,8 @@ def test_each_pair_is_aligned_once_whatever_asks_for_it(monkeypatch):
     assert sum(aligned) == 8  # 1 with 2 and 2 with 1 is one pair
     assert torch.equal(table.between(others, rows), expected.T)
     assert sum(aligned) == 8
+    monkeypatch.setattr(comparison, "MAX_KEPT", 7)  # of 8: too many for a table
+    assert torch.equal(comparison.ProfileDistances(signatures.strokes).between(rows, others), expected)
 
 
 def test_what_config_json_says_of_the_scoring(tmp_path):
