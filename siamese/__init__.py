@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from siamese.imaging.reading import Reading, Remark
     from siamese.inference.verdict import Comparison, Verification
     from siamese.preprocessing import Preprocessing
+    from siamese.signatures.regions import Region, find_signatures
     from siamese.signatures.verifier import Verifier, load_verifier
 
 __all__ = [
@@ -27,10 +28,12 @@ __all__ = [
     "Preprocessing",
     "Reading",
     "Recognizer",
+    "Region",
     "Remark",
     "SiameseNetwork",
     "Verification",
     "Verifier",
+    "find_signatures",
     "load_checkpoint",
     "load_ink",
     "load_recognizer",
@@ -47,10 +50,12 @@ _HOMES = {
     "Preprocessing": "preprocessing",
     "Reading": "imaging.reading",
     "Recognizer": "characters.recognizer",
+    "Region": "signatures.regions",
     "Remark": "imaging.reading",
     "SiameseNetwork": "hub.model",
     "Verification": "inference.verdict",
     "Verifier": "signatures.verifier",
+    "find_signatures": "signatures.regions",
     "load_checkpoint": "hub.checkpoint",
     "load_ink": "imaging.decode",
     "load_recognizer": "characters.recognizer",

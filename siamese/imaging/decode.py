@@ -30,6 +30,7 @@ from siamese.imaging.ink import SMALL_PX, find_ink, is_light_on_dark
 from siamese.imaging.page import find_sheet, flattened
 from siamese.imaging.printed import without_print
 from siamese.imaging.reading import REMARKS, ImageError, Reading, Remark, merge_remarks
+from siamese.imaging.unusual import pen_codes, unusual_codes
 from siamese.imaging.values import image_of_array, to_8_bits
 from siamese.preprocessing import Preprocessing, prepare_ink
 
@@ -188,9 +189,11 @@ def read_ink(source: Source | object, preprocessing: Preprocessing = Preprocessi
     written, printed = without_print(grey) if max(grey.size) > SMALL_PX else (grey, ())
     ink = find_ink(written)
     try:
-        return Reading(prepare_ink(ink, preprocessing), merge_remarks([image_remarks(grey), printed]))
+        prepared = prepare_ink(ink, preprocessing)
     except ValueError as error:
         raise ImageError("No ink was found in the image; please bring a drawing that stands out more.") from error
+    noticed = [REMARKS[code] for code in [*pen_codes(ink), *unusual_codes(ink)]]
+    return Reading(prepared, merge_remarks([image_remarks(grey), printed, noticed]))
 
 
 def image_remarks(image: Image.Image | object) -> tuple[Remark, ...]:

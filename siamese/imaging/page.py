@@ -66,13 +66,24 @@ def find_sheet(values: Grey) -> Corners | None:
     return found * (np.array([width, height]) / np.array(size))
 
 
-def flattened(values: Grey, corners: Corners) -> Grey:
+def flattened(values: UInt8[np.ndarray, "..."], corners: Corners) -> UInt8[np.ndarray, "..."]:
     """The quadrilateral as a rectangle seen from above, its edges cut off.
 
     Args:
-        values: Brightness of the picture.
+        values: The picture, grey or in colours.
         corners: From the top left one clockwise.
     """
+    matrix, size = flattening(values.shape[:2], corners)
+    scale = max(size) / max(float(np.linalg.norm(corners[i] - corners[i - 1])) for i in range(4))
+    if scale < 0.6:  # so that no thin line falls between the pixels that are read
+        factor = scale * 1.2
+        values = cv2.resize(values, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
+        matrix = matrix @ np.diag([1 / factor, 1 / factor, 1.0])
+    return cv2.warpPerspective(values, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+
+
+def flattening(shape: tuple[int, ...], corners: Corners) -> tuple[Float[np.ndarray, "3 3"], tuple[int, int]]:
+    """The perspective from a picture of this shape to the sheet alone, and the sheet's width and height."""
     top, right, bottom, left = (float(np.linalg.norm(corners[i] - corners[(i + 1) % 4])) for i in range(4))
     wide, tall = (top + bottom) / 2, (left + right) / 2
     scale = min(1.0, SHEET_PX / max(wide, tall))
@@ -80,17 +91,11 @@ def flattened(values: Grey, corners: Corners) -> Grey:
     inset = max(3.0, INSET_SHARE * min(size))
     target = np.array([[0, 0], [size[0], 0], [size[0], size[1]], [0, size[1]]], dtype=np.float64)
     # an edge that is the picture's own rim shows no desk: nothing is cut off there
-    shape = np.array(values.shape[::-1])
-    for side, (axis, limit) in enumerate(((1, 0.0), (0, float(shape[0])), (1, float(shape[1])), (0, 0.0))):
+    for side, (axis, limit) in enumerate(((1, 0.0), (0, float(shape[1])), (1, float(shape[0])), (0, 0.0))):
         ends = [side, (side + 1) % 4]
         if np.abs(corners[ends, axis] - limit).max() > 2:
             target[ends, axis] += -inset if side in (0, 3) else inset
-    matrix = cv2.getPerspectiveTransform(corners.astype(np.float32), target.astype(np.float32))
-    if scale < 0.6:  # so that no thin line falls between the pixels that are read
-        factor = scale * 1.2
-        values = cv2.resize(values, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
-        matrix = matrix @ np.diag([1 / factor, 1 / factor, 1.0])
-    return cv2.warpPerspective(values, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return cv2.getPerspectiveTransform(corners.astype(np.float32), target.astype(np.float32)), size
 
 
 def _filled(small: Grey) -> Grey:

@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float32, UInt8
 from PIL import Image
 
+from siamese.imaging.ink import pen_width_px
 from siamese.imaging.letters import dotted_lines, text_rows
 from siamese.imaging.lines import Line, erase_line, find_lines, find_tilt_deg, groups_that_meet, touches, turned
 from siamese.imaging.reading import REMARKS, Remark
@@ -41,23 +42,27 @@ def without_print(grey: Image.Image) -> tuple[Image.Image, tuple[Remark, ...]]:
         The image with the paper's brightness where print was, the very same where nothing was; and what was noticed.
     """
     values = np.asarray(grey)
-    scale = min(1.0, WORKING_PX / max(values.shape))
-    small = values
-    if scale < 1:
-        size = (max(1, round(values.shape[1] * scale)), max(1, round(values.shape[0] * scale)))
-        small = cv2.resize(values, size, interpolation=cv2.INTER_AREA)
-    ground = paper_brightness(small)
+    small, ground = reduced(values)
     printed, codes = find_print(line_mask(small, ground))
     if not printed.any():
         return grey, tuple(REMARKS[code] for code in codes)
     goes = cv2.dilate(printed.astype(np.uint8), np.ones((3, 3), np.uint8))
-    if scale < 1:
+    if small.shape != values.shape:
         goes = cv2.resize(goes, values.shape[::-1], interpolation=cv2.INTER_NEAREST)
         ground = cv2.resize(ground, values.shape[::-1], interpolation=cv2.INTER_LINEAR)
     painted = np.where(goes > 0, ground.clip(0, 255).astype(np.uint8), values)
     image = Image.fromarray(painted)
     image.info = dict(grey.info)
     return image, tuple(REMARKS[code] for code in codes)
+
+
+def reduced(values: UInt8[np.ndarray, "_ _"]) -> tuple[UInt8[np.ndarray, "height width"], Values]:
+    """A page at no more than WORKING_PX, and the brightness of its paper."""
+    scale = min(1.0, WORKING_PX / max(values.shape))
+    if scale < 1:
+        size = (max(1, round(values.shape[1] * scale)), max(1, round(values.shape[0] * scale)))
+        values = cv2.resize(values, size, interpolation=cv2.INTER_AREA)
+    return values, paper_brightness(values)
 
 
 def paper_brightness(values: UInt8[np.ndarray, "height width"]) -> Values:
@@ -180,13 +185,6 @@ def _main_writing(mask: Mask) -> Writing | None:
         int((left + wide).max()),
         pen_width_px(labels == 1 + int(area.argmax())),
     )
-
-
-def pen_width_px(mask: Mask) -> float:
-    """Width of a stroke of even width: twice its area over the length of its outline."""
-    steps = np.count_nonzero(mask[1:] != mask[:-1]) + np.count_nonzero(mask[:, 1:] != mask[:, :-1])
-    # steps along rows and columns count an outline's height and width: over all directions 4 / pi of its length
-    return 2 * np.count_nonzero(mask) / max(1.0, steps * np.pi / 4)
 
 
 def _alike(lines: list[Line]) -> list[Line]:

@@ -2,17 +2,20 @@
 
 import math
 
+import cv2
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Float32, Int64, UInt8
+from jaxtyping import Bool, Float, Float32, Int32, Int64, UInt8
 from PIL import Image
 from torch import Tensor
 
 from siamese.imaging.decode import ImageError, Source, image_remarks, open_image
-from siamese.imaging.ink import connected
+from siamese.imaging.ink import otsu_cut, pen_width_px
 from siamese.imaging.printed import without_print
-from siamese.imaging.reading import Reading, merge_remarks
+from siamese.imaging.reading import REMARKS, Reading, merge_remarks
+from siamese.imaging.unusual import unusual_codes
 from siamese.preprocessing import SIGNATURE, Preprocessing, prepare_ink
+from siamese.signatures.regions import has_several_pieces
 
 WORKING_PX = 800  # longer side at which ink is found: a pen then has 2 to 6 px
 CLOSE_UP = 0.5  # share of that side below which the signature is looked at again, from nearer
@@ -46,6 +49,7 @@ NO_INK = "No signature was found in the image; please bring one that stands out 
 
 Values = Float32[np.ndarray, "height width"]
 Mask = Bool[np.ndarray, "height width"]
+Boxes = Float[np.ndarray, "spots 4"]  # top, left, bottom and right, inclusive
 Line = Float[np.ndarray, " _"]  # the row of a line in every column
 
 
@@ -113,7 +117,11 @@ def read_signature(source: Source | object) -> Reading:
     """
     grey = open_image(source)
     written, printed = without_print(grey)
-    return Reading(_isolated(written), merge_remarks([image_remarks(grey), printed]))
+    ink = _isolated(written)
+    codes = unusual_codes(ink)
+    if has_several_pieces(written):
+        codes.append("several_pieces")
+    return Reading(ink, merge_remarks([image_remarks(grey), printed, [REMARKS[code] for code in codes]]))
 
 
 # Finding.
@@ -134,7 +142,7 @@ def _find(grey: Image.Image) -> tuple[Mask, float]:
     # lines fainter than the pen: what is no deeper was not made by it, wherever it is
     by_depth = ruling < RULING * full
     dark = depth > max(faintest, ruling) if by_depth else _without_lines(dark, level, upright)
-    pen = _pen_width(dark & (depth > FULL * full))
+    pen = pen_width_px(dark & (depth > FULL * full))
     deepest = _spread(depth, round(pen))
     rises = [line[0] - line[-1] for line in level]
     rise_deg = math.degrees(math.atan2(float(np.median(rises)), depth.shape[1])) if level else 0.0
@@ -177,46 +185,21 @@ def _levels(depth: Values) -> tuple[float, float]:
     above = counts * (middles > faintest)
     if above.sum() == 0:
         return faintest, 0.0
-    upper = above * (middles >= _parting(above, middles))
+    cut, _ = otsu_cut(above.astype(np.float64), middles)
+    upper = above * (middles >= middles[min(cut + 1, bins - 1)])
     full = float(middles[np.searchsorted(upper.cumsum(), upper.sum() / 2)])
     return max(faintest, paper + FAINT * (full - paper)), full
 
 
-def _parting(counts: Int64[np.ndarray, " bins"], middles: Float[np.ndarray, " bins"]) -> float:
-    """The level that parts a histogram into two classes with the largest variance between them (Otsu, 1979)."""
-    below, mass_below = counts.cumsum(), (counts * middles).cumsum()
-    above, mass_above = below[-1] - below, mass_below[-1] - mass_below
-    gap = mass_below / np.maximum(below, 1) - mass_above / np.maximum(above, 1)
-    return float(middles[min(int(np.argmax(below * above * gap * gap)) + 1, len(middles) - 1)])
-
-
 def _spread(values: Values, reach: int) -> Values:
     """The largest value up to `reach` pixels away in both directions."""
-    for axis in (0, 1):
-        edges = [(0, 0), (0, 0)]
-        edges[axis] = (reach, reach)
-        padded = np.moveaxis(np.pad(values, edges, mode="edge"), axis, 0)
-        covered = 1  # each value is the largest of so many; doubling them takes few steps for a wide window
-        while covered < 2 * reach + 1:
-            step = min(covered, 2 * reach + 1 - covered)
-            padded = np.maximum(padded[:-step], padded[step:])
-            covered += step
-        values = np.moveaxis(padded, 0, axis)
-    return values
+    return cv2.dilate(values, np.ones((2 * reach + 1, 2 * reach + 1), np.uint8))
 
 
 def _blurred(values: Values) -> Values:
     """Weighted 1 2 1 in both directions."""
-    padded = np.pad(values, 1, mode="edge")
-    rows = padded[:-2] + 2 * padded[1:-1] + padded[2:]
-    return (rows[:, :-2] + 2 * rows[:, 1:-1] + rows[:, 2:]) / 16
-
-
-def _pen_width(mask: Mask) -> float:
-    """Width in pixels of a stroke of even width: twice its area over the length of its outline."""
-    # steps along rows and columns count an outline's height and width: over all directions 4 / pi of its length
-    steps = np.count_nonzero(mask[1:] != mask[:-1]) + np.count_nonzero(mask[:, 1:] != mask[:, :-1])
-    return 2 * np.count_nonzero(mask) / max(1.0, steps * math.pi / 4)
+    weights = np.array([0.25, 0.5, 0.25])
+    return cv2.sepFilter2D(values, -1, weights, weights, borderType=cv2.BORDER_REPLICATE)
 
 
 # Ruled lines, the edges of sheets and boxes.
@@ -360,51 +343,41 @@ def _erase(dark: Mask, line: Line) -> None:
 
 def _without_dirt(ink: Mask, full: Mask) -> Mask:
     """The spots that the pen made: neither faint all over, nor along the rim, nor tiny, nor small and far away."""
-    labels, count = (part.numpy() if isinstance(part, Tensor) else part for part in connected(torch.from_numpy(ink)))
-    if count == 0:
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(ink.astype(np.uint8), connectivity=8)
+    if count == 1:
         return ink
     flat = labels.reshape(-1)
-    area = np.bincount(flat, minlength=count + 1)
-    keep = np.bincount(flat[full.reshape(-1)], minlength=count + 1) > 0
-    keep &= ~_along_rim(labels, area)
+    area = stats[:, cv2.CC_STAT_AREA].astype(np.int64)
+    boxes = stats[:, [1, 0, 1, 0]].astype(np.float64)  # top, left, bottom and right, inclusive
+    boxes[:, 2:] += stats[:, [3, 2]] - 1
+    keep = np.bincount(flat[full.reshape(-1)], minlength=count) > 0
+    keep &= ~_along_rim(labels, area, boxes)
     keep[0] = False
     if not keep.any():
         return np.zeros_like(ink)
     largest = int((area * keep).argmax())
-    pen = _pen_width(labels == largest)
+    pen = pen_width_px(labels == largest)
     keep &= area >= SPECK * pen * pen
-    return _near(labels, area, keep)
+    return _near(labels, area, boxes, keep)
 
 
 def _along_rim(
-    labels: Int64[np.ndarray, "height width"], area: Int64[np.ndarray, " spots"]
+    labels: Int32[np.ndarray, "height width"], area: Int64[np.ndarray, " spots"], boxes: Boxes
 ) -> Bool[np.ndarray, " spots"]:
     """Which spots are a table, a shadow or the edge of a sheet: at the rim, and not a stroke that touches it."""
     rim = np.concatenate([labels[0], labels[-1], labels[1:-1, 0], labels[1:-1, -1]])
     contact = np.bincount(rim, minlength=len(area))
     inner = max(2, round(RIM_STRIP * min(labels.shape)))
     beside = area - np.bincount(labels[inner:-inner, inner:-inner].reshape(-1), minlength=len(area))
-    boxes = _boxes(labels, labels > 0, len(area))
     room = (boxes[:, 2] - boxes[:, 0] + 1) * (boxes[:, 3] - boxes[:, 1] + 1)
     shaped = (beside > 0.5 * area) | (area > 0.4 * room) | (contact > 0.3 * len(rim))
     return (contact.astype(np.float64) ** 2 > RIM_SHARE * area) & shaped
 
 
-def _boxes(labels: Int64[np.ndarray, "height width"], mask: Mask, count: int) -> Float[np.ndarray, "count 4"]:
-    """Top, left, bottom and right (inclusive) of each label within a mask."""
-    rows, columns = np.nonzero(mask)
-    spots = labels[rows, columns]
-    boxes = np.zeros((count, 4))
-    boxes[:, :2] = labels.size
-    for column, places in enumerate((rows, columns)):
-        np.minimum.at(boxes[:, column], spots, places)
-        np.maximum.at(boxes[:, column + 2], spots, places)
-    return boxes
-
-
-def _near(labels: Int64[np.ndarray, "height width"], area: Int64[np.ndarray, " spots"], keep: np.ndarray) -> Mask:
+def _near(
+    labels: Int32[np.ndarray, "height width"], area: Int64[np.ndarray, " spots"], boxes: Boxes, keep: np.ndarray
+) -> Mask:
     """The spots kept, less small ones that stand far from all others."""
-    boxes = _boxes(labels, keep[labels], len(area))
     small = keep & (area < SMALL * area[keep].sum())
     main = keep & ~small
     if not main.any():

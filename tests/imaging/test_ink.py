@@ -11,7 +11,7 @@ from hypothesis.extra import numpy as arrays
 from PIL import Image, ImageDraw, ImageFilter
 
 from siamese.imaging.decode import load_ink, open_image
-from siamese.imaging.ink import _pen_width, connected, find_ink, is_light_on_dark, otsu_threshold
+from siamese.imaging.ink import connected, find_ink, is_light_on_dark, otsu_threshold, pen_width_px
 from siamese.preprocessing import Preprocessing, prepare_ink
 from tests.hostile import drawing
 
@@ -184,13 +184,13 @@ def test_pen_width_of_a_bar():
     bar = torch.zeros(60, 400)
     bar[20:28, 10:390] = 1
     # 2 x 3040 / (pi / 4 x 2 x (380 + 8)) = 9.98: an upright bar's outline is counted pi / 4 short
-    assert _pen_width(bar) == pytest.approx(9.98, abs=0.01)
+    assert pen_width_px(bar.numpy()) == pytest.approx(9.98, abs=0.01)
     tilted = torch.from_numpy(
         np.asarray(
             Image.fromarray(bar.numpy()).resize((400, 60)).rotate(30, Image.Resampling.BICUBIC, expand=True)
         ).copy()
     )
-    assert 7 < _pen_width(tilted.clamp(0, 1)) < 10
+    assert 7 < pen_width_px(tilted.clamp(0, 1).numpy()) < 10
 
 
 def naive_connected(mask: np.ndarray) -> np.ndarray:

@@ -1,0 +1,112 @@
+"""Tells what is no drawing by a pen (faces, landscapes, emoji, noise, pages of print) from what is."""
+
+import json
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from siamese.imaging.ink import pen_width_px
+
+FITTED = Path(__file__).with_name("unusual.json")  # written by python -m train.unusual
+LONGER_PX = 200  # longer side of the ink's box at which it is measured
+INK_LEVEL = 0.35  # what counts as ink after scaling
+MOSTLY_INK = 0.5  # share of the ink's box, more of which is ink than any writing covers
+FINE_PEN, BROAD_PEN = 0.014, 0.11  # width of the pen, in shares of the longer side of the ink's box
+SMALL_PX = 28  # ink whose box is smaller is not measured: a broad pen fills it
+FEATURES = ("coverage", "pen", "thickest", "thick_share", "spots", "holes", "length", "filled")
+
+
+@dataclass(frozen=True)
+class Detector:
+    """A logistic regression on the features and their squares."""
+
+    mean: tuple[float, ...]
+    scale: tuple[float, ...]
+    weights: tuple[float, ...]
+    """Of the features, then of their squares; above 0 they speak for something unusual."""
+    bias: float
+    threshold: float
+    """Logit from which on ink counts as unusual."""
+
+    def logit(self, features: Float[np.ndarray, " features"]) -> float:
+        """How unusual ink with these features is."""
+        standard = (features - np.array(self.mean)) / np.array(self.scale)
+        return float(np.concatenate([standard, standard**2]) @ np.array(self.weights) + self.bias)
+
+
+@cache
+def load_detector() -> Detector:
+    """The fitted detector that comes with the package."""
+    entry = json.loads(FITTED.read_text(encoding="utf-8"))
+    values = {name: tuple(entry[name]) for name in ("mean", "scale", "weights")}
+    return Detector(**values, bias=entry["bias"], threshold=entry["threshold"])
+
+
+def unusual_codes(ink: Float[Tensor, "_ _"]) -> list[str]:
+    """Codes of remarks on ink that no pen has drawn.
+
+    Args:
+        ink: In [0, 1] on paper 0, of any size.
+    """
+    mask = scaled_mask(ink.numpy())
+    if mask is None:
+        return []
+    codes = ["mostly_ink"] if mask.mean() > MOSTLY_INK else []
+    if load_detector().logit(measure(mask)) > load_detector().threshold:
+        codes.append("not_strokes")
+    return codes
+
+
+def pen_codes(ink: Float[Tensor, "_ _"]) -> list[str]:
+    """Codes of remarks on a pen unlike those of the training, from ink in [0, 1] on paper 0."""
+    mask = scaled_mask(ink.numpy())
+    if mask is None:
+        return []
+    share = pen_width_px(np.pad(mask, 1)) / max(mask.shape)
+    return ["fine_pen"] if share < FINE_PEN else ["broad_pen"] if share > BROAD_PEN else []
+
+
+def scaled_mask(ink: Float[np.ndarray, "_ _"]) -> Bool[np.ndarray, "_ _"] | None:
+    """The ink's box at no more than LONGER_PX; None where there is no ink or too little to say anything."""
+    marked = ink >= INK_LEVEL
+    rows, columns = np.flatnonzero(marked.any(1)), np.flatnonzero(marked.any(0))
+    if len(rows) == 0:
+        return None
+    box = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    longer = max(box.shape)
+    if longer < SMALL_PX:
+        return None
+    if longer > LONGER_PX:
+        size = [max(1, round(side * LONGER_PX / longer)) for side in box.shape[::-1]]
+        box = cv2.resize(np.ascontiguousarray(box, dtype=np.float32), size, interpolation=cv2.INTER_AREA)
+    return box >= min(INK_LEVEL, float(box.max()))
+
+
+def measure(mask: Bool[np.ndarray, "_ _"]) -> Float[np.ndarray, " 8"]:
+    """What is measured of ink, in the order of FEATURES."""
+    padded = np.pad(mask, 1).astype(np.uint8)
+    longer = max(mask.shape)
+    pen = pen_width_px(padded > 0)
+    distance = cv2.distanceTransform(padded, cv2.DIST_L2, 3)
+    spots = cv2.connectedComponents(padded, connectivity=8)[0] - 1
+    holes = cv2.connectedComponents(1 - padded, connectivity=4)[0] - 2
+    area = max(1, int(padded.sum()))
+    contours, _ = cv2.findContours(padded, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    filled = cv2.drawContours(np.zeros_like(padded), contours, -1, 1, cv2.FILLED)
+    return np.array(
+        [
+            float(mask.mean()),
+            np.log(pen / longer),
+            np.log(2 * float(distance.max()) / pen),
+            float((distance > 0.75 * pen).sum()) / area,
+            np.log1p(spots),
+            np.log1p(max(0, holes)),
+            np.log(area / (pen * longer)),
+            float(filled.sum()) / mask.size,
+        ]
+    )

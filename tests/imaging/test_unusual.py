@@ -1,0 +1,55 @@
+"""What no pen has drawn is told, and writing is not taken for it."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageDraw
+
+from siamese.imaging.decode import open_image, read_ink
+from siamese.imaging.ink import find_ink
+from siamese.imaging.unusual import MOSTLY_INK, pen_codes, unusual_codes
+
+
+def drawn(pen_px: int, size: int = 300) -> Image.Image:
+    picture = Image.new("L", (size, size), 255)
+    points = [(0.2, 0.15), (0.8, 0.2), (0.3, 0.5), (0.25, 0.85), (0.7, 0.8)]
+    ImageDraw.Draw(picture).line([(size * x, size * y) for x, y in points], fill=0, width=pen_px, joint="curve")
+    return picture
+
+
+def emoji() -> Image.Image:
+    picture = Image.new("RGB", (300, 300), (255, 255, 255))
+    draw = ImageDraw.Draw(picture)
+    draw.ellipse((50, 50, 250, 250), fill=(250, 200, 40))
+    for x in (110, 190):
+        draw.ellipse((x - 14, 105, x + 14, 140), fill=(60, 40, 20))
+    draw.chord((100, 130, 200, 215), 0, 180, fill=(120, 30, 20))
+    return picture
+
+
+def noise() -> Image.Image:
+    return Image.fromarray(np.random.default_rng(5).integers(0, 256, (240, 300)).astype(np.uint8))
+
+
+@pytest.mark.parametrize("picture", [emoji(), noise()], ids=["emoji", "noise"])
+def test_what_is_no_drawing_makes_a_reading_doubtful(picture):
+    assert read_ink(picture).is_doubtful
+
+
+@pytest.mark.parametrize("pen_px", [3, 8, 20])
+@pytest.mark.parametrize("size", [105, 300])
+def test_drawings_are_not_doubted(pen_px, size):
+    assert not read_ink(drawn(max(2, pen_px * size // 300), size)).is_doubtful
+
+
+def test_ink_over_more_than_half_of_its_box_is_told():
+    block = torch.zeros(200, 200)
+    block[50:150, 40:160] = 1
+    assert "mostly_ink" in unusual_codes(block)
+    assert MOSTLY_INK == 0.5
+
+
+def test_the_pen_is_told_where_it_is_unlike_the_training_s():
+    assert pen_codes(find_ink(open_image(drawn(2)))) == ["fine_pen"]
+    assert pen_codes(find_ink(open_image(drawn(9)))) == []
+    assert pen_codes(find_ink(open_image(drawn(40)))) == ["broad_pen"]
