@@ -186,14 +186,20 @@ def read_ink(source: Source | object, preprocessing: Preprocessing = Preprocessi
     if preprocessing.kind != "character":
         raise ValueError(f"These weights compare images of kind {preprocessing.kind!r}; please use `verify` with them.")
     grey = open_image(source)
-    written, printed = without_print(grey) if max(grey.size) > SMALL_PX else (grey, ())
-    ink = find_ink(written)
+    reading = find_writing(grey)
     try:
-        prepared = prepare_ink(ink, preprocessing)
+        prepared = prepare_ink(reading.ink, preprocessing)
     except ValueError as error:
         raise ImageError("No ink was found in the image; please bring a drawing that stands out more.") from error
+    return Reading(prepared, merge_remarks([image_remarks(grey), reading.remarks]))
+
+
+def find_writing(grey: Image.Image) -> Reading:
+    """The ink of an image as `open_image` gives it, without what is printed, at up to 800 px; all zero for none."""
+    written, printed = without_print(grey) if max(grey.size) > SMALL_PX else (grey, ())
+    ink = find_ink(written)
     noticed = [REMARKS[code] for code in [*pen_codes(ink), *unusual_codes(ink)]]
-    return Reading(prepared, merge_remarks([image_remarks(grey), printed, noticed]))
+    return Reading(ink, merge_remarks([printed, noticed]))
 
 
 def image_remarks(image: Image.Image | object) -> tuple[Remark, ...]:

@@ -15,8 +15,7 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
-from siamese.imaging.decode import ImageError, check_format, open_image
-from siamese.imaging.ink import find_ink
+from siamese.imaging.decode import ImageError, check_format, find_writing, open_image
 from siamese.ui.middleware import BUSY
 
 MAX_PICTURE_BYTES = 8 << 20  # of one data URL, decoded; the page scales photographs down before it sends them
@@ -165,7 +164,7 @@ def ink_of(grey: Image.Image, what: str) -> Float[Tensor, "height width"]:
     Raises:
         UserError: There is none.
     """
-    ink = find_ink(grey)
+    ink = find_writing(grey).ink
     if not bool((ink >= 0.25).any()):
         raise UserError(f"{what}: no ink was found; please bring a drawing that stands out more.")
     return ink
