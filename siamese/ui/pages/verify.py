@@ -5,6 +5,7 @@ Nothing that a visitor signs is kept: pictures come as data URLs and are judged 
 
 import functools
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from html import escape
 from typing import Any
 
@@ -16,10 +17,11 @@ from torch import Tensor
 
 from siamese.characters.synthetic import synthetic_hand
 from siamese.imaging.decode import ImageError
-from siamese.imaging.reading import Reading, Remark
+from siamese.imaging.reading import REMARKS, Reading, Remark
 from siamese.inference.verdict import Verification
 from siamese.metrics import OperatingPoint
 from siamese.signatures.isolation import isolate_signature, read_signature
+from siamese.signatures.regions import find_signatures
 from siamese.signatures.synthetic import forge, invent_signature, sign, signature_picture
 from siamese.signatures.verifier import Verifier
 from siamese.ui.pictures import (
@@ -352,8 +354,14 @@ def page_functions(verifier: Verifier) -> list[Callable[[dict], dict]]:
         """A picture is looked at when it is brought, so that the sentence stands beside the act."""
         if whole_number(asked.get("count", 0), 0, 1000, "The number of references") >= MAX_REFERENCES:
             raise UserError(f"There are {MAX_REFERENCES} references already; please remove one first.")
-        reading = read_signature(decoded(asked.get("picture"), "The signature"))
-        return {"ink": layer_url(on_sheet(reading.ink), INK_COLOUR)}
+        data = decoded(asked.get("picture"), "The signature")
+        reading = read_signature(data)
+        regions = find_signatures(data) if REMARKS["several_pieces"] in reading.remarks else []
+        return {
+            "ink": layer_url(on_sheet(reading.ink), INK_COLOUR),
+            "remarks": [remark.as_dict() for remark in reading.remarks],
+            "regions": [asdict(region) for region in regions],  # to choose from
+        }
 
     @for_page
     def verify_why(asked: dict) -> dict:
