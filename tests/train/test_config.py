@@ -108,7 +108,6 @@ def test_a_table_that_does_not_fit_is_refused(table, sentence):
         ({"label_smoothing": 0.5}, "label_smoothing is 0.5, must lie in 0 to below 0.5"),
         ({"hard_share": 0.0}, "hard_share is 0.0, must lie above 0, to 1"),
         ({"hard_share": 0.5, "sampling": "pairs", "n_way_loss": 0.0}, "hard_share chooses among the pairs of a batch"),
-        ({"sampling": "signatures"}, "sampling is 'signatures', must be one of alphabets, pairs"),
         ({"weight_average": 1.0}, "weight_average is 1.0, must lie in 0 to below 1"),
         ({"drawers": 1}, "A batch of 32 characters x 1 drawers has no same or no different pair"),
         ({"characters": 1}, "A batch of 1 characters x 2 drawers has no same or no different pair"),

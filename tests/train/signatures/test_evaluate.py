@@ -184,9 +184,9 @@ def test_the_threshold_at_the_top_is_the_network_s_own(tmp_path):
 
 def test_writers_with_too_few_signatures_are_left_out(line):
     signatures = some_signatures(2, 3, 1)
-    assert scores_of(line, placed(*range(8)), signatures, references=3).writers == ()
+    assert scores_of(compared(line, placed(*range(8)), signatures), 3).writers == ()
     no_forgeries = signatures.take(signatures.genuine | (signatures.writer == 1))
-    assert scores_of(line, placed(*range(7)), no_forgeries, references=1).writers == ("writer 1",)
+    assert scores_of(compared(line, placed(*range(7)), no_forgeries), 1).writers == ("writer 1",)
 
 
 def by_hand() -> Scores:
