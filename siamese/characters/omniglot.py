@@ -35,13 +35,14 @@ INVENTED: dict[Split, tuple[int, int, int, int]] = {
     "evaluation": (10, 24, 20, 105),
 }
 CACHE_FORMAT = "2"
-# The files that make what is in the cache.
+# The files and folders that make what is in the cache.
 MAKERS = (
     "characters/omniglot.py",
     "characters/omniglot_layouts.py",
     "characters/synthetic.py",
     "data/pen_strokes.py",
     "data/sources.py",
+    "imaging",
 )
 
 

@@ -48,9 +48,11 @@ def cached(name: str, identity: str, make: Callable[[], Stored]) -> Stored:
     return found
 
 
-def code_digest(files: tuple[str, ...]) -> str:
-    """A digest of some files of the package, whose change makes what they made out of date."""
-    return digest(b"".join((PACKAGE / name).read_bytes() for name in files))
+def code_digest(names: tuple[str, ...]) -> str:
+    """A digest of some files and folders of the package, whose change makes what they made out of date."""
+    paths = [PACKAGE / name for name in names]
+    files = [file for path in paths for file in (sorted(path.glob("*.py")) if path.is_dir() else [path])]
+    return digest(b"".join(file.read_bytes() for file in files))
 
 
 def digest(data: bytes) -> str:

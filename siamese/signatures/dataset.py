@@ -31,12 +31,10 @@ if TYPE_CHECKING:
     from tqdm import tqdm
 
 CACHE_FORMAT = "5"
-# The files that make what is in the cache.
+# The files and folders that make what is in the cache.
 MAKERS = (
     "data/pen_strokes.py",
-    "imaging/decode.py",
-    "imaging/ink.py",
-    "imaging/skeleton.py",
+    "imaging",
     "preprocessing.py",
     "signatures/dataset.py",
     "signatures/features.py",
