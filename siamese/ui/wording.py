@@ -4,6 +4,8 @@ from collections.abc import Iterable
 
 from siamese.imaging.reading import Remark
 
+DOUBT = "The pictures are unlike those that were measured, so nobody knows how often such a result is right."
+
 
 def of_hundred(share: float) -> str:
     """A measured share as a count of 100: "more than 99", "fewer than 1", "16"."""

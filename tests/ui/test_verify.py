@@ -35,6 +35,7 @@ from siamese.ui.pages.verify import (
     rates_sentence,
     unmeasured_sentence,
 )
+from siamese.ui.wording import DOUBT
 from tests.running_app import App, start_app, stop_app
 from tests.signature_weights import CALIBRATION, CURVE, POINTS, SIGNATURE, data_url, png, signature, signature_weights
 
@@ -93,6 +94,19 @@ def test_every_point_has_its_verdict_and_its_cost(judge, verifier):
         reliability = share if result["score"] >= one["threshold"] else 1 - share
         sure = "genuine" if result["score"] >= one["threshold"] else "forgery"
         assert one["verdict"] == (sure if reliability >= 0.75 else "unsure")
+
+
+def test_what_is_outside_of_what_was_measured_is_unsure_and_no_rate_is_claimed(judge):
+    two = Image.new("L", (900, 700), 255)
+    for top, phase in ((80, 0.0), (400, 1.2)):
+        two.paste(signature(phase, (600, 200)), (150, top))
+    result = judge({"references": [MINE], "questioned": data_url(png(two))})
+    assert {one["verdict"] for one in result["points"]} == {"unsure"}
+    assert {one["meaning"] for one in result["points"]} == {DOUBT}
+    assert result["rates"] is result["counted"] is result["advice"] is None
+    assert {"picture": "The questioned signature", "text": "More than one piece of writing was found."} in result[
+        "remarks"
+    ]
 
 
 def test_inks_are_shown_as_found_and_over_one_another(judge):

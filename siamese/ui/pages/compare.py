@@ -12,10 +12,9 @@ from siamese.inference.verdict import Comparison
 from siamese.ui.pictures import drawing_url, ink_url, overlay_url
 from siamese.ui.trials import omniglot_trial
 from siamese.ui.validation import UserError, for_page, picture
-from siamese.ui.wording import about_of_hundred, said_of
+from siamese.ui.wording import DOUBT, about_of_hundred, said_of
 
 EXAMPLE_SEEDS = (31, 32, 33, 34)
-DOUBT = "The pictures are unlike those the network was measured on, so nothing is claimed of this score."
 
 MARKUP = """
 <section class="panel compare" aria-labelledby="compare-title">

@@ -36,7 +36,7 @@ from siamese.ui.pictures import (
     overlay_url,
 )
 from siamese.ui.validation import UserError, decoded, for_page, whole_number
-from siamese.ui.wording import about_of_hundred, of_hundred, said_of
+from siamese.ui.wording import DOUBT, about_of_hundred, of_hundred, said_of
 
 MAX_REFERENCES = 10
 EXAMPLE_SEED = 5
@@ -198,7 +198,7 @@ def rates_sentence(rates: OperatingPoint) -> str:
 def meaning(found: Verification, name: str, point: OperatingPoint, share_genuine: float | None) -> str:
     """The verdict at an operating point in plain words; `share_genuine` is that of scores like this one."""
     if any(remark.is_doubt for remark in found.remarks):
-        return "The pictures are unlike those that were measured, so nothing is claimed of this score."
+        return DOUBT
     passes = found.score >= found.threshold
     if found.verdict == "unsure" and share_genuine is not None:
         side = "passes" if passes else "is refused"
@@ -276,14 +276,16 @@ def judged(
             points.append(entry | {"aim": AIMS[name], "cost": cost_sentence(point)})
         rates = measured.curve and rates_sentence(measured.curve.at(found.score))
         counted = counted_sentence(measured.references, len(references))
+    is_doubtful = any(remark.is_doubt for remark in noticed)  # outside of what was measured: no rates hold for it
     return {
         "score": found.score,
         "similarities": list(found.similarities),
         "points": points,
-        "rates": rates,
-        "counted": counted,
+        "is_doubtful": is_doubtful,
+        "rates": None if is_doubtful else rates,
+        "counted": None if is_doubtful else counted,
+        "advice": None if is_doubtful else advice(verifier, len(references)),
         "remarks": said_of(remarks),
-        "advice": advice(verifier, len(references)),
     }
 
 

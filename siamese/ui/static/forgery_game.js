@@ -83,6 +83,8 @@ export const forgeryGame = (table, server) => {
     name: "game",
     wide: true,
     hint: "Sign here, or drop a picture",
+    find: async (url) =>
+      (await ask(server, "verify_ink", { picture: url })).regions ?? [],
     onRefusal: (words) => say(table, words, true),
     onChange: (value) => {
       find("go").disabled = !value;

@@ -5,6 +5,13 @@ import { ownClassesTab } from "./own_classes.js";
 import { followTabs } from "./tabs.js";
 import { verifyTab } from "./verify.js";
 
-window.oneLook = { tabs: { challenge: challengeTab, compare: compareTab, verify: verifyTab, own: ownClassesTab } };
+window.oneLook = {
+  tabs: {
+    challenge: challengeTab,
+    compare: compareTab,
+    verify: verifyTab,
+    own: ownClassesTab,
+  },
+};
 
 followTabs();

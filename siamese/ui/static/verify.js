@@ -117,7 +117,7 @@ export const verifyTab = (element, server) => {
 
   const showPoints = (result) => {
     const cards = part("points");
-    cards.hidden = result.points.length === 1;
+    cards.hidden = result.points.length === 1 || result.is_doubtful; // their rates hold for what was measured
     const focused = cards.contains(document.activeElement);
     const named = result.points.filter((one) => one.name);
     cards.replaceChildren(
