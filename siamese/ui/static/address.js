@@ -2,8 +2,7 @@
 
 const SPACES = "https://huggingface.co"; // shows the app in a frame and keeps a copy of its query string
 
-export const challengeIn = (href) =>
-  new URL(href).searchParams.get("challenge");
+export const challengeIn = (href) => new URL(href).searchParams.get("challenge");
 
 // The score that a link asks to beat, a whole number of rounds; null without one.
 export const beatIn = (href) => {
@@ -30,9 +29,5 @@ export const linkTo = (href, link, beat = null) => {
 export const showAddress = (href) => {
   if (href === location.href) return;
   history.replaceState(history.state, "", href);
-  if (window.parent !== window)
-    window.parent.postMessage(
-      { queryString: location.search.slice(1) },
-      SPACES,
-    );
+  if (window.parent !== window) window.parent.postMessage({ queryString: location.search.slice(1) }, SPACES);
 };

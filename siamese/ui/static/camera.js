@@ -21,10 +21,7 @@ export const cameraOf = (video) => {
           video: { facingMode: "environment" },
         });
       } catch {
-        if (isWanted())
-          throw new UserError(
-            "No camera can be used here; upload a picture instead.",
-          );
+        if (isWanted()) throw new UserError("No camera can be used here; upload a picture instead.");
         return false;
       } finally {
         asking = false;

@@ -19,9 +19,7 @@ const store = async (mode) => {
 };
 
 const isClass = (one) =>
-  typeof one?.name === "string" &&
-  typeof one.picture === "string" &&
-  one.picture.startsWith("data:image/");
+  typeof one?.name === "string" && typeof one.picture === "string" && one.picture.startsWith("data:image/");
 
 // The classes of the last visit, none where there are none or they cannot be read.
 export const loadClasses = async () => {
@@ -37,9 +35,7 @@ export const loadClasses = async () => {
 export const saveClasses = async (classes) => {
   try {
     const place = await store("readwrite");
-    await promised(
-      classes.length ? place.put(classes, KEY) : place.delete(KEY),
-    );
+    await promised(classes.length ? place.put(classes, KEY) : place.delete(KEY));
     return true;
   } catch {
     return false; // private mode, or no room

@@ -14,18 +14,16 @@ export const compareTab = (element, server) => {
   const { part, refuse, answering, ask } = tabOf(element, server);
   let shown = null; // the pictures that the newest answer is about
 
-  const pads = [...element.querySelectorAll("[data-pad]")].map(
-    (place, index) => {
-      const one = pad({
-        label: `${ORDINALS[index]} picture`,
-        name: `picture-${index + 1}`,
-        onChange: () => compare(),
-        onRefusal: refuse,
-      });
-      place.replaceWith(one.node);
-      return one;
-    },
-  );
+  const pads = [...element.querySelectorAll("[data-pad]")].map((place, index) => {
+    const one = pad({
+      label: `${ORDINALS[index]} picture`,
+      name: `picture-${index + 1}`,
+      onChange: () => compare(),
+      onRefusal: refuse,
+    });
+    place.replaceWith(one.node);
+    return one;
+  });
 
   const compare = answering(
     "compare_pictures",
@@ -52,10 +50,7 @@ export const compareTab = (element, server) => {
             make(
               "div",
               { class: "sees-frame" },
-              seen(
-                url,
-                `The ${ORDINALS[i].toLowerCase()} picture as the network sees it`,
-              ),
+              seen(url, `The ${ORDINALS[i].toLowerCase()} picture as the network sees it`),
             ),
             make("figcaption", {
               text: `${ORDINALS[i]} picture, as the network sees it`,
@@ -76,10 +71,7 @@ export const compareTab = (element, server) => {
   const why = async () => {
     if (part("why").getAttribute("aria-pressed") === "true") return hideWhy();
     const asked = shown;
-    const found = await inTime(
-      ask("explain_pictures", asked),
-      () => shown === asked,
-    );
+    const found = await inTime(ask("explain_pictures", asked), () => shown === asked);
     if (!found) return;
     element.querySelectorAll(".sees-frame").forEach((frame, i) =>
       frame.append(
@@ -93,14 +85,9 @@ export const compareTab = (element, server) => {
     part("why").setAttribute("aria-pressed", "true");
     part("legend").hidden = false;
   };
-  part("why").addEventListener(
-    "click",
-    guard(element, pressed(part("why"), why)),
-  );
+  part("why").addEventListener("click", guard(element, pressed(part("why"), why)));
 
-  part("clear").addEventListener("click", () =>
-    pads.forEach((one) => one.clear()),
-  );
+  part("clear").addEventListener("click", () => pads.forEach((one) => one.clear()));
 
   const showExamples = async () => {
     const { examples } = await ask("compare_examples");

@@ -46,8 +46,7 @@ export const withMargin = ({ left, top, right, bottom }) => ({
   bottom: within(bottom + MARGIN),
 });
 
-const isLarge = (box) =>
-  box.right - box.left >= LEAST && box.bottom - box.top >= LEAST;
+const isLarge = (box) => box.right - box.left >= LEAST && box.bottom - box.top >= LEAST;
 
 // `onUse(box)` is given the part to keep in shares of the picture's sides, `onCancel()` nothing. Returns {frame, tools,
 // open(image, boxes), close(), isOpen()}: `frame` goes over the picture, `tools` below it; `boxes` are pieces of writing.
@@ -58,8 +57,7 @@ export const cropper = ({ label, onUse, onCancel }) => {
     role: "group",
     "aria-label": `${label}: the part to keep. Arrow keys move it, with Shift they resize it, Enter keeps it, Escape cancels.`,
   });
-  for (const corner of ["nw", "ne", "sw", "se"])
-    box.append(make("i", { class: `crop-corner ${corner}` }));
+  for (const corner of ["nw", "ne", "sw", "se"]) box.append(make("i", { class: `crop-corner ${corner}` }));
   const regions = make("div", { class: "crop-regions" });
   const frame = make("div", { class: "crop", hidden: true }, box, regions);
   const keep = make("button", {
@@ -78,8 +76,7 @@ export const cropper = ({ label, onUse, onCancel }) => {
   let drag = null; // {pointer, from: the place of the press, fixed: corner that stays, or start: the box that moves}
 
   const show = () => {
-    for (const side of ["left", "top"])
-      box.style[side] = `${100 * part[side]}%`;
+    for (const side of ["left", "top"]) box.style[side] = `${100 * part[side]}%`;
     box.style.width = `${100 * (part.right - part.left)}%`;
     box.style.height = `${100 * (part.bottom - part.top)}%`;
   };
@@ -92,14 +89,8 @@ export const cropper = ({ label, onUse, onCancel }) => {
       image.clientWidth - 2 * parseFloat(style.paddingLeft),
       image.clientHeight - 2 * parseFloat(style.paddingTop),
     ];
-    const scale = Math.min(
-      room / image.naturalWidth,
-      height / image.naturalHeight,
-    );
-    const [shownWidth, shownHeight] = [
-      image.naturalWidth * scale,
-      image.naturalHeight * scale,
-    ];
+    const scale = Math.min(room / image.naturalWidth, height / image.naturalHeight);
+    const [shownWidth, shownHeight] = [image.naturalWidth * scale, image.naturalHeight * scale];
     Object.assign(frame.style, {
       left: `${(image.clientWidth - shownWidth) / 2}px`,
       top: `${(image.clientHeight - shownHeight) / 2}px`,
@@ -119,10 +110,7 @@ export const cropper = ({ label, onUse, onCancel }) => {
 
   const place = (event) => {
     const at = frame.getBoundingClientRect();
-    return [
-      (event.clientX - at.left) / at.width,
-      (event.clientY - at.top) / at.height,
-    ];
+    return [(event.clientX - at.left) / at.width, (event.clientY - at.top) / at.height];
   };
 
   frame.addEventListener("pointerdown", (event) => {
@@ -130,18 +118,12 @@ export const cropper = ({ label, onUse, onCancel }) => {
     event.preventDefault();
     frame.setPointerCapture(event.pointerId);
     const from = place(event);
-    const corner =
-      event.target.classList.contains("crop-corner") &&
-      event.target.classList[1];
+    const corner = event.target.classList.contains("crop-corner") && event.target.classList[1];
     if (corner)
       drag = {
-        fixed: [
-          corner[1] === "w" ? part.right : part.left,
-          corner[0] === "n" ? part.bottom : part.top,
-        ],
+        fixed: [corner[1] === "w" ? part.right : part.left, corner[0] === "n" ? part.bottom : part.top],
       };
-    else if (box.contains(event.target) && part !== START)
-      drag = { start: part };
+    else if (box.contains(event.target) && part !== START) drag = { start: part };
     else drag = { fixed: from };
     Object.assign(drag, { from, pointer: event.pointerId, before: part });
   });
@@ -160,8 +142,7 @@ export const cropper = ({ label, onUse, onCancel }) => {
     show();
     box.focus({ preventScroll: true });
   };
-  for (const end of ["pointerup", "pointercancel", "lostpointercapture"])
-    frame.addEventListener(end, lift);
+  for (const end of ["pointerup", "pointercancel", "lostpointercapture"]) frame.addEventListener(end, lift);
 
   box.addEventListener("keydown", (event) => {
     const arrow = ARROWS[event.key];

@@ -35,13 +35,7 @@ export const guard =
       return await action(...given);
     } catch (error) {
       if (!(error instanceof UserError)) console.error(error);
-      say(
-        element,
-        error instanceof UserError
-          ? error.message
-          : "Something went wrong on this page.",
-        true,
-      );
+      say(element, error instanceof UserError ? error.message : "Something went wrong on this page.", true);
     }
   };
 

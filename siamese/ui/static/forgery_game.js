@@ -6,18 +6,10 @@ import { ask, inTime } from "./server.js";
 import { inkRow, overlay, POINTS, pointScale, radios } from "./signatures.js";
 
 const SIGNATURES = 3;
-const STEPS = [
-  "Sign three times",
-  "Hand over",
-  "Forge it",
-  "Sign once more",
-  "Who won",
-];
+const STEPS = ["Sign three times", "Hand over", "Forge it", "Sign once more", "Who won"];
 
 const rows = (signatures, owner) =>
-  signatures.map((one, place) =>
-    inkRow(one.ink, `${owner} ${place + 1}`, `${owner} ${place + 1}`),
-  );
+  signatures.map((one, place) => inkRow(one.ink, `${owner} ${place + 1}`, `${owner} ${place + 1}`));
 
 // The verdicts on the forgery and on the fourth signature; `rules` name the operating point.
 const outcome = (game, rules) => {
@@ -28,12 +20,9 @@ const outcome = (game, rules) => {
   ];
   const judged = kinds.map(([kind, name, short]) => {
     const result = game.results[kind];
-    const answer =
-      result.points.find((one) => one.name === rules.point) ?? result.points[0];
+    const answer = result.points.find((one) => one.name === rules.point) ?? result.points[0];
     passes[kind] = result.score >= answer.threshold;
-    const closest = result.similarities.indexOf(
-      Math.max(...result.similarities),
-    );
+    const closest = result.similarities.indexOf(Math.max(...result.similarities));
     const setting = answer.name ? `at the ${answer.name} setting ` : "";
     return make(
       "section",
@@ -50,8 +39,7 @@ const outcome = (game, rules) => {
       ),
     );
   });
-  const both =
-    "The network took the forgery for the real one, and the real one for a forgery.";
+  const both = "The network took the forgery for the real one, and the real one for a forgery.";
   if (passes.forged)
     return {
       title: "The forger wins",
@@ -83,8 +71,7 @@ export const forgeryGame = (table, server) => {
     name: "game",
     wide: true,
     hint: "Sign here, or drop a picture",
-    find: async (url) =>
-      (await ask(server, "verify_ink", { picture: url })).regions ?? [],
+    find: async (url) => (await ask(server, "verify_ink", { picture: url })).regions ?? [],
     onRefusal: (words) => say(table, words, true),
     onChange: (value) => {
       find("go").disabled = !value;
@@ -109,8 +96,7 @@ export const forgeryGame = (table, server) => {
 
   const compared = async (its) => {
     const references = its.genuine.map((one) => one.file);
-    const judge = (one) =>
-      ask(server, "verify_signature", { references, questioned: one.file });
+    const judge = (one) => ask(server, "verify_signature", { references, questioned: one.file });
     return { forged: await judge(its.forged), fourth: await judge(its.fourth) };
   };
 
@@ -141,10 +127,7 @@ export const forgeryGame = (table, server) => {
       step: 2,
       title: "Forge this signature",
       sheet: "The forgery",
-      shown: rows(
-        rules.sees === "one" ? game.genuine.slice(0, 1) : game.genuine,
-        "Genuine",
-      ),
+      shown: rows(rules.sees === "one" ? game.genuine.slice(0, 1) : game.genuine, "Genuine"),
       button: "Hand in the forgery",
       text: "Practise as long as you like: only what is on the sheet when you hand it in counts.",
       go: async (its) => {
@@ -247,24 +230,11 @@ export const forgeryGame = (table, server) => {
     choices.push([
       "point",
       "The network is",
-      Object.entries(POINTS).map(([value, text]) => [
-        value,
-        text.toLowerCase(),
-      ]),
+      Object.entries(POINTS).map(([value, text]) => [value, text.toLowerCase()]),
     ]);
   for (const [name, legend, entries] of choices) {
-    const group = make(
-      "fieldset",
-      { class: "segments small" },
-      make("legend", { text: legend }),
-    );
-    radios(
-      group,
-      `game-${name}`,
-      entries,
-      rules[name],
-      (value) => (rules[name] = value),
-    );
+    const group = make("fieldset", { class: "segments small" }, make("legend", { text: legend }));
+    radios(group, `game-${name}`, entries, rules[name], (value) => (rules[name] = value));
     find("choices").append(group);
   }
 

@@ -6,8 +6,7 @@ const loadImage = (url) =>
   new Promise((resolve, reject) => {
     const image = new Image();
     image.onload = () => resolve(image);
-    image.onerror = () =>
-      reject(new UserError("This browser cannot show the picture."));
+    image.onerror = () => reject(new UserError("This browser cannot show the picture."));
     image.src = url;
   });
 
@@ -22,20 +21,10 @@ export const drawInk = async (canvas, url, side = 315) => {
   for (let i = 0; i < image.width * image.height; i++) {
     if (seen[4 * i] > 127) continue;
     const [x, y] = [i % image.width, Math.floor(i / image.width)];
-    [left, right, top, bottom] = [
-      Math.min(left, x),
-      Math.max(right, x),
-      Math.min(top, y),
-      Math.max(bottom, y),
-    ];
+    [left, right, top, bottom] = [Math.min(left, x), Math.max(right, x), Math.min(top, y), Math.max(bottom, y)];
   }
-  if (right < left)
-    [left, top, right, bottom] = [0, 0, image.width, image.height];
-  const extent = Math.max(
-    right - left + 1,
-    bottom - top + 1,
-    image.width * 0.58,
-  ); // a small character stays smaller
+  if (right < left) [left, top, right, bottom] = [0, 0, image.width, image.height];
+  const extent = Math.max(right - left + 1, bottom - top + 1, image.width * 0.58); // a small character stays smaller
   const scale = (side * 0.8) / extent;
   canvas.width = canvas.height = side;
   const pen = canvas.getContext("2d", { willReadFrequently: true });
@@ -66,12 +55,9 @@ export const ink = (url, label, side) => {
     role: "img",
     "aria-label": label,
   });
-  drawInk(canvas, url, side).catch(() =>
-    canvas.setAttribute("aria-label", `${label} (cannot be shown)`),
-  );
+  drawInk(canvas, url, side).catch(() => canvas.setAttribute("aria-label", `${label} (cannot be shown)`));
   return canvas;
 };
 
 // What the network sees, pixel for pixel.
-export const seen = (url, label) =>
-  make("img", { class: "seen", src: url, alt: label, width: 105, height: 105 });
+export const seen = (url, label) => make("img", { class: "seen", src: url, alt: label, width: 105, height: 105 });

@@ -5,20 +5,15 @@ let last = null; // the one that was used last
 
 // A camera is on only while its sheet is in sight: not behind another tab or window, not on a sheet that is gone.
 const watchCameras = () => {
-  for (const pad of pads)
-    if (document.hidden || !pad.sheet.offsetParent) pad.stopCamera();
+  for (const pad of pads) if (document.hidden || !pad.sheet.offsetParent) pad.stopCamera();
   pads = pads.filter((pad) => pad.node.isConnected);
 };
 const sight = new ResizeObserver(watchCameras);
 document.addEventListener("visibilitychange", watchCameras);
 
 const visible = () => pads.filter((pad) => pad.node.offsetParent);
-const focused = () =>
-  visible().find((pad) => pad.node.contains(document.activeElement));
-const isText = (node) =>
-  node?.matches?.(
-    "input:not([type=radio], [type=file], [type=checkbox]), textarea",
-  );
+const focused = () => visible().find((pad) => pad.node.contains(document.activeElement));
+const isText = (node) => node?.matches?.("input:not([type=radio], [type=file], [type=checkbox]), textarea");
 const holdsFiles = (event) => event.dataTransfer?.types.includes("Files");
 
 export const register = (pad) => {
@@ -28,17 +23,13 @@ export const register = (pad) => {
 };
 
 document.addEventListener("paste", (event) => {
-  const image = [...(event.clipboardData?.files ?? [])].find((file) =>
-    file.type.startsWith("image/"),
-  );
+  const image = [...(event.clipboardData?.files ?? [])].find((file) => file.type.startsWith("image/"));
   const places = visible();
   if (!image || !places.length) return;
   event.preventDefault();
   const target = focused() ?? places.find((pad) => pad.isOpen());
   if (target) return target.take(image);
-  const which =
-    { 1: "The sheet is full", 2: "Both sheets are full" }[places.length] ??
-    "All sheets are full";
+  const which = { 1: "The sheet is full", 2: "Both sheets are full" }[places.length] ?? "All sheets are full";
   places[0].note(`${which}; clear one first, then paste again.`);
 });
 
@@ -55,13 +46,7 @@ document.addEventListener("drop", (event) => {
 });
 
 document.addEventListener("keydown", (event) => {
-  if (
-    event.key.toLowerCase() !== "z" ||
-    !(event.ctrlKey || event.metaKey) ||
-    event.shiftKey ||
-    event.altKey
-  )
-    return;
+  if (event.key.toLowerCase() !== "z" || !(event.ctrlKey || event.metaKey) || event.shiftKey || event.altKey) return;
   if (isText(event.target)) return;
   const target = focused() ?? (visible().includes(last) ? last : null);
   if (target?.undo()) event.preventDefault();

@@ -34,9 +34,7 @@ export const ownClassesTab = (element, server) => {
   };
 
   const show = () => {
-    part("count").textContent = classes.length
-      ? counted(classes.length)
-      : "No classes yet";
+    part("count").textContent = classes.length ? counted(classes.length) : "No classes yet";
     part("export").disabled = part("empty").disabled = !classes.length;
     part("shelf").replaceChildren(
       ...classes.map((one, place) =>
@@ -56,17 +54,12 @@ export const ownClassesTab = (element, server) => {
               rank();
             },
           }),
-          removeButton(
-            `Remove ${one.name}`,
-            part("shelf"),
-            newPad.sheet,
-            () => {
-              classes.splice(place, 1);
-              show();
-              keep();
-              rank();
-            },
-          ),
+          removeButton(`Remove ${one.name}`, part("shelf"), newPad.sheet, () => {
+            classes.splice(place, 1);
+            show();
+            keep();
+            rank();
+          }),
         ),
       ),
     );
@@ -84,10 +77,7 @@ export const ownClassesTab = (element, server) => {
   };
 
   const add = async (url, file, isWanted) => {
-    if (classes.length >= MOST)
-      throw new UserError(
-        `There are ${MOST} classes already; please remove one first.`,
-      );
+    if (classes.length >= MOST) throw new UserError(`There are ${MOST} classes already; please remove one first.`);
     const name = file ? stem(file) : part("name").value;
     const kept = await inTime(ask("own_add", { picture: url }), isWanted);
     if (!kept) return;
@@ -98,9 +88,7 @@ export const ownClassesTab = (element, server) => {
   // Classes that come together stand behind those that are there already.
   const bring = (brought, isExample = false) => {
     if (classes.length + brought.length > MOST)
-      throw new UserError(
-        `That would be more than ${MOST} classes; please remove some first.`,
-      );
+      throw new UserError(`That would be more than ${MOST} classes; please remove some first.`);
     for (const one of brought)
       classes.push({
         name: freeName(one.name),
@@ -120,22 +108,17 @@ export const ownClassesTab = (element, server) => {
           classes: classes.map(({ name, picture }) => ({ name, picture })),
           query,
         };
-      if (query)
-        return `Add ${classes.length ? "one more class" : "two classes"}, and the query is ranked.`;
+      if (query) return `Add ${classes.length ? "one more class" : "two classes"}, and the query is ranked.`;
       return classes.length >= LEAST ? "Now a query." : "";
     },
     (result, { classes: asked }) => {
       const best = asked[result.best];
       const share = percent(result.similarities[result.best]);
-      part("verdict").textContent = result.none_of_these
-        ? "None of these"
-        : best.name;
+      part("verdict").textContent = result.none_of_these ? "None of these" : best.name;
       part("score").textContent = result.none_of_these
         ? `the nearest, ${best.name}, is ${share} similar`
         : `${share} similar`;
-      const order = asked
-        .map((_, place) => place)
-        .sort((a, b) => result.similarities[b] - result.similarities[a]);
+      const order = asked.map((_, place) => place).sort((a, b) => result.similarities[b] - result.similarities[a]);
       part("ranking").replaceChildren(
         ...order.slice(0, MOST_RANKED).map((place) =>
           make(
@@ -160,10 +143,7 @@ export const ownClassesTab = (element, server) => {
           ),
         ),
       );
-      const nearest =
-        order.length > MOST_RANKED
-          ? ` The ${MOST_RANKED} nearest are shown.`
-          : "";
+      const nearest = order.length > MOST_RANKED ? ` The ${MOST_RANKED} nearest are shown.` : "";
       part("note").textContent =
         `Below ${percent(result.threshold)}, the red line, a query counts as none of these.${nearest}`;
       showRemarks(part("remarks"), result.remarks);
@@ -187,8 +167,7 @@ export const ownClassesTab = (element, server) => {
       return rank();
     },
     onFile: (file) => {
-      if (["", given].includes(part("name").value))
-        part("name").value = given = stem(file);
+      if (["", given].includes(part("name").value)) part("name").value = given = stem(file);
     },
   });
   const queryPad = pad({
@@ -206,8 +185,7 @@ export const ownClassesTab = (element, server) => {
 
   const empty = async () => {
     const question = `Remove ${classes.length === 1 ? "the class" : `all ${counted(classes.length)}`} from this browser?`;
-    if (!(await confirmed(element.querySelector(".panel"), question, "Remove")))
-      return;
+    if (!(await confirmed(element.querySelector(".panel"), question, "Remove"))) return;
     forget();
     classes = [];
     show();
@@ -231,8 +209,7 @@ export const ownClassesTab = (element, server) => {
     const [file] = event.target.files;
     event.target.value = "";
     if (!file) return;
-    if (file.size > MAX_ZIP_BYTES)
-      throw new UserError("The ZIP is larger than 8 MB.");
+    if (file.size > MAX_ZIP_BYTES) throw new UserError("The ZIP is larger than 8 MB.");
     const zip = readAsUrl(file.slice(0, file.size, "application/zip"));
     const brought = await inTime(
       zip.then((url) => ask("own_import", { zip: url })),
@@ -261,8 +238,7 @@ export const ownClassesTab = (element, server) => {
   const restore = async () => {
     const isWanted = wantedNow();
     const kept = await loadClasses();
-    if (isWanted() && kept.length)
-      classes = [...kept, ...classes].slice(0, MOST);
+    if (isWanted() && kept.length) classes = [...kept, ...classes].slice(0, MOST);
     show();
     if (kept.length) keep();
   };

@@ -3,13 +3,7 @@ import { cameraOf } from "./camera.js";
 import { cropper } from "./crop.js";
 import { make } from "./dom.js";
 import { register } from "./intake.js";
-import {
-  isLightOnNothing,
-  partOf,
-  pictureUrl,
-  turnedBox,
-  WHOLE,
-} from "./picture.js";
+import { isLightOnNothing, partOf, pictureUrl, turnedBox, WHOLE } from "./picture.js";
 import { inTime } from "./server.js";
 import { isDrawing, paint, strokesUrl } from "./strokes.js";
 
@@ -67,12 +61,7 @@ const build = (options) => {
     "aria-label": `Upload: ${label}, choose a picture file`,
     name: options.name,
   });
-  const upload = make(
-    "label",
-    { class: "tool" },
-    input,
-    make("span", { text: "Upload" }),
-  );
+  const upload = make("label", { class: "tool" }, input, make("span", { text: "Upload" }));
   const camera = button("Camera", "photograph it");
   const crop = button("Crop", "keep a part of the picture", { hidden: true });
   const turn = button("Turn", "by a quarter to the right", { hidden: true });
@@ -84,14 +73,7 @@ const build = (options) => {
   const brought = options.drawOnly ? [] : [upload, camera, crop, turn];
   const tools = make("div", { class: "pad-tools" }, ...brought, undo, clear);
   const note = make("p", { class: "pad-note", role: "status" });
-  const node = make(
-    "div",
-    { class: "pad" },
-    make("h3", { class: "pad-label", text: label }),
-    sheet,
-    tools,
-    note,
-  );
+  const node = make("div", { class: "pad" }, make("h3", { class: "pad-label", text: label }), sheet, tools, note);
   return {
     canvas,
     picture,
@@ -135,8 +117,7 @@ export const pad = (options) => {
   const showTools = () => {
     const cropping = crop.isOpen();
     parts.undo.disabled = before.length === 0;
-    parts.clear.disabled =
-      !now.url && now.strokes.length === 0 && !camera.isOn();
+    parts.clear.disabled = !now.url && now.strokes.length === 0 && !camera.isOn();
     parts.crop.hidden = parts.turn.hidden = !now.url || !isShown();
     hint.hidden = !parts.clear.disabled;
     tools.hidden = cropping;
@@ -150,10 +131,7 @@ export const pad = (options) => {
 
   const nameCamera = (text, does) => {
     parts.camera.textContent = text;
-    parts.camera.setAttribute(
-      "aria-label",
-      `${text}: ${options.label}, ${does}`,
-    );
+    parts.camera.setAttribute("aria-label", `${text}: ${options.label}, ${does}`);
   };
   const stopCamera = () => {
     camera.stop();
@@ -237,10 +215,7 @@ export const pad = (options) => {
     const mine = ++newest;
     const next = { ...now, ...difference };
     try {
-      const url = await inTime(
-        pictureUrl(next.source, next),
-        () => mine === newest,
-      );
+      const url = await inTime(pictureUrl(next.source, next), () => mine === newest);
       if (url) replace({ ...next, url });
     } catch (error) {
       refuse(error.message);
@@ -265,10 +240,7 @@ export const pad = (options) => {
     if (options.onMany && files.length > 1) return options.onMany(files);
     options.onFile?.(files[0]);
     await take(files[0]);
-    if (files.length > 1)
-      say(
-        `${files.length} files were brought; this sheet takes one, so the first is used.`,
-      );
+    if (files.length > 1) say(`${files.length} files were brought; this sheet takes one, so the first is used.`);
   };
 
   const place = (event) => {
@@ -279,22 +251,13 @@ export const pad = (options) => {
     ];
   };
   canvas.addEventListener("pointerdown", (event) => {
-    if (
-      now.url ||
-      camera.isOn() ||
-      event.button !== 0 ||
-      (stroke && event.pointerId !== pointer)
-    )
-      return;
+    if (now.url || camera.isOn() || event.button !== 0 || (stroke && event.pointerId !== pointer)) return;
     event.preventDefault();
     pointer = event.pointerId;
     focusSheet();
     canvas.setPointerCapture(pointer);
     clearTimeout(timer);
-    if (!now.strokes.length)
-      canvas.width = Math.round(
-        (SHEET_PX * canvas.clientWidth) / canvas.clientHeight,
-      ); // the sheet's shape
+    if (!now.strokes.length) canvas.width = Math.round((SHEET_PX * canvas.clientWidth) / canvas.clientHeight); // the sheet's shape
     const begun = [place(event)];
     put({ ...EMPTY, strokes: [...now.strokes, begun] });
     stroke = begun;
@@ -302,8 +265,7 @@ export const pad = (options) => {
   });
   canvas.addEventListener("pointermove", (event) => {
     if (!stroke || event.pointerId !== pointer) return;
-    for (const point of event.getCoalescedEvents?.() ?? [event])
-      stroke.push(place(point));
+    for (const point of event.getCoalescedEvents?.() ?? [event]) stroke.push(place(point));
     paint(pen, now.strokes);
     options.onInk?.();
   });
@@ -312,8 +274,7 @@ export const pad = (options) => {
     stroke = null;
     changed(options.drawOnly ? BETWEEN_STROKES_DRAWN_MS : BETWEEN_STROKES_MS);
   };
-  for (const end of ["pointerup", "pointercancel", "lostpointercapture"])
-    canvas.addEventListener(end, lift);
+  for (const end of ["pointerup", "pointercancel", "lostpointercapture"]) canvas.addEventListener(end, lift);
 
   input.addEventListener("change", () => {
     const files = [...input.files];
@@ -339,8 +300,7 @@ export const pad = (options) => {
     }
     const mine = ++newest;
     try {
-      const isWanted = () =>
-        mine === newest && !document.hidden && Boolean(sheet.offsetParent);
+      const isWanted = () => mine === newest && !document.hidden && Boolean(sheet.offsetParent);
       if (!(await camera.start(isWanted))) return;
       if (now.url || now.strokes.length) await options.makeRoom?.();
     } catch (error) {

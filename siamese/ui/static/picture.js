@@ -48,12 +48,8 @@ export const WHOLE = { left: 0, top: 0, right: 1, bottom: 1 };
 
 // The part `crop` of a picture after so many quarter turns clockwise, at most `side` pixels wide and high.
 const render = (bitmap, turns, crop, side) => {
-  const [width, height] =
-    turns % 2 ? [bitmap.height, bitmap.width] : [bitmap.width, bitmap.height];
-  const [cropWidth, cropHeight] = [
-    (crop.right - crop.left) * width,
-    (crop.bottom - crop.top) * height,
-  ];
+  const [width, height] = turns % 2 ? [bitmap.height, bitmap.width] : [bitmap.width, bitmap.height];
+  const [cropWidth, cropHeight] = [(crop.right - crop.left) * width, (crop.bottom - crop.top) * height];
   const scale = Math.min(1, side / Math.max(cropWidth, cropHeight));
   const canvas = make("canvas");
   canvas.width = Math.max(1, Math.round(cropWidth * scale));
@@ -69,9 +65,7 @@ const render = (bitmap, turns, crop, side) => {
 };
 
 const isTransparent = (canvas) => {
-  const { data } = canvas
-    .getContext("2d")
-    .getImageData(0, 0, canvas.width, canvas.height);
+  const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
   for (let i = 3; i < data.length; i += 4) if (data[i] < 250) return true;
   return false;
 };
@@ -101,21 +95,11 @@ export const pictureUrl = async (source, { turns = 0, crop = WHOLE } = {}) => {
   }
   try {
     const isWhole = turns === 0 && crop === WHOLE;
-    if (
-      isWhole &&
-      blob.size <= RAW_BYTES &&
-      Math.max(bitmap.width, bitmap.height) <= SIDE_PX
-    )
-      return readAsUrl(blob);
+    if (isWhole && blob.size <= RAW_BYTES && Math.max(bitmap.width, bitmap.height) <= SIDE_PX) return readAsUrl(blob);
     const canvas = render(bitmap, turns, crop, SIDE_PX);
-    if (blob.type === "image/jpeg" || !isTransparent(canvas))
-      return onWhite(canvas);
+    if (blob.type === "image/jpeg" || !isTransparent(canvas)) return onWhite(canvas);
     let url = canvas.toDataURL("image/png");
-    for (
-      let side = SIDE_PX * 0.7;
-      url.length > MAX_SENT_CHARACTERS;
-      side *= 0.7
-    )
+    for (let side = SIDE_PX * 0.7; url.length > MAX_SENT_CHARACTERS; side *= 0.7)
       url = render(bitmap, turns, crop, side).toDataURL("image/png");
     return url;
   } finally {
@@ -132,8 +116,7 @@ export const isLightOnNothing = (image) => {
   let [covered, light] = [0, 0];
   for (let i = 0; i < data.length; i += 4) {
     covered += data[i + 3];
-    light +=
-      data[i + 3] * (0.3 * data[i] + 0.59 * data[i + 1] + 0.11 * data[i + 2]);
+    light += data[i + 3] * (0.3 * data[i] + 0.59 * data[i + 1] + 0.11 * data[i + 2]);
   }
   return covered < 0.9 * 255 * SAMPLE_PX ** 2 && light > LIGHT * covered;
 };

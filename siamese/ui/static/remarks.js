@@ -5,8 +5,6 @@ import { make } from "./dom.js";
 export const showRemarks = (list, remarks = []) => {
   list.hidden = remarks.length === 0;
   list.replaceChildren(
-    ...remarks.map(({ picture, text }) =>
-      make("li", {}, picture ? make("b", { text: `${picture}: ` }) : "", text),
-    ),
+    ...remarks.map(({ picture, text }) => make("li", {}, picture ? make("b", { text: `${picture}: ` }) : "", text)),
   );
 };

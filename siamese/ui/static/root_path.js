@@ -3,17 +3,13 @@
 addEventListener("DOMContentLoaded", () => {
   const trimmed = (path) => path.replace(/\/+$/, "");
   const here = trimmed(location.pathname);
-  if (
-    window.gradio_config === undefined ||
-    here === trimmed(new URL(window.gradio_config.root, location).pathname)
-  ) {
+  if (window.gradio_config === undefined || here === trimmed(new URL(window.gradio_config.root, location).pathname)) {
     return;
   }
   const notice = document.createElement("p");
   notice.setAttribute("role", "alert");
   notice.className = "wrong-root-path";
-  notice.style.cssText =
-    "margin:0;padding:1rem;background:#bf3420;color:#fff;font:1rem/1.5 system-ui,sans-serif";
+  notice.style.cssText = "margin:0;padding:1rem;background:#bf3420;color:#fff;font:1rem/1.5 system-ui,sans-serif";
   notice.textContent =
     `This page is served under ${here || "/"}, but the app was not told so and cannot be reached from here. ` +
     `Whoever runs it must start it with GRADIO_ROOT_PATH=${here || "/"}.`;

@@ -2,12 +2,7 @@
 import { make, percent } from "./dom.js";
 
 // A score on a labelled scale from 0 to 100 % with the threshold marked.
-export const scale = (
-  score,
-  threshold,
-  left = "different",
-  right = "the same",
-) => {
+export const scale = (score, threshold, left = "different", right = "the same") => {
   const at = (share) => `${(share * 100).toFixed(2)}%`;
   const track = make("div", { class: "scale-track" });
   const fill = make("div", { class: "scale-fill" });

@@ -8,12 +8,9 @@ export const ask = async (server, name, payload = {}) => {
   try {
     answer = await server[name](payload);
   } catch {
-    throw new UserError(
-      "The server did not answer. Please try again in a moment.",
-    );
+    throw new UserError("The server did not answer. Please try again in a moment.");
   }
-  if (!answer || typeof answer !== "object")
-    throw new UserError("The server could not take this. Please try again.");
+  if (!answer || typeof answer !== "object") throw new UserError("The server could not take this. Please try again.");
   if (answer.error)
     throw Object.assign(new UserError(answer.error), {
       lasting: answer.lasting === true,

@@ -15,8 +15,7 @@ export const copy = async (text) => {
 };
 
 // Whether there is a share sheet that is worth a button: on a device that is touched.
-export const canShare = () =>
-  Boolean(navigator.share) && matchMedia("(pointer: coarse)").matches;
+export const canShare = () => Boolean(navigator.share) && matchMedia("(pointer: coarse)").matches;
 
 // Opens the share sheet; copies instead where it cannot be opened. Says whether the text was copied.
 export const share = async (text) => {

@@ -36,18 +36,12 @@ const logit = (share) => {
 // together: the lowest at 32 %, the highest at 68 % of its width, the rest following a logistic curve.
 export const pointScale = (result, point) => {
   if (result.points.length === 1)
-    return scale(
-      result.score,
-      result.points[0].threshold,
-      "another person",
-      "the same person",
-    );
+    return scale(result.score, result.points[0].threshold, "another person", "the same person");
   const marks = [...result.points].sort((a, b) => a.threshold - b.threshold);
   const levels = marks.map((one) => logit(one.threshold));
   const middle = (levels[0] + levels[levels.length - 1]) / 2;
   const slope = 1.508 / Math.max(levels[levels.length - 1] - levels[0], 0.05); // logit(0.68) twice
-  const at = (share) =>
-    `${(100 / (1 + Math.exp(-slope * (logit(share) - middle)))).toFixed(2)}%`;
+  const at = (share) => `${(100 / (1 + Math.exp(-slope * (logit(share) - middle)))).toFixed(2)}%`;
   const fill = make("div", { class: "scale-fill" });
   const places = ["low", "middle", "high"];
   const track = make(
@@ -67,9 +61,7 @@ export const pointScale = (result, point) => {
     make("div", { class: "scale-bead", style: `left:${at(result.score)}` }),
   );
   requestAnimationFrame(() => (fill.style.width = at(result.score)));
-  const list = marks
-    .map((one) => `${one.name} ${percent(one.threshold)}`)
-    .join(", ");
+  const list = marks.map((one) => `${one.name} ${percent(one.threshold)}`).join(", ");
   const label = `Score ${percent(result.score)}. A signature passes from: ${list}.`;
   return make(
     "div",
@@ -97,23 +89,13 @@ export const overlay = (layers, words, name) => {
     make("img", { class: "reference", src: layers.reference, alt: "" }),
     make("img", { class: "questioned", src: layers.questioned, alt: "" }),
   );
-  const shown = make(
-    "fieldset",
-    { class: "segments small" },
-    make("legend", { text: "Show" }),
-  );
+  const shown = make("fieldset", { class: "segments small" }, make("legend", { text: "Show" }));
   const choices = [
     ["both", "both"],
     ["reference", words.reference],
     ["questioned", words.questioned],
   ];
-  radios(
-    shown,
-    name,
-    choices,
-    "both",
-    (layer) => (sheet.dataset.layer = layer),
-  );
+  radios(shown, name, choices, "both", (layer) => (sheet.dataset.layer = layer));
   return make(
     "figure",
     { class: "laid-figure" },

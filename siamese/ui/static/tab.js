@@ -51,10 +51,7 @@ export const tabOf = (element, server) => {
 // still wanted when the server has answered, and changed(), which answers. What is refused is told in one sentence at
 // the end, and costs nothing of what is there already. Returns {sheet, addSheet(), forget(), wantedNow()}; `forget` when
 // the set is emptied: of what was asked for before, what `wantedNow` gave then says that it is not wanted any more.
-export const gather = (
-  { element, part, refuse },
-  { place, add, changed, ...options },
-) => {
+export const gather = ({ element, part, refuse }, { place, add, changed, ...options }) => {
   const button = part("add");
   let turn = 0;
   const wantedNow = () => {
@@ -76,9 +73,7 @@ export const gather = (
     if (refused.length < files.length) await changed();
     if (refused.length === 1) refuse(refused[0]);
     else if (refused.length)
-      refuse(
-        `${refused.length} of ${files.length} files could not be added; the first is ${refused[0]}`,
-      );
+      refuse(`${refused.length} of ${files.length} files could not be added; the first is ${refused[0]}`);
   });
   const allow = (value) => {
     const isFocused = document.activeElement === button;

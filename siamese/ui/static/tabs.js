@@ -27,9 +27,7 @@ export const followTabs = () => {
     isFollowing = false;
   };
   document.addEventListener("click", (event) => {
-    const name = event.target
-      .closest?.("[role=tab]")
-      ?.getAttribute("aria-controls");
+    const name = event.target.closest?.("[role=tab]")?.getAttribute("aria-controls");
     if (isFollowing || !name || name === tabIn(location.href)) return;
     history.pushState(null, "", withTab(location.href, name));
   });

@@ -23,18 +23,14 @@ export const verifyTab = (element, server) => {
   let judged = null; // the newest answer, and what it was asked of
 
   const add = async (url, _file, isWanted) => {
-    const found = await inTime(
-      ask("verify_ink", { picture: url, count: references.length }),
-      isWanted,
-    );
+    const found = await inTime(ask("verify_ink", { picture: url, count: references.length }), isWanted);
     if (!found) return;
     references.push({ file: url, ink: found.ink });
     showReferences();
   };
 
   // The pieces of writing in a picture, to choose from where there are several.
-  const find = async (url) =>
-    (await ask("verify_ink", { picture: url })).regions ?? [];
+  const find = async (url) => (await ask("verify_ink", { picture: url })).regions ?? [];
 
   const showReferences = () => {
     const list = part("references");
@@ -48,16 +44,11 @@ export const verifyTab = (element, server) => {
             alt: `Extracted ink of reference ${place + 1}`,
           }),
           make("figcaption", { text: `Reference ${place + 1}` }),
-          removeButton(
-            `Remove reference ${place + 1}`,
-            list,
-            referencePad.sheet,
-            () => {
-              references.splice(place, 1);
-              showReferences();
-              verify();
-            },
-          ),
+          removeButton(`Remove reference ${place + 1}`, list, referencePad.sheet, () => {
+            references.splice(place, 1);
+            showReferences();
+            verify();
+          }),
         ),
       ),
     );
@@ -69,27 +60,20 @@ export const verifyTab = (element, server) => {
       if (referencePad.isDrawing() || questionedPad.isDrawing()) return null; // the end of the stroke asks again
       const questioned = questionedPad.value();
       const pending = referencePad.value(); // one on the sheet counts as well: nobody should have to press "Add"
-      const brought = [
-        ...references.map((one) => one.file),
-        ...(pending && references.length < MOST ? [pending] : []),
-      ];
-      if (questioned && brought.length)
-        return { references: brought, questioned };
+      const brought = [...references.map((one) => one.file), ...(pending && references.length < MOST ? [pending] : [])];
+      if (questioned && brought.length) return { references: brought, questioned };
       if (brought.length) return "Now the signature in question.";
       return questioned ? "Now at least one reference, better three." : "";
     },
     (result, asked) => {
       judged = { result, asked };
-      chosen.reference = result.similarities.indexOf(
-        Math.max(...result.similarities),
-      );
+      chosen.reference = result.similarities.indexOf(Math.max(...result.similarities));
       showVerdict();
       showInks();
     },
   );
 
-  const atPoint = (result) =>
-    result.points.find((one) => one.name === chosen.point) ?? result.points[0];
+  const atPoint = (result) => result.points.find((one) => one.name === chosen.point) ?? result.points[0];
 
   const tell = (name, sentence) => {
     part(name).textContent = sentence ?? "";
@@ -101,10 +85,7 @@ export const verifyTab = (element, server) => {
     const answer = atPoint(result);
     part("answer").dataset.kind = answer.verdict;
     part("verdict").textContent = VERDICTS[answer.verdict];
-    const count =
-      asked.references.length === 1
-        ? "one reference"
-        : `${asked.references.length} references`;
+    const count = asked.references.length === 1 ? "one reference" : `${asked.references.length} references`;
     part("score").textContent = `${percent(result.score)} similar to ${count}`;
     part("meaning").textContent = answer.meaning;
     showRemarks(part("remarks"), result.remarks);
@@ -154,8 +135,7 @@ export const verifyTab = (element, server) => {
     const several = result.layers.length > 1;
     part("inks").replaceChildren(
       ...result.inks.map((url, place) => {
-        if (place === result.layers.length)
-          return inkRow(url, "the questioned signature", "Questioned");
+        if (place === result.layers.length) return inkRow(url, "the questioned signature", "Questioned");
         const words = `Reference ${place + 1}, ${percent(result.similarities[place])} similar`;
         if (!several) return inkRow(url, "reference 1", words);
         const choose = make(
@@ -182,12 +162,9 @@ export const verifyTab = (element, server) => {
 
   const showLaid = () => {
     const { layers } = judged.result;
-    const name =
-      layers.length > 1 ? `reference ${chosen.reference + 1}` : "reference";
+    const name = layers.length > 1 ? `reference ${chosen.reference + 1}` : "reference";
     const words = { reference: name, questioned: "questioned" };
-    part("laid").replaceChildren(
-      overlay(layers[chosen.reference], words, "layer"),
-    );
+    part("laid").replaceChildren(overlay(layers[chosen.reference], words, "layer"));
     part("why").setAttribute("aria-pressed", "false");
     part("legend").hidden = part("sees").hidden = part("parts").hidden = true;
     part("sees").replaceChildren();
@@ -197,12 +174,8 @@ export const verifyTab = (element, server) => {
     if (part("why").getAttribute("aria-pressed") === "true") return showLaid();
     const { asked } = judged;
     const { reference } = chosen;
-    const isWanted = () =>
-      judged?.asked === asked && chosen.reference === reference;
-    const found = await inTime(
-      ask("verify_why", { ...asked, which: reference }),
-      isWanted,
-    );
+    const isWanted = () => judged?.asked === asked && chosen.reference === reference;
+    const found = await inTime(ask("verify_why", { ...asked, which: reference }), isWanted);
     if (!found) return;
     const names = [`Reference ${reference + 1}`, "Questioned signature"];
     part("sees").replaceChildren(
@@ -226,17 +199,12 @@ export const verifyTab = (element, server) => {
         ),
       ),
     );
-    part("parts").replaceChildren(
-      ...found.parts.map((text) => make("li", { text })),
-    );
+    part("parts").replaceChildren(...found.parts.map((text) => make("li", { text })));
     part("why").setAttribute("aria-pressed", "true");
     part("legend").hidden = part("sees").hidden = false;
     part("parts").hidden = found.parts.length === 0;
   };
-  part("why").addEventListener(
-    "click",
-    guard(element, pressed(part("why"), showWhy)),
-  );
+  part("why").addEventListener("click", guard(element, pressed(part("why"), showWhy)));
 
   const {
     sheet: referencePad,
@@ -269,15 +237,7 @@ export const verifyTab = (element, server) => {
     forget();
     references = [];
     judged = null;
-    for (const name of [
-      "references",
-      "inks",
-      "laid",
-      "parts",
-      "sees",
-      "remarks",
-    ])
-      part(name).replaceChildren(); // nothing stays, not even hidden
+    for (const name of ["references", "inks", "laid", "parts", "sees", "remarks"]) part(name).replaceChildren(); // nothing stays, not even hidden
     referencePad.clear();
     questionedPad.clear();
   };
