@@ -261,7 +261,8 @@ def _prepare(file: SignatureFile, preprocessing: Preprocessing) -> _Prepared:
         strokes = stroke_features(ink)
     except ImageError as error:
         return _Prepared(sha256, str(error))
-    return _Prepared(sha256, None, image_remarks(grey), image, image_statistics(255 - np.asarray(grey)), strokes)
+    remarks = tuple(remark.text for remark in image_remarks(grey))
+    return _Prepared(sha256, None, remarks, image, image_statistics(255 - np.asarray(grey)), strokes)
 
 
 def picture_hash(grey: Image.Image) -> str:

@@ -97,7 +97,7 @@ def test_tiff_files_with_several_pages_are_read_and_a_remark_says_so(expected):
     found = prepare_files(pages)
     assert_same(found, expected)
     assert found.remarks == (
-        "01/genuine_01.tif, one of 6 such files: The TIFF has several pages; the first one was read.",
+        "01/genuine_01.tif, one of 6 such files: The file has several pages; the first one was read.",
     )
 
 

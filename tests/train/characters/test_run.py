@@ -161,7 +161,14 @@ def test_an_output_that_is_a_file_is_refused(data, recipe, tmp_path, capsys):
 
 
 def words(**changes: object) -> argparse.Namespace:
-    given = {"recipe": "modern", "steps": None, "seed": None, "learning_rate": None, "validation_part": None}
+    given = {
+        "recipe": "modern",
+        "steps": None,
+        "seed": None,
+        "learning_rate": None,
+        "validation_part": None,
+        "folds": None,
+    }
     given |= {
         "max_minutes": math.inf,
         "all_alphabets": False,

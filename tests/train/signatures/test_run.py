@@ -255,7 +255,7 @@ def test_a_run_without_time_stops_and_says_how_to_go_on(words, tmp_path, capsys)
         (["--all-writers", "--calibration-from", "omniglot"], "omniglot was not calibrated"),
         (["--all-writers", "--validation-part", "1"], "--validation-part and --all-writers exclude each other"),
         (["--validation-part", "3"], "There is no part 3, counted from 0, of 1 each among the 3 writers"),
-        (["--validation-part", "-1"], "validation_part must not be negative"),
+        (["--validation-part", "-1"], "validation_part is -1, must not be negative"),
         (["--hold-out", "Elvish"], "--hold-out and --push-improvements are for characters"),
         (["--folds", "9"], "--folds is 9, must lie in 2 to 5"),
         (["--folds", "3", "--push-to-hub", "user/name"], "--folds makes no single checkpoint to publish"),
