@@ -1,4 +1,4 @@
-"""Fits the detector of unusual input: python -m train.unusual --data images_background.zip
+"""Fits the detector of unusual input: python -m train.unusual --data images_background.zip --signatures cedar.zip
 
 What is usual are Omniglot's drawings by every pen and synthetic signatures; what is unusual is drawn here, by program:
 faces, landscapes, emoji, noise, textures, filled shapes and pages of print.
@@ -22,13 +22,14 @@ from sklearn.linear_model import LogisticRegression
 from siamese.characters.synthetic import synthetic_hand
 from siamese.imaging.decode import ImageError, open_image
 from siamese.imaging.ink import find_ink
-from siamese.imaging.unusual import FEATURES, FITTED, measure, scaled_mask
+from siamese.imaging.unusual import FEATURES, FITTED, Detector, measure, scaled_mask
 from siamese.signatures.isolation import isolate_signature
 from siamese.signatures.synthetic import invent_signature, sign
 
-COMMAND = "python -m train.unusual --data images_background.zip"
+COMMAND = "python -m train.unusual --data images_background.zip --signatures cedar.zip"
 SEED = 18
 DRAWINGS, SIGNATURES, UNUSUAL = 2400, 240, 900
+SCANNED, SCANNED_WRITERS = 400, 40  # scanned signatures that set the threshold for signatures; the writers used
 FALSE_ALARMS = 0.003  # share of usual ink that may count as unusual
 SIZE_PX = 300
 
@@ -48,6 +49,16 @@ def omniglot_pictures(path: str, count: int, generator: np.random.Generator) -> 
                 drawing = cv2.resize(drawing, None, fx=3, fy=3, interpolation=cv2.INTER_CUBIC)
             pictures.append(drawing)
     return pictures
+
+
+def scanned_signatures(path: str, count: int, generator: np.random.Generator) -> list[Picture]:
+    """Signatures of an archive (<name>/<writer>/<file>), of its first SCANNED_WRITERS writers."""
+    with zipfile.ZipFile(path) as archive:
+        names = sorted(name for name in archive.namelist() if name.lower().endswith((".webp", ".png")))
+        writers = sorted({name.rsplit("/", 2)[-2] for name in names})[:SCANNED_WRITERS]
+        names = [name for name in names if name.rsplit("/", 2)[-2] in writers]
+        chosen = generator.choice(names, min(count, len(names)), replace=False)
+        return [np.asarray(Image.open(io.BytesIO(archive.read(name))).convert("L")) for name in chosen]
 
 
 def signature_picture(generator: np.random.Generator) -> Picture:
@@ -150,10 +161,19 @@ def fit_detector(usual: Float[np.ndarray, "n 8"], unusual: Float[np.ndarray, "m 
     }
 
 
+def signature_threshold(entry: dict, scans: list[Float[np.ndarray, " 8"]]) -> float:
+    """The logit that FALSE_ALARMS of scanned signatures exceed, never below the threshold for drawings."""
+    values = [tuple(entry[name]) for name in ("mean", "scale", "weights")]
+    detector = Detector(*values, entry["bias"], entry["threshold"], entry["threshold"])
+    logits = [detector.logit(features) for features in scans]
+    return round(max(entry["threshold"], float(np.quantile(logits, 1 - FALSE_ALARMS))), 5)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Fits the detector and writes its numbers beside the module that reads them."""
     parser = argparse.ArgumentParser(prog="python -m train.unusual", description="Fit the detector of unusual input.")
     parser.add_argument("--data", required=True, help="Omniglot's images_background.zip")
+    parser.add_argument("--signatures", required=True, help="an archive of scanned signatures, as CEDAR's")
     parser.add_argument("--output", default=str(FITTED), help="where the numbers go (default: beside the module)")
     asked = parser.parse_args(arguments)
     generator = np.random.default_rng(SEED)
@@ -163,6 +183,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     odd = [features_of(unusual_picture(generator)) for _ in range(UNUSUAL)]
     usual, unusual = (np.array([row for row in rows if row is not None]) for rows in (found, odd))
     entry = fit_detector(usual, unusual)
+    scans = [features_of(scan, True) for scan in scanned_signatures(asked.signatures, SCANNED, generator)]
+    entry["signature_threshold"] = signature_threshold(entry, [row for row in scans if row is not None])
     Path(asked.output).write_text(json.dumps(entry, indent=1) + "\n", encoding="utf-8")
     print(f"Flagged: {entry['flagged']['usual']:.2%} of usual ink, {entry['flagged']['unusual']:.1%} of unusual.")
     return 0

@@ -62,7 +62,9 @@ def grey_by_contrast(colours: Colours, grey: Grey) -> tuple[Grey, list[str]]:
         return _without_other(colours, paper, pen, other), ["colour_removed"]
     step = np.median(away[inked], axis=0)
     length = float(np.linalg.norm(step))
-    if abs(float(step @ WHITE)) >= WEAK_GREY * length / np.sqrt(3):
+    # by the strongest of it: a highlighter under a dark pen covers more than the pen does, and grey shows the pen
+    seen = float(np.quantile(np.abs(away[inked] @ WHITE), 0.95))
+    if seen >= WEAK_GREY * length / np.sqrt(3):
         return grey, []
     along = step / max(length, 1e-6)
     top = float(np.quantile(away[inked] @ along, 0.7))

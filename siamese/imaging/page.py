@@ -22,6 +22,7 @@ MIN_STEP = 7  # of 255, between inside and outside
 MIN_SUPPORT = 0.72  # share of an edge along which the step is seen
 DARK_SURROUNDINGS = 0.55  # of the paper's light: what lies beyond one or two edges must be darker, shadows are not
 PAPER_SHARE = 0.6  # of the sheet must be as light as paper
+UPRIGHT_PX = 1.0  # by which the ends of an upright edge may differ
 INSET_SHARE = 0.012  # of the shorter side, cut off all around: the edge itself and its shadow
 
 Corners = Float[np.ndarray, "4 2"]
@@ -73,6 +74,9 @@ def flattened(values: UInt8[np.ndarray, "..."], corners: Corners) -> UInt8[np.nd
         values: The picture, grey or in colours.
         corners: From the top left one clockwise.
     """
+    upright = _upright_box(corners)
+    if upright is not None:  # nothing to turn: the pixels stay as they are
+        return _cropped(values, upright)
     matrix, size = flattening(values.shape[:2], corners)
     scale = max(size) / max(float(np.linalg.norm(corners[i] - corners[i - 1])) for i in range(4))
     if scale < 0.6:  # so that no thin line falls between the pixels that are read
@@ -80,6 +84,27 @@ def flattened(values: UInt8[np.ndarray, "..."], corners: Corners) -> UInt8[np.nd
         values = cv2.resize(values, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
         matrix = matrix @ np.diag([1 / factor, 1 / factor, 1.0])
     return cv2.warpPerspective(values, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+
+
+def _upright_box(corners: Corners) -> tuple[int, int, int, int] | None:
+    """Left, top, right and bottom of a sheet that stands upright and is no larger than SHEET_PX; None for others."""
+    left, right, top, bottom = (
+        corners[ends, axis] for axis, ends in ((0, [0, 3]), (0, [1, 2]), (1, [0, 1]), (1, [2, 3]))
+    )
+    if max(float(np.ptp(side)) for side in (left, right, top, bottom)) > UPRIGHT_PX:
+        return None
+    box = round(left.max()), round(top.max()), round(right.min()), round(bottom.min())
+    return box if max(box[2] - box[0], box[3] - box[1]) <= SHEET_PX else None
+
+
+def _cropped(values: UInt8[np.ndarray, "..."], box: tuple[int, int, int, int]) -> UInt8[np.ndarray, "..."]:
+    """What lies in a box, its edges cut off where they are not the picture's own rim."""
+    height, width = values.shape[:2]
+    left, top, right, bottom = box
+    inset = max(3, round(INSET_SHARE * min(right - left, bottom - top)))
+    low = [at + inset if at > 2 else 0 for at in (left, top)]
+    high = [at - inset if at < side - 2 else side for at, side in ((right, width), (bottom, height))]
+    return np.ascontiguousarray(values[low[1] : high[1], low[0] : high[0]])
 
 
 def flattening(shape: tuple[int, ...], corners: Corners) -> tuple[Float[np.ndarray, "3 3"], tuple[int, int]]:

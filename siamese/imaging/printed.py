@@ -32,18 +32,19 @@ Mask = Bool[np.ndarray, "_ _"]
 Values = Float32[np.ndarray, "height width"]
 
 
-def without_print(grey: Image.Image) -> tuple[Image.Image, tuple[Remark, ...]]:
+def without_print(grey: Image.Image, keep_rulings: bool = False) -> tuple[Image.Image, tuple[Remark, ...]]:
     """Paints over what is printed on a page.
 
     Args:
         grey: An "L" image, dark ink on light paper.
+        keep_rulings: Leave lines from rim to rim where they are, for a reader that goes by them.
 
     Returns:
         The image with the paper's brightness where print was, the very same where nothing was; and what was noticed.
     """
     values = np.asarray(grey)
     small, ground = reduced(values)
-    printed, codes = find_print(line_mask(small, ground))
+    printed, codes = find_print(line_mask(small, ground), keep_rulings)
     if not printed.any():
         return grey, tuple(REMARKS[code] for code in codes)
     goes = cv2.dilate(printed.astype(np.uint8), np.ones((3, 3), np.uint8))
@@ -87,11 +88,12 @@ def line_mask(values: UInt8[np.ndarray, "height width"], ground: Values) -> Mask
     return depth > max(LEAST_DEPTH, noise, LINE_DEPTH * full)
 
 
-def find_print(dark: Mask) -> tuple[Mask, list[str]]:
+def find_print(dark: Mask, keep_rulings: bool = False) -> tuple[Mask, list[str]]:
     """What of a mask is printed.
 
     Args:
         dark: Everything on the paper.
+        keep_rulings: Lines from rim to rim do not count as print.
 
     Returns:
         The part that is printed, less what crosses it, and the codes of the remarks on it.
@@ -102,7 +104,8 @@ def find_print(dark: Mask) -> tuple[Mask, list[str]]:
     if tilt_deg is not None:
         level = turned(dark, tilt_deg) if abs(tilt_deg) > LEVEL_DEG else dark
         inside = turned(np.ones_like(dark), tilt_deg) if level is not dark else np.ones_like(dark)
-        framed, ruled = _printed_lines(level, find_lines(level, inside))
+        lines = find_lines(level, inside)
+        framed, ruled = _printed_lines(level, [line for line in lines if not (keep_rulings and line.spans)])
         cleared = level.copy()
         for line in [*framed, *ruled]:
             erase_line(cleared, line)

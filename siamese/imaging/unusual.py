@@ -31,7 +31,9 @@ class Detector:
     """Of the features, then of their squares; above 0 they speak for something unusual."""
     bias: float
     threshold: float
-    """Logit from which on ink counts as unusual."""
+    """Logit from which on a drawing counts as unusual."""
+    signature_threshold: float
+    """The same for the ink of a signature, whose letters run together as a drawing's do not."""
 
     def logit(self, features: Float[np.ndarray, " features"]) -> float:
         """How unusual ink with these features is."""
@@ -44,20 +46,24 @@ def load_detector() -> Detector:
     """The fitted detector that comes with the package."""
     entry = json.loads(FITTED.read_text(encoding="utf-8"))
     values = {name: tuple(entry[name]) for name in ("mean", "scale", "weights")}
-    return Detector(**values, bias=entry["bias"], threshold=entry["threshold"])
+    numbers = {name: float(entry[name]) for name in ("bias", "threshold", "signature_threshold")}
+    return Detector(**values, **numbers)
 
 
-def unusual_codes(ink: Float[Tensor, "_ _"]) -> list[str]:
+def unusual_codes(ink: Float[Tensor, "_ _"], is_signature: bool = False) -> list[str]:
     """Codes of remarks on ink that no pen has drawn.
 
     Args:
         ink: In [0, 1] on paper 0, of any size.
+        is_signature: Whether a signature is expected, not a character.
     """
     mask = scaled_mask(ink.numpy())
     if mask is None:
         return []
+    detector = load_detector()
+    threshold = detector.signature_threshold if is_signature else detector.threshold
     codes = ["mostly_ink"] if mask.mean() > MOSTLY_INK else []
-    if load_detector().logit(measure(mask)) > load_detector().threshold:
+    if detector.logit(measure(mask)) > threshold:
         codes.append("not_strokes")
     return codes
 

@@ -61,7 +61,7 @@ def isolate_signature(grey: Image.Image) -> Float[Tensor, "height width"]:
 
     Raises ImageError where there is no ink.
     """
-    return _isolated(without_print(grey)[0])
+    return _isolated(without_print(grey, keep_rulings=True)[0])
 
 
 def _isolated(grey: Image.Image) -> Float[Tensor, "height width"]:
@@ -116,9 +116,9 @@ def read_signature(source: Source | object) -> Reading:
         ImageError: For what `open_image` refuses, and where there is no ink.
     """
     grey = open_image(source)
-    written, printed = without_print(grey)
+    written, printed = without_print(grey, keep_rulings=True)
     ink = _isolated(written)
-    codes = unusual_codes(ink)
+    codes = unusual_codes(ink, is_signature=True)
     if has_several_pieces(written):
         codes.append("several_pieces")
     return Reading(ink, merge_remarks([image_remarks(grey), printed, [REMARKS[code] for code in codes]]))

@@ -13,10 +13,10 @@ from siamese.imaging.printed import find_print, line_mask, reduced
 from siamese.imaging.reading import REMARKS
 from siamese.imaging.unusual import load_detector, measure, scaled_mask
 
-JOIN_ACROSS, JOIN_DOWN = 0.9, 0.25  # of the height of a piece: spots so near belong to it
+JOIN_ACROSS, JOIN_DOWN = 1.6, 0.4  # of the height of a piece: spots so near belong to it
 LEAST_EXTENT = 0.05  # of the longer side, of a piece of handwriting
 LEAST_ASPECT = 0.7  # width by height
-LEAST_PART = 0.3  # of the ink of the largest piece, that another one has at least
+LEAST_PART = 0.45  # of the ink of the largest piece, that another one has at least
 
 
 @dataclass(frozen=True)
@@ -134,4 +134,4 @@ def _scored(ink: Bool[np.ndarray, "_ _"]) -> float:
     if mask is None:
         return 0.0
     detector = load_detector()
-    return float(1 / (1 + np.exp(np.clip(detector.logit(measure(mask)) - detector.threshold, -30, 30))))
+    return float(1 / (1 + np.exp(np.clip(detector.logit(measure(mask)) - detector.signature_threshold, -30, 30))))

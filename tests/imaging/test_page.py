@@ -3,6 +3,7 @@
 import cv2
 import numpy as np
 import pytest
+import torch
 from PIL import Image, ImageDraw
 
 from siamese.imaging.decode import image_remarks, load_ink, open_image
@@ -63,7 +64,7 @@ def test_the_corners_of_the_sheet_are_found(kind, pose):
 def test_the_ink_on_the_sheet_is_read_as_if_scanned(pose):
     reading = load_ink(Image.fromarray(photograph(POSES[pose], "dark")))
     clean = load_ink(Image.fromarray(sheet()))
-    shared = np.minimum(reading, clean).sum() / np.maximum(reading, clean).sum()
+    shared = torch.minimum(reading, clean).sum() / torch.maximum(reading, clean).sum()
     assert shared > 0.7
 
 
