@@ -8,6 +8,7 @@ COMMANDS = {
     "fit": ("train.characters.run", "fit the network by a recipe"),
     "evaluate": ("train.characters.evaluate", "measure a checkpoint: one table, one JSON report, figures"),
     "evaluate-signatures": ("train.signatures.evaluate", "measure how often forgers fool a checkpoint"),
+    "scenes": ("train.scenes.run", "measure how writing is read on desks, forms and bad scans"),
     "search": ("train.search", "compare changes to a recipe, each trained at the same budget"),
     "publish": ("train.publish", "push a model, the app or the data set to the Hub"),
     "benchmark": ("train.benchmark", "measure speed beside the machine's ceilings and the plain way"),
