@@ -154,13 +154,13 @@ def _page(picture: Image.Image) -> tuple[Image.Image, list[str]]:
 
 
 def check_format(data: bytes, formats: Sequence[str] = WEB_FORMATS) -> None:
-    """Refuses the bytes of a file in a format that is known but is not among `formats`.
+    """Refuses the bytes of a file that is no image in one of `formats`.
 
     Raises:
-        ImageError: With a sentence that says how to convert the file.
+        ImageError: With a sentence that says, where the format is known, how to convert the file.
     """
     kind = format_of(data)
-    if kind is not None and kind not in formats:
+    if kind not in formats:
         raise ImageError(how_to_convert(kind, formats))
 
 

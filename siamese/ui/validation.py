@@ -111,35 +111,44 @@ def _guarded(answer: Callable, given: Callable[[dict], Awaitable[dict]]) -> Call
 
 
 def decoded(url: object, what: str, limit_bytes: int = MAX_PICTURE_BYTES) -> bytes:
-    """Decodes a data URL.
-
-    Args:
-        url: What was sent.
-        what: Names the picture in a refusal.
-        limit_bytes: The most that the decoded image may have.
+    """Decodes a data URL of an image; takes what `decoded_file` takes.
 
     Raises:
-        UserError: For anything else, for more than `limit_bytes`, and for an image that the app does not read.
+        UserError: For what `decoded_file` refuses, and for a file that is no image or one that the app does not read.
     """
-    if url is None or url == "":
-        raise UserError(f"{what} is missing; please draw or upload it first.")
-    if not isinstance(url, str):
-        raise UserError(f"{what} is not a picture.")
-    if len(url) > limit_bytes * 4 // 3 + 200:
-        limit = f"{limit_bytes >> 20} MB" if limit_bytes >> 20 else f"{limit_bytes // 1000} kB"
-        raise UserError(f"{what} is larger than {limit}; please bring a smaller file.")
-    head = DATA_URL.match(url)
-    if head is None:
-        raise UserError(f"{what} is not a picture.")
-    try:
-        data = base64.b64decode(url[head.end() :], validate=True)
-    except ValueError as error:  # also of what is not ASCII
-        raise UserError(f"{what} arrived damaged; please try again.") from error
+    data = decoded_file(url, what, limit_bytes)
     try:
         check_format(data)
     except ImageError as error:
         raise UserError(f"{what}: {error}") from error
     return data
+
+
+def decoded_file(url: object, what: str, limit_bytes: int) -> bytes:
+    """Decodes a data URL of any file.
+
+    Args:
+        url: What was sent.
+        what: Names the file in a refusal.
+        limit_bytes: The most that the decoded file may have.
+
+    Raises:
+        UserError: For anything else, and for more than `limit_bytes`.
+    """
+    if url is None or url == "":
+        raise UserError(f"{what} is missing; please draw or upload it first.")
+    if not isinstance(url, str):
+        raise UserError(f"{what} is not a file.")
+    if len(url) > limit_bytes * 4 // 3 + 200:
+        limit = f"{limit_bytes >> 20} MB" if limit_bytes >> 20 else f"{limit_bytes // 1000} kB"
+        raise UserError(f"{what} is larger than {limit}; please bring a smaller file.")
+    head = DATA_URL.match(url)
+    if head is None:
+        raise UserError(f"{what} is not a file.")
+    try:
+        return base64.b64decode(url[head.end() :], validate=True)
+    except ValueError as error:  # also of what is not ASCII
+        raise UserError(f"{what} arrived damaged; please try again.") from error
 
 
 def picture(url: object, what: str) -> Image.Image:

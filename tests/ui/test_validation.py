@@ -38,9 +38,9 @@ def test_a_picture_comes_through():
     [
         (None, "The first picture is missing"),
         ("", "The first picture is missing"),
-        (7, "is not a picture"),
-        ("http://127.0.0.1/secret", "is not a picture"),
-        ("/etc/passwd", "is not a picture"),
+        (7, "is not a file"),
+        ("http://127.0.0.1/secret", "is not a file"),
+        ("/etc/passwd", "is not a file"),
         ("data:image/png;base64,????", "arrived damaged"),
         ("data:image/png;base64,\u00e9", "arrived damaged"),
         ("data:image/png;base64,\ud800", "arrived damaged"),
@@ -56,10 +56,10 @@ def test_what_is_no_picture_is_refused_with_a_sentence(url, words):
 
 def test_a_data_url_is_bounded_before_it_is_decoded():
     with pytest.raises(UserError, match="larger than 1 MB"):
-        validation.decoded("data:image/png;base64," + "A" * (2 << 20), "It", limit_bytes=1 << 20)
+        validation.decoded_file("data:image/png;base64," + "A" * (2 << 20), "It", limit_bytes=1 << 20)
     with pytest.raises(UserError, match="larger than 400 kB"):
-        validation.decoded("data:image/png;base64," + "A" * (1 << 20), "It", limit_bytes=400_000)
-    assert len(validation.decoded(as_url(b"x" * (1 << 20)), "It", limit_bytes=1 << 20)) == 1 << 20
+        validation.decoded_file("data:image/png;base64," + "A" * (1 << 20), "It", limit_bytes=400_000)
+    assert len(validation.decoded_file(as_url(b"x" * (1 << 20)), "It", limit_bytes=1 << 20)) == 1 << 20
 
 
 def test_choices_are_taken_as_they_stand():

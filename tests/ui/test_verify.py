@@ -217,7 +217,7 @@ def test_examples_are_judged_like_any_other_signatures(verifier):
         ({}, "1 to 10 references"),
         ({"references": [MINE] * 11, "questioned": MINE}, "1 to 10 references"),
         ({"references": [MINE], "questioned": None}, "The questioned signature is missing"),
-        ({"references": [MINE, "x"], "questioned": MINE}, "Reference 2 is not a picture"),
+        ({"references": [MINE, "x"], "questioned": MINE}, "Reference 2 is not a file"),
         ({"references": [MINE, data_url(b"<html>")], "questioned": MINE}, "Reference 2: The file is not a PNG"),
         (
             {"references": [MINE], "questioned": data_url(png(Image.new("L", (90, 50), 255)))},

@@ -10,7 +10,7 @@ from siamese.preprocessing import prepare_ink
 from siamese.ui.class_archive import LIMITS, MOST_CLASSES, OwnClass, pack, unpack
 from siamese.ui.pictures import drawing_url, ink_url, kept_url
 from siamese.ui.trials import omniglot_trial
-from siamese.ui.validation import UserError, decoded, for_page, ink_of, name, picture
+from siamese.ui.validation import UserError, decoded, decoded_file, for_page, ink_of, name, picture
 
 LEAST_CLASSES = 2
 MAX_KEPT_BYTES = 400_000  # of one kept picture; 320 x 320 grey pixels are 102,400 bytes before compression
@@ -98,7 +98,7 @@ def build(recognizer: Recognizer) -> None:
 
     @for_page
     def own_import(asked: dict) -> dict:
-        brought = unpack(decoded(asked.get("zip"), "The ZIP", LIMITS.archive_bytes))
+        brought = unpack(decoded_file(asked.get("zip"), "The ZIP", LIMITS.archive_bytes))
         classes = []
         for one in brought:
             try:
