@@ -25,6 +25,8 @@ def main() -> None:
     try:
         recognizer = load_recognizer(gpu=gpu_decorator())  # of MODEL_ID, or what can stand in for it
         verifier = load_verifier(base=recognizer)  # of SIGNATURE_MODEL_ID, or what can stand in for it
+        for served in (recognizer, verifier):
+            served.encoder.release_float32()
     except (OSError, ValueError) as error:  # HubError, CheckpointError: one sentence
         sys.exit(str(error))
     demo = build_demo(recognizer, os.environ.get("CHALLENGE_SECRET"), verifier=verifier)

@@ -139,6 +139,15 @@ class Encoder:
         with self._lock:
             self._cache.clear()
 
+    def release_float32(self) -> None:
+        """Frees the 9216 x 4096 layer in float32, 151 MB, where int8 answers instead of it.
+
+        For a process that only answers: `network.embed` cannot be called any more, and this encoder can no longer be
+        the base of another one.
+        """
+        if self.precision == torch.int8:
+            self.network.embedding.to("meta")
+
     def _recall(self, keys: Sequence[bytes]) -> dict[bytes, Embedding]:
         with self._lock:
             return {key: self._cache[key] for key in keys if key in self._cache}

@@ -89,6 +89,19 @@ def test_bfloat16_stays_close_to_float32(network):
     assert next(network.parameters()).dtype == torch.float32
 
 
+@pytest.mark.parametrize("precision", [torch.int8, torch.bfloat16])
+def test_answers_stay_the_same_without_the_layer_in_float32(network, precision):
+    encoder = Encoder(network, precision=precision, calibration=lambda: pictures(4))
+    before = encoder.embed(pictures(3))
+    encoder.release_float32()
+    encoder.forget()
+    after = encoder.embed(pictures(3))
+    assert torch.equal(after, before)
+    assert torch.equal(encoder.compare_all(after, after), network.compare_all(before, before).detach())
+    assert encoder.network.embedding.weight.is_meta == (encoder.precision == torch.int8)
+    assert network.embedding.weight.device.type == "cpu"
+
+
 def test_embeddings_are_made_once(encoder, monkeypatch):
     sizes = counting(encoder, monkeypatch)
     some = pictures(7)
