@@ -126,6 +126,15 @@ def test_imports_point_down():
     assert wrong_arrows(arrows()) == []
 
 
+def test_training_on_signatures_and_on_characters_know_nothing_of_each_other():
+    rooms = {"train.characters": "train.signatures", "train.signatures": "train.characters"}
+    graph = arrows()
+    for room, other in rooms.items():
+        imported = set().union(*(found for module, found in graph.items() if within(module, room)))
+        assert imported
+        assert not {module for module in imported if within(module, other)}
+
+
 def test_a_circle_and_a_wrong_arrow_would_be_seen():
     assert circle({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}}) == ["a", "b", "c", "a"]
     assert circle({"a": {"b", "c"}, "b": {"c"}, "c": set()}) == []

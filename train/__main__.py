@@ -5,7 +5,8 @@ import sys
 from importlib import import_module
 
 COMMANDS = {
-    "fit": ("train.characters.run", "fit the network by a recipe"),
+    "fit": ("train.characters.run", "fit the network to characters by a recipe"),
+    "fit-signatures": ("train.signatures.run", "fit the network to signatures"),
     "evaluate": ("train.characters.evaluate", "measure a checkpoint: one table, one JSON report, figures"),
     "evaluate-signatures": ("train.signatures.evaluate", "measure how often forgers fool a checkpoint"),
     "scenes": ("train.scenes.run", "measure how writing is read on desks, forms and bad scans"),

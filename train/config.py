@@ -13,6 +13,8 @@ from train.augment import Distortions
 
 Optimiser = Literal["adamw", "adam", "sgd"]
 Schedule = Literal["constant", "cosine", "decay"]
+TaskName = Literal["characters", "signatures"]
+COMMANDS: dict[TaskName, str] = {"characters": "fit", "signatures": "fit-signatures"}
 LAYERS = 6  # four convolutions, the 9216 x 4096 layer, the head
 SCALARS = {int: "a whole number", float: "a number", bool: "true or false"}
 
@@ -173,10 +175,11 @@ def _checked(table: Mapping[str, Any], kind: type, where: str) -> dict[str, Any]
     return values
 
 
-def recipe_names() -> list[str]:
-    """The recipes of the package."""
+def recipe_names(task: TaskName | None = None) -> list[str]:
+    """The recipes of the package, or those for one task."""
     files = (Path(entry.name) for entry in resources.files("train.recipes").iterdir())
-    return sorted(file.stem for file in files if file.suffix == ".toml")
+    names = sorted(file.stem for file in files if file.suffix == ".toml")
+    return [name for name in names if task is None or read_recipe(name).get("task", "characters") == task]
 
 
 def read_recipe(name: str) -> dict[str, Any]:
@@ -196,3 +199,18 @@ def read_recipe(name: str) -> dict[str, Any]:
         return tomllib.loads(text)
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise RecipeError(f"The recipe {name} cannot be read: {error}.") from error
+
+
+def recipe_for(task: TaskName, name: str) -> dict[str, Any]:
+    """The tables of a recipe for this task, which is left out of them.
+
+    Raises:
+        RecipeError: As `read_recipe`, and where the recipe is for another task.
+    """
+    table = read_recipe(name)
+    found = table.pop("task", "characters")
+    if found not in COMMANDS:
+        raise RecipeError(f"task is {found!r}, must be {' or '.join(COMMANDS)}.")
+    if found != task:
+        raise RecipeError(f"The recipe {name} is for {found}: `python -m train {COMMANDS[found]}` takes it.")
+    return table

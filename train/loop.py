@@ -32,12 +32,12 @@ from train.characters.sampling import (
     PairList,
     alphabet_sampler,
     pair_list,
-    step_generator,
 )
 from train.config import TrainConfig
 from train.evaluation import embed_drawings, one_shot_accuracy
 from train.losses import balanced_cross_entropy, contrastive, hardest, n_way_cross_entropy, sameness, triplet
 from train.pens import pen_layers
+from train.seeding import step_generator
 from train.state import (
     append_metrics,
     best_weights,

@@ -122,7 +122,7 @@ def training(device: torch.device) -> Actions:
     from train import loop as fit
     from train.augment import distort, turn
     from train.characters.config import load_recipe
-    from train.characters.sampling import step_generator
+    from train.seeding import step_generator
 
     fit.reuse_large_buffers()
     config = load_recipe("modern")

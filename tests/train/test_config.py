@@ -25,9 +25,9 @@ def test_neither_task_has_a_field_of_the_other():
     one, other = ({field.name for field in fields(kind)} for kind in (CharacterConfig, SignatureConfig))
     assert not {"writers", "genuine", "skilled_share", "validation_part"} & one
     assert not {"alphabets", "drawers", "hold_out", "triplet_loss"} & other
-    with pytest.raises(RecipeError, match="is for signatures, and this is about characters"):
+    with pytest.raises(RecipeError, match="is for signatures: `python -m train fit-signatures`"):
         load_recipe("signatures")
-    with pytest.raises(RecipeError, match="is for characters, and this is about signatures"):
+    with pytest.raises(RecipeError, match="is for characters: `python -m train fit` "):
         signatures.load_recipe("modern")
 
 

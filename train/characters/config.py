@@ -11,7 +11,7 @@ from train.config import (
     check_losses,
     check_views,
     config_from,
-    read_recipe,
+    recipe_for,
 )
 
 Sampling = Literal["alphabets", "pairs"]
@@ -123,7 +123,4 @@ class CharacterConfig(TrainConfig):
 
 def load_recipe(name: str) -> CharacterConfig:
     """A recipe for characters, by its name or the path of a TOML file; raises RecipeError."""
-    table = read_recipe(name)
-    if table.pop("task", "characters") != "characters":
-        raise RecipeError(f"The recipe {name} is for signatures, and this is about characters.")
-    return config_from(table, CharacterConfig)
+    return config_from(recipe_for("characters", name), CharacterConfig)

@@ -1,101 +1,57 @@
-"""A training run from the command line: `python -m train fit`."""
+"""Trains on characters: `python -m train fit`."""
 
 import argparse
-import math
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from siamese.characters.drawings import Drawings
-from siamese.characters.episodes import EpisodeError
 from siamese.characters.omniglot import load_drawings
-from siamese.data.sources import SourceError
 from siamese.hub.checkpoint import CheckpointError, read_config, save_checkpoint
-from siamese.hub.errors import HubError
-from siamese.hub.push import repository_name
 from siamese.hub.resolve import load_model, resolve_model
-from siamese.inference.device import usable_device
 from siamese.network import SiameseNetwork
 from siamese.preprocessing import Preprocessing
 from train import distributed
 from train.characters import drift
-from train.characters.config import CharacterConfig
-from train.characters.sampling import step_generator
-from train.config import RecipeError, config_from, read_recipe, recipe_names
-from train.distributed import DistributedError
+from train.characters.config import CharacterConfig, load_recipe
+from train.config import RecipeError
 from train.evaluation import HeldOut, calibrate, embed_drawings
-from train.loop import Outcome, TrainingError, fit, hold_still, split
+from train.fit_options import add_common_arguments, recipe_changes, run_training
+from train.loop import Outcome, fit, hold_still, split
 from train.run_folder import BEST_MODEL, MODEL, STOPPED, draw_curve, held_out_run, prepare_output, push
-from train.signatures.config import SignatureConfig
-from train.signatures.run import train_on_signatures
-from train.state import StateError, claim
-from train.tracking import TRACKERS, TrackingError, tracker
+from train.seeding import step_generator
+from train.state import claim
+from train.tracking import tracker
 
 CALIBRATION_SEED = 20152
 UNFOLD_IMAGES = 256
-REFUSALS = (
-    CheckpointError,
-    DistributedError,
-    EpisodeError,
-    HubError,
-    SourceError,
-    RecipeError,
-    StateError,
-    TrackingError,
-    TrainingError,
-)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Fit the network; a run's folder holds its state, metrics.jsonl, training.png and, in model/, its checkpoint. "
-        "Under torchrun or accelerate launch processes train together."
+        "Fit the network to characters; a run's folder holds its state, metrics.jsonl, training.png and, in model/, "
+        "its checkpoint. Under torchrun or accelerate launch processes train together."
     )
+    add_common_arguments(parser, "characters", "modern")
     add = parser.add_argument
-    add("--recipe", default="modern", help=f"one of {', '.join(recipe_names())}, or a TOML file (default: modern)")
     add("--data", metavar="SOURCE", help="folder, Hub id or 'invented' (default: $OMNIGLOT_DATA, else the bundled set)")
-    add("--output", metavar="DIR", type=Path, required=True, help="the run's folder")
     add("--init", metavar="CHECKPOINT", help="begin with these weights: a folder or user/name@revision")
-    add("--resume", action="store_true", help="go on with the run in --output, exactly where it was saved")
-    add("--steps", type=int, help="another length than the recipe's")
-    add("--learning-rate", type=float, help="another height than the recipe's")
-    add("--max-minutes", type=float, default=math.inf, help="stop after so long; --resume goes on")
-    add("--seed", type=int, help="another seed than the recipe's")
     add("--hold-out", metavar="ALPHABET", nargs="+", help="other alphabets than the recipe's to validate on")
     add("--all-alphabets", action="store_true", help="hold none out: the final run, when all is chosen")
-    add("--validation-part", type=int, metavar="K", help="signatures: other writers validate than in part 0")
-    add("--all-writers", action="store_true", help="signatures: the same; those for the test stay unseen")
     add(
         "--calibration-from",
         metavar="CHECKPOINT",
         nargs="+",
-        help="with either: the held-out run whose thresholds and calibration the checkpoint carries; of several that "
-        "held out different alphabets or writers, those of all of them together",
+        help="with --all-alphabets: the held-out run whose thresholds and calibration the checkpoint carries; of "
+        "several that held out different alphabets, those of all of them together",
     )
-    add("--folds", type=int, metavar="N", help="signatures: train N times, each writer being tested once, and pool")
-    add("--device", help="cpu or cuda (default: cuda where present)")
-    add("--report-to", choices=list(TRACKERS), help="show the metrics there as well (default: nowhere)")
-    add("--push-to-hub", metavar="USER/NAME", help="publish the checkpoint at the end")
     add("--push-improvements", action="store_true", help="with --push-to-hub: whenever validation improves, too")
-    add("--private", action="store_true", help="with --push-to-hub: a repository that only you can see")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Train, write the checkpoint; 0, or 1 after one sentence on standard error, 130 when stopped before the end."""
-    try:
-        config = config_of(arguments)
-        with distributed.processes(usable_device(arguments.device)) as device:
-            if isinstance(config, SignatureConfig):
-                return train_on_signatures(arguments, config, device)
-            return train(arguments, config, device)
-    except (*REFUSALS, ValueError) as error:
-        print(error, file=sys.stderr)
-        return 1
-    except OSError as error:
-        print(f"{error.filename or 'The run'} cannot be written: {error.strerror or error}.", file=sys.stderr)
-        return 1
+    return run_training(arguments, config_of, train)
 
 
 def train(arguments: argparse.Namespace, config: CharacterConfig, device: torch.device) -> int:
@@ -154,36 +110,16 @@ def train(arguments: argparse.Namespace, config: CharacterConfig, device: torch.
     return push(arguments, output / MODEL)
 
 
-def config_of(arguments: argparse.Namespace) -> CharacterConfig | SignatureConfig:
-    """The recipe with what the command line changes of it; its `task` says whether it is for signatures.
+def config_of(arguments: argparse.Namespace) -> CharacterConfig:
+    """The recipe with what the command line changes of it.
 
     Raises:
-        RecipeError: Where an option does not fit the others, or is for the other task.
+        RecipeError: Where the recipe is for signatures, or an option does not fit the others.
         HubError: Where --push-to-hub names no repository.
     """
-    table = read_recipe(arguments.recipe)
-    task = table.pop("task", "characters")
-    if not arguments.max_minutes >= 0:  # NaN would never end a run
-        raise RecipeError(f"--max-minutes is {arguments.max_minutes}, must not be negative.")
-    if arguments.push_to_hub is not None:
-        repository_name(arguments.push_to_hub)  # refused now, not after hours
-    if arguments.calibration_from and not (arguments.all_alphabets or arguments.all_writers):
-        raise RecipeError(
-            "--calibration-from goes with --all-alphabets or --all-writers; a held-out run calibrates itself."
-        )
-    names = ("steps", "seed", "learning_rate")
-    given = {name: getattr(arguments, name) for name in names}
-    changes = {name: value for name, value in given.items() if value is not None}
-    if task == "signatures":
-        return replace(config_from(table, SignatureConfig), **changes, **signature_changes(arguments))
-    if task == "characters":
-        return replace(config_from(table, CharacterConfig), **changes, **character_changes(arguments))
-    raise RecipeError(f"task is {task!r}, must be characters or signatures.")
-
-
-def character_changes(arguments: argparse.Namespace) -> dict:
-    if arguments.folds or arguments.all_writers or arguments.validation_part is not None:
-        raise RecipeError("--folds, --all-writers and --validation-part are for signatures.")
+    config = replace(load_recipe(arguments.recipe), **recipe_changes(arguments))
+    if arguments.calibration_from and not arguments.all_alphabets:
+        raise RecipeError("--calibration-from goes with --all-alphabets; a held-out run calibrates itself.")
     if arguments.push_improvements and arguments.push_to_hub is None:
         raise RecipeError("--push-improvements needs --push-to-hub USER/NAME.")
     if arguments.push_improvements and arguments.all_alphabets:
@@ -191,18 +127,8 @@ def character_changes(arguments: argparse.Namespace) -> dict:
     if arguments.hold_out and arguments.all_alphabets:
         raise RecipeError("--hold-out and --all-alphabets exclude each other.")
     if arguments.all_alphabets:
-        return {"hold_out": (), "patience": 0}
-    return {"hold_out": tuple(sorted(set(arguments.hold_out)))} if arguments.hold_out else {}
-
-
-def signature_changes(arguments: argparse.Namespace) -> dict:
-    if arguments.all_alphabets or arguments.hold_out or arguments.push_improvements:
-        raise RecipeError("--all-alphabets, --hold-out and --push-improvements are for characters.")
-    if arguments.all_writers:
-        if arguments.validation_part is not None:
-            raise RecipeError("--validation-part and --all-writers exclude each other.")
-        return {"validation_writers": 0, "patience": 0}
-    return {} if arguments.validation_part is None else {"validation_part": arguments.validation_part}
+        return replace(config, hold_out=(), patience=0)
+    return replace(config, hold_out=tuple(sorted(set(arguments.hold_out)))) if arguments.hold_out else config
 
 
 def with_held_out(config: CharacterConfig, names: tuple[str, ...]) -> CharacterConfig:

@@ -7,6 +7,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from siamese.characters.drawings import Drawings
+from train.seeding import step_generator
 
 
 @dataclass(frozen=True)
@@ -39,11 +40,6 @@ class PairBatch:
     second: Int64[Tensor, " pairs"]
     same: Bool[Tensor, " pairs"]
     copy: Int64[Tensor, " pairs"]
-
-
-def step_generator(seed: int, step: int) -> torch.Generator:
-    """Makes the generator of one step; it depends on nothing that came before."""
-    return torch.Generator().manual_seed((seed * 1_000_003 + step) % (1 << 63))
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from train.config import (
     check_losses,
     check_views,
     config_from,
-    read_recipe,
+    recipe_for,
 )
 
 
@@ -61,7 +61,4 @@ class SignatureConfig(TrainConfig):
 
 def load_recipe(name: str) -> SignatureConfig:
     """A recipe for signatures, by its name or the path of a TOML file; raises RecipeError."""
-    table = read_recipe(name)
-    if table.pop("task", "characters") != "signatures":
-        raise RecipeError(f"The recipe {name} is for characters, and this is about signatures.")
-    return config_from(table, SignatureConfig)
+    return config_from(recipe_for("signatures", name), SignatureConfig)

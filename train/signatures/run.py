@@ -1,4 +1,4 @@
-"""The command that trains on signatures, once or in folds by writer: `python -m train fit --recipe signatures`."""
+"""Trains on signatures, once or in folds by writer: `python -m train fit-signatures`."""
 
 import argparse
 import time
@@ -18,10 +18,11 @@ from siamese.signatures.verifier import Scoring, scoring_in
 from train import distributed
 from train.config import RecipeError, saved_config
 from train.evaluation import EvaluationError, write_report
+from train.fit_options import add_common_arguments, recipe_changes, run_training
 from train.loop import Outcome, fit
 from train.run_folder import MODEL, STOPPED, draw_curve, held_out_run, prepare_output, push
 from train.signatures.comparison import compare
-from train.signatures.config import SignatureConfig
+from train.signatures.config import SignatureConfig, load_recipe
 from train.signatures.evaluate import (
     HASHED,
     leaks_of,
@@ -65,14 +66,60 @@ class Calibrated:
     """The config.json of each, for who was seen."""
 
 
-def train_on_signatures(arguments: argparse.Namespace, config: SignatureConfig, device: torch.device) -> int:
-    """All of a run, or of its folds, that may be refused; the exit status."""
-    if arguments.data is None:
-        raise RecipeError("Signatures are in no place that is known: name theirs with --data FOLDER or ARCHIVE.")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Fit the network to signatures; a run's folder holds its state, metrics.jsonl, training.png and, in model/, "
+        "its checkpoint."
+    )
+    add_common_arguments(parser, "signatures", "signatures")
+    add = parser.add_argument
+    add("--data", metavar="SOURCE", required=True, help="signatures: archive, folder, Hub id or 'invented'")
+    add(
+        "--init",
+        metavar="CHECKPOINT",
+        default=BUNDLED,
+        help="begin with these weights: a folder or user/name@revision (default: the bundled ones of characters)",
+    )
+    add("--validation-part", type=int, metavar="K", help="other writers validate than in part 0")
+    add("--all-writers", action="store_true", help="none validates: the final run; those for the test stay unseen")
+    add(
+        "--calibration-from",
+        metavar="CHECKPOINT",
+        nargs="+",
+        help="with --all-writers: the held-out run whose thresholds the checkpoint carries; of several that held out "
+        "different writers, those of all of them together",
+    )
+    add("--folds", type=int, metavar="N", help="train N times, each writer being tested once, and pool")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Train, write the checkpoint; 0, or 1 after one sentence on standard error, 130 when stopped before the end."""
+    return run_training(arguments, config_of, train)
+
+
+def config_of(arguments: argparse.Namespace) -> SignatureConfig:
+    """The recipe with what the command line changes of it.
+
+    Raises:
+        RecipeError: Where the recipe is for characters, or an option does not fit the others.
+        HubError: Where --push-to-hub names no repository.
+    """
+    config = replace(load_recipe(arguments.recipe), **recipe_changes(arguments))
+    if arguments.calibration_from and not arguments.all_writers:
+        raise RecipeError("--calibration-from goes with --all-writers; a held-out run calibrates itself.")
     if arguments.folds and arguments.all_writers:
         raise RecipeError("--folds needs writers who validate; leave out --all-writers.")
     if arguments.folds and arguments.push_to_hub:
         raise RecipeError("--folds makes no single checkpoint to publish; leave out --push-to-hub.")
+    if arguments.all_writers and arguments.validation_part is not None:
+        raise RecipeError("--validation-part and --all-writers exclude each other.")
+    if arguments.all_writers:
+        return replace(config, validation_writers=0, patience=0)
+    return config if arguments.validation_part is None else replace(config, validation_part=arguments.validation_part)
+
+
+def train(arguments: argparse.Namespace, config: SignatureConfig, device: torch.device) -> int:
+    """All of a run, or of its folds, that may be refused; the exit status."""
     sources = arguments.calibration_from or []
     runs = [held_out_signature_run(source) for source in sources]  # refused before the signatures are prepared
     signatures = load_signatures(arguments.data, config.preprocessing)
@@ -108,7 +155,7 @@ def train_one(
 
     `calibrated` is what the checkpoint carries where no writer validates.
     """
-    init = resolve_model(arguments.init or BUNDLED, strict=True).folder
+    init = resolve_model(arguments.init, strict=True).folder
     claim(output, begun_with(init, signatures, split))
     training, validation = signatures.of_writers(split.training), signatures.of_writers(split.validation)
     if len(validation) and not can_validate(validation):
@@ -277,7 +324,7 @@ def train_folds(
 
     A fold that is finished already is not trained again.
     """
-    output, init = arguments.output, resolve_model(arguments.init or BUNDLED, strict=True).folder
+    output, init = arguments.output, resolve_model(arguments.init, strict=True).folder
     splits = fold_splits(signatures.writers_held, arguments.folds, config)
     if seen := seen_by(init, signatures):
         raise RecipeError(

@@ -13,10 +13,10 @@ from siamese.metrics import equal_error_point
 from siamese.network import SiameseNetwork
 from siamese.signatures.dataset import Signatures, joined, synthetic_signatures
 from train.augment import distort, sampling_grid, turn
-from train.characters.sampling import step_generator
 from train.config import RecipeError
 from train.loop import Task, embed, hold_still, keep_statistics, pictures
 from train.losses import mean_where, n_way_cross_entropy
+from train.seeding import step_generator
 from train.signatures.comparison import compare
 from train.signatures.config import SignatureConfig
 from train.signatures.scores import curves_of, scores_of

@@ -115,6 +115,7 @@ def test_a_run_without_time_stops_and_says_how_to_go_on(data, recipe, tmp_path, 
     ("words", "sentence"),
     [
         (["--recipe", "postmodern"], "No recipe is called 'postmodern'"),
+        (["--recipe", "signatures"], "is for signatures: `python -m train fit-signatures` takes it."),
         (["--steps", "0"], "steps is 0, must be at least 1"),
         (["--learning-rate", "-1"], "learning_rate is -1.0, must be above 0"),
         (["--max-minutes", "nan"], "--max-minutes is nan, must not be negative"),
@@ -166,13 +167,10 @@ def words(**changes: object) -> argparse.Namespace:
         "steps": None,
         "seed": None,
         "learning_rate": None,
-        "validation_part": None,
-        "folds": None,
     }
     given |= {
         "max_minutes": math.inf,
         "all_alphabets": False,
-        "all_writers": False,
         "hold_out": None,
         "calibration_from": None,
         "push_to_hub": None,

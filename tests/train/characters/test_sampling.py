@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from siamese.characters.drawings import Drawings
-from train.characters.sampling import AlphabetSampler, PairList, alphabet_sampler, pair_list, rows_of, step_generator
+from train.characters.sampling import AlphabetSampler, PairList, alphabet_sampler, pair_list, rows_of
+from train.seeding import step_generator
 
 
 def blank(alphabets: list[int], drawers: int) -> Drawings:

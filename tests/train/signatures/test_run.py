@@ -1,4 +1,4 @@
-"""`python -m train fit --recipe signatures` from its words to its checkpoint, once and in folds."""
+"""`python -m train fit-signatures` from its words to its checkpoint, once and in folds."""
 
 import json
 import shutil
@@ -74,7 +74,7 @@ def words(signatures, bundled, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "load_signatures", lambda _source, _preparation: signatures)
     recipe = tmp_path / "small.toml"
     recipe.write_text(RECIPE, encoding="utf-8")
-    return ["fit", "--recipe", str(recipe), "--data", "place/archive.zip", "--device", "cpu"]
+    return ["fit-signatures", "--recipe", str(recipe), "--data", "place/archive.zip", "--device", "cpu"]
 
 
 def test_a_run_leaves_a_small_checkpoint_that_says_who_trained_it(words, signatures, bundled, tmp_path, capsys):
@@ -249,14 +249,13 @@ def test_a_run_without_time_stops_and_says_how_to_go_on(words, tmp_path, capsys)
 @pytest.mark.parametrize(
     ("more", "sentence"),
     [
-        (["--all-alphabets"], "are for characters"),
+        (["--recipe", "modern"], "The recipe modern is for characters: `python -m train fit` takes it."),
         (["--folds", "3", "--all-writers"], "leave out --all-writers"),
-        (["--calibration-from", "x"], "goes with --all-alphabets or --all-writers"),
+        (["--calibration-from", "x"], "--calibration-from goes with --all-writers"),
         (["--all-writers", "--calibration-from", "omniglot"], "omniglot was not calibrated"),
         (["--all-writers", "--validation-part", "1"], "--validation-part and --all-writers exclude each other"),
         (["--validation-part", "3"], "There is no part 3, counted from 0, of 1 each among the 3 writers"),
         (["--validation-part", "-1"], "validation_part is -1, must not be negative"),
-        (["--hold-out", "Elvish"], "--hold-out and --push-improvements are for characters"),
         (["--folds", "9"], "--folds is 9, must lie in 2 to 5"),
         (["--folds", "3", "--push-to-hub", "user/name"], "--folds makes no single checkpoint to publish"),
         (["--init", "no/such/folder/at/all"], "no/such/folder/at/all"),
@@ -286,16 +285,11 @@ def test_writers_who_cannot_validate_are_noticed_before_any_step(words, signatur
     assert not (tmp_path / "run" / "metrics.jsonl").exists()
 
 
-def test_signatures_must_be_named(words, tmp_path, capsys):
-    given = [word for word in words if word not in ("--data", "place/archive.zip")]
-    assert main([*given, "--output", str(tmp_path / "run")]) == 1
-    assert "name theirs with --data" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("words", [["--folds", "3"], ["--all-writers"], ["--validation-part", "1"]])
-def test_writers_are_not_for_characters(words, tmp_path, capsys):
-    assert main(["fit", "--data", "invented", *words, "--output", str(tmp_path / "run")]) == 1
-    assert "--folds, --all-writers and --validation-part are for signatures" in capsys.readouterr().err
+def test_signatures_must_be_named(tmp_path, capsys):
+    with pytest.raises(SystemExit) as left:
+        main(["fit-signatures", "--output", str(tmp_path / "run")])
+    assert left.value.code == 2
+    assert "the following arguments are required: --data" in capsys.readouterr().err
 
 
 def test_the_bundled_weights_stand_on_the_bundled_base_and_name_their_writers(monkeypatch):
