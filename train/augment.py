@@ -127,7 +127,7 @@ def distort(
     grid = sampling_grid(images, ranges, generator, enlarged, moved)
     bent = F.grid_sample(images, grid, padding_mode="zeros", align_corners=False)
     if width is not None:
-        bent = drawn_again(bent, width, ranges, generator)
+        bent = draw_with_pens(bent, width, ranges, generator)
     inked = change_pen(bent, ranges, generator) if ranges.pen_share else bent
     if ranges.gap_share:
         inked = break_ink(inked, ranges, generator)
@@ -154,12 +154,12 @@ def choose_pens(
     low, high = math.log(ranges.redraw_from_px), math.log(ranges.redraw_to_px)
     width = torch.where(chosen < ranges.redraw_share, (low + (high - low) * where).exp(), 0.0)
     every = torch.arange(len(layers), device=layers.device)
-    images = layers[every, sent((width > 0).long(), layers.device)][:, None]
-    rows = sent(rows_below(lost, ranges.lost_share), layers.device)
+    images = layers[every, to_device((width > 0).long(), layers.device)][:, None]
+    rows = to_device(rows_below(lost, ranges.lost_share), layers.device)
     return images.index_copy_(0, rows, images[rows] * (1 - layers[rows, 2:])), width
 
 
-def drawn_again(
+def draw_with_pens(
     nearness: Float[Tensor, "batch 1 size size"],
     width: Float[Tensor, " batch"],
     ranges: Distortions,
@@ -167,11 +167,11 @@ def drawn_again(
 ) -> Float[Tensor, "batch 1 size size"]:
     """Ink wherever the middle of a line is nearer than half the pen's width; `width` 0 takes what is given as ink."""
     rows = rows_below(-width, 0.0)
-    pen = sent(width[rows].view(-1, 1, 1, 1), nearness.device)
+    pen = to_device(width[rows].view(-1, 1, 1, 1), nearness.device)
     if ranges.pressure:
         nodes = torch.randn(len(width), 1, PRESSURE_NODES, PRESSURE_NODES, generator=generator)[rows]
         pen = pen * smooth_field(nodes * ranges.pressure, nearness).exp_()
-    rows = sent(rows, nearness.device)
+    rows = to_device(rows, nearness.device)
     ink = (nearness[rows] - 1).mul_(REACH_PX).add_(pen, alpha=0.5).add_(0.5).clamp_(0, 1)
     return nearness.index_copy(0, rows, ink)
 
@@ -192,8 +192,8 @@ def crop(
         line = (sign * place >= cut - EXTENT_PX / 2).float()
         mask *= line if axis == 0 else line[:, None]
         moved[row, axis] = sign * cut / 2
-    rows = sent(rows, images.device)
-    return images.index_copy(0, rows, images[rows] * sent(kept, images.device)), moved
+    rows = to_device(rows, images.device)
+    return images.index_copy(0, rows, images[rows] * to_device(kept, images.device)), moved
 
 
 def break_ink(
@@ -203,9 +203,9 @@ def break_ink(
     chosen, missing = torch.rand(2, len(images), generator=generator)
     nodes = torch.rand(len(images), 1, GAP_NODES, GAP_NODES, generator=generator)
     rows = rows_below(chosen, ranges.gap_share)
-    level = sent(missing[rows].view(-1, 1, 1, 1) * ranges.gaps, images.device)
+    level = to_device(missing[rows].view(-1, 1, 1, 1) * ranges.gaps, images.device)
     kept = ((smooth_field(nodes[rows], images) - level) * 8).clamp_(0, 1)
-    rows = sent(rows, images.device)
+    rows = to_device(rows, images.device)
     return images.index_copy(0, rows, images[rows] * kept)
 
 
@@ -220,7 +220,7 @@ def lower_resolution(
     sizes = ranges.low_from_px + (ranges.low_to_px - ranges.low_from_px) * where[rows]
     sizes = ((sizes / SIZE_STEP_PX).round() * SIZE_STEP_PX).long().clamp(max=images.shape[-1])
     there_and_back = torch.stack([reduction(images.shape[-1], size, images.device) for size in sizes.tolist()])
-    rows = sent(rows, images.device)
+    rows = to_device(rows, images.device)
     reduced = there_and_back @ images[rows, 0] @ there_and_back.mT
     return images.index_copy(0, rows, reduced[:, None])
 
@@ -277,7 +277,7 @@ def sampling_grid(
     shift = torch.stack([shift_x, shift_y], 1) * ranges.shift_px
     shift = (shift if moved is None else shift + moved) * 2 / size_px
     theta = torch.cat([matrix, shift[..., None]], 2)
-    grid = F.affine_grid(sent(theta, images.device), [batch, 1, size_px, size_px], align_corners=False)
+    grid = F.affine_grid(to_device(theta, images.device), [batch, 1, size_px, size_px], align_corners=False)
     if ranges.elastic_px:
         nodes = torch.randn(batch, 2, ELASTIC_NODES, ELASTIC_NODES, generator=generator)
         field = smooth_field(nodes, images).permute(0, 2, 3, 1)
@@ -290,7 +290,7 @@ def smooth_field(
 ) -> Float[Tensor, "batch fields size size"]:
     """Values at the nodes carried to every pixel, as large as `images` and on their device."""
     spread = smooth_spread(images.shape[-1], images.device, nodes.shape[-1])
-    return spread @ sent(nodes, images.device) @ spread.T
+    return spread @ to_device(nodes, images.device) @ spread.T
 
 
 @cache
@@ -308,7 +308,7 @@ def change_pen(
     chosen, where = torch.rand(2, len(images), generator=generator)
     rows = rows_below(chosen, ranges.pen_share)
     level = ranges.pen_broad + (ranges.pen_fine - ranges.pen_broad) * where[rows].view(-1, 1, 1, 1)
-    level, rows = sent(level, images.device), sent(rows, images.device)
+    level, rows = to_device(level, images.device), to_device(rows, images.device)
     blur = gaussian_blur(images.shape[-1], images.device)
     recut = (blur @ images[rows] @ blur.T).sub_(level).mul_(5).add_(0.5).clamp_(0, 1)
     return images.index_copy(0, rows, recut)
@@ -318,10 +318,10 @@ def change_scan(
     images: Float[Tensor, "batch 1 size size"], ranges: Distortions, generator: torch.Generator
 ) -> Float[Tensor, "batch 1 size size"]:
     """Fainter ink and noise, each drawing to an extent of its own."""
-    faint, rough = sent(torch.rand(2, len(images), 1, 1, 1, generator=generator), images.device)
+    faint, rough = to_device(torch.rand(2, len(images), 1, 1, 1, generator=generator), images.device)
     scanned = images * (1 - ranges.contrast * faint)
     if ranges.noise:
-        scanned += sent(torch.randn(images.shape, generator=generator), images.device) * ranges.noise * rough
+        scanned += to_device(torch.randn(images.shape, generator=generator), images.device) * ranges.noise * rough
     return scanned.clamp(0, 1)
 
 
@@ -334,7 +334,7 @@ def gaussian_blur(size_px: int, device: torch.device = torch.device("cpu")) -> F
     return (weight / weight[size_px // 2].sum()).to(device)
 
 
-def turn(
+def dihedral(
     images: Float[Tensor, "batch layers size size"], view: Int64[Tensor, " batch"]
 ) -> Float[Tensor, "batch layers size size"]:
     """Each drawing in one of the eight views of the square: quarter turns `view % 4`, mirrored from 4 on.
@@ -343,12 +343,12 @@ def turn(
     """
     turned, view = torch.empty_like(images), view.cpu()
     for which in view.unique().tolist():
-        rows = sent((view == which).nonzero()[:, 0], images.device)
+        rows = to_device((view == which).nonzero()[:, 0], images.device)
         part = images[rows].flip(-1) if which >= 4 else images[rows]
         turned[rows] = torch.rot90(part, which % 4, (-2, -1))
     return turned
 
 
-def sent(drawn: Tensor, device: torch.device) -> Tensor:
+def to_device(drawn: Tensor, device: torch.device) -> Tensor:
     """To the device without waiting until what it was given before is done: that is so from pinned memory only."""
     return drawn.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else drawn.to(device)

@@ -63,7 +63,7 @@ def own_part(images: Float[Tensor, "batch 1 105 105"]) -> Float[Tensor, "part 1 
     return images.chunk(count())[rank()]
 
 
-def gathered(part: Float[Tensor, "part units"]) -> Float[Tensor, "batch units"]:
+def all_gather(part: Float[Tensor, "part units"]) -> Float[Tensor, "batch units"]:
     """The parts of all processes, in their order."""
     return _Gather.apply(part) if dist.is_initialized() else part
 

@@ -303,10 +303,10 @@ def pair_logits(
     """Scores pairs: logits of "the same character", on the CPU in float64, the mean over all pairs of views."""
     views = embeddings if embeddings.ndim == 3 else embeddings[None]
     total = torch.zeros(len(pairs.first), dtype=torch.float64)
-    for broadcast in views:
-        for of_second in views:
+    for left in views:
+        for right in views:
             blocks = zip(pairs.first.split(PAIRS_AT_ONCE), pairs.second.split(PAIRS_AT_ONCE), strict=True)
-            logits = [network.compare(broadcast[a.to(views.device)], of_second[b.to(views.device)]) for a, b in blocks]
+            logits = [network.compare(left[a.to(views.device)], right[b.to(views.device)]) for a, b in blocks]
             total += torch.cat(logits).double().cpu()
     return total / len(views) ** 2
 

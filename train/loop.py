@@ -23,7 +23,7 @@ from siamese.characters.synthetic import synthetic_drawings
 from siamese.inference.device import fastest_precision
 from siamese.network import SiameseNetwork
 from train import distributed
-from train.augment import distort, distort_copies, sent, turn
+from train.augment import dihedral, distort, distort_copies, to_device
 from train.characters.config import CharacterConfig
 from train.characters.sampling import (
     AlphabetSampler,
@@ -106,7 +106,7 @@ def fit(
     """
     first = distributed.is_first()
     reuse_large_buffers()
-    task = drawings if isinstance(drawings, Task) else of_characters(drawings, config, device)
+    task = drawings if isinstance(drawings, Task) else character_task(drawings, config, device)
     network.to(device, memory_format=torch.channels_last).train()
     distributed.share_statistics(network)
     optimizer = make_optimizer(network, config)
@@ -191,7 +191,7 @@ def averaged(network: SiameseNetwork, decay: float) -> AveragedModel:
     return AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
 
 
-def of_characters(drawings: Drawings, config: CharacterConfig, device: torch.device) -> Task:
+def character_task(drawings: Drawings, config: CharacterConfig, device: torch.device) -> Task:
     """Training drawings all against all, or in pairs, and one-shot trials in the held-out alphabets."""
     training, validation = split(drawings, config)
     prepared = training.prepared(config.preprocessing)
@@ -200,12 +200,12 @@ def of_characters(drawings: Drawings, config: CharacterConfig, device: torch.dev
     prepared = prepared.to(device)
     sampler = make_sampler(training, config)
 
-    def of_step(network: SiameseNetwork, step: int) -> Float[Tensor, ""]:
+    def loss_of_step(network: SiameseNetwork, step: int) -> Float[Tensor, ""]:
         keep_statistics(network, config)
         return step_loss(network, prepared, sampler, config, step)
 
     return Task(
-        of_step,
+        loss_of_step,
         (lambda network: validation.accuracy(network, device)) if validation else None,
         "20-way trials in held-out alphabets",
     )
@@ -298,21 +298,21 @@ def step_loss(
         return pair_batch_loss(network, prepared, sampler.sample(config.characters, step), config)
     generator = step_generator(config.seed, step)
     batch = sampler.sample(config.characters, config.drawers, config.views, generator)
-    images = turn(pictures(prepared, batch.rows), batch.view)
+    images = dihedral(pictures(prepared, batch.rows), batch.view)
     if config.distortions.any:
         images = distort(images, config.distortions, generator)
     return batch_loss(network, images, batch, config)
 
 
 def pictures(prepared: UInt8[Tensor, "drawings layers 105 105"], rows: Tensor) -> Float[Tensor, "batch layers 105 105"]:
-    return prepared[sent(rows, prepared.device)].float() / 255
+    return prepared[to_device(rows, prepared.device)].float() / 255
 
 
 def embed(network: SiameseNetwork, images: Float[Tensor, "batch 1 105 105"]) -> Float[Tensor, "batch units"]:
     precision = fastest_precision(images.device)
     with torch.autocast(images.device.type, torch.bfloat16, enabled=precision == torch.bfloat16):
         part = network.embed(distributed.own_part(images).contiguous(memory_format=torch.channels_last))
-    return distributed.gathered(part.float())
+    return distributed.all_gather(part.float())
 
 
 def batch_loss(
@@ -321,7 +321,7 @@ def batch_loss(
     """Every image embedded once and compared with every other."""
     embeddings = embed(network, images)
     logits = network.compare_all(embeddings, embeddings)
-    same, different = sameness(sent(batch.character, images.device))
+    same, different = sameness(to_device(batch.character, images.device))
     distance = network.head.bias - logits
     loss = logits.new_zeros(())
     if config.pair_loss:
@@ -430,7 +430,7 @@ def split(drawings: Drawings, config: CharacterConfig) -> tuple[Drawings, Valida
     return training, Validation(held, held.prepared(config.preprocessing), trials)
 
 
-def hold_still(network: SiameseNetwork, config: TrainConfig) -> None:
+def freeze_layers(network: SiameseNetwork, config: TrainConfig) -> None:
     """Take what stays as it was out of training: frozen convolutions, and a large layer that is to be shared.
 
     Of that layer's normalisation only the shift is trained, so that folding leaves the weights to the bit.

@@ -120,7 +120,7 @@ def loading(device: torch.device, model: str | None) -> Actions:
 def training(device: torch.device) -> Actions:
     """Steps of the recipe "modern", and what goes before them."""
     from train import loop as fit
-    from train.augment import distort, turn
+    from train.augment import dihedral, distort
     from train.characters.config import load_recipe
     from train.seeding import step_generator
 
@@ -140,7 +140,7 @@ def training(device: torch.device) -> Actions:
 
     def data() -> Tensor:
         batch = sampler.sample(config.characters, config.drawers, config.views, step_generator(0, 0))
-        return turn(fit.pictures(prepared, batch.rows), batch.view)
+        return dihedral(fit.pictures(prepared, batch.rows), batch.view)
 
     images = data()
     return {

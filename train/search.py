@@ -33,7 +33,7 @@ from train.config import RecipeError, config_from, saved_config
 from train.evaluation import embed_drawings, generator_for, one_shot_accuracy, paired_test, wilson_interval
 from train.loop import TrainingError, fit
 from train.run_folder import MODEL
-from train.state import BEST, STATE, StateError, claim, has_state
+from train.state import BEST, STATE, StateError, check_manifest, has_state
 
 SUMMARY = "summary.json"
 TABLE = "table.md"
@@ -59,7 +59,7 @@ class Change:
 
 
 @dataclass(frozen=True)
-class Trial:
+class SearchContext:
     """What all runs of a search share, beside what their configs say."""
 
     drawings: Drawings
@@ -96,14 +96,14 @@ def run(arguments: argparse.Namespace) -> int:
         drawings = load_drawings("background", arguments.data)
         evaluation = evaluation_set(arguments.data) if arguments.report_evaluation else None
         made_with = {"--init": digest_of(arguments.init), "--data": drawings.digest(), "--trials": arguments.trials}
-        trial = Trial(drawings, evaluation, arguments.init, arguments.trials, device, made_with)
+        context = SearchContext(drawings, evaluation, arguments.init, arguments.trials, device, made_with)
         runs = []
         for change in changes:
             change = replace(change, config=with_held_out(change.config, drawings.alphabet_names))
             folder = arguments.output / change.name
             if not (folder / SUMMARY).is_file():
-                make_run(change, folder, trial)
-            runs.append(read_row(folder, change, trial))
+                make_run(change, folder, context)
+            runs.append(read_row(folder, change, context))
             print(f"{change.name}: {runs[-1]['validation']['accuracy']:.2%}", flush=True)
         rows = [pooled(list(group)) for _, group in groupby(runs, key=lambda row: row["group"])]
         rows = [compared(row, rows[0]) for row in rows]
@@ -149,26 +149,30 @@ def load_search(name: str) -> list[Change]:
     changes = table.pop("changes", None)
     if not isinstance(changes, dict) or not changes or not all(isinstance(entry, dict) for entry in changes.values()):
         raise SearchError(f"The search {name} lists no changes: [changes.NAME].")
-    return [Change(key, str(entry.pop("says", key)), changed(table, entry), key) for key, entry in changes.items()]
+    return [
+        Change(key, str(entry.pop("says", key)), change_config(table, entry), key) for key, entry in changes.items()
+    ]
 
 
-def changed(common: dict, entry: dict) -> CharacterConfig:
+def change_config(common: dict, entry: dict) -> CharacterConfig:
     """The config of one row; raises RecipeError, SearchError."""
-    table = merged(common, entry)
+    table = merge_tables(common, entry)
     images, recipe = table.pop("images", None), table.pop("recipe", "modern")
     if not isinstance(recipe, str) or not (images is None or (isinstance(images, int) and images > 0)):
         raise SearchError(f"A search has recipe = {recipe!r}, images = {images!r}: a name, a whole number above 0.")
-    config = config_from(merged(load_recipe(recipe).as_dict(), table), CharacterConfig)
+    config = config_from(merge_tables(load_recipe(recipe).as_dict(), table), CharacterConfig)
     if images is None:
         return config
     return replace(config, steps=max(1, images // config.images_a_step))
 
 
-def merged(table: dict, changes: dict) -> dict:
+def merge_tables(table: dict, changes: dict) -> dict:
     """`table` with the entries of `changes`, tables within it entry by entry."""
     both = dict(table)
     for key, value in changes.items():
-        both[key] = merged(both[key], value) if isinstance(value, dict) and isinstance(both.get(key), dict) else value
+        both[key] = (
+            merge_tables(both[key], value) if isinstance(value, dict) and isinstance(both.get(key), dict) else value
+        )
     return both
 
 
@@ -188,46 +192,46 @@ def chosen_changes(changes: list[Change], only: list[str] | None, seeds: list[in
     ]
 
 
-def make_run(change: Change, folder: Path, trial: Trial) -> None:
+def make_run(change: Change, folder: Path, context: SearchContext) -> None:
     """Train, or go on with what was cut off, then answer the trials; the summary is written last."""
     folder.mkdir(parents=True, exist_ok=True)
-    claim(folder, trial.made_with)
-    network = begin(change.config, trial.drawings, trial.init)
-    outcome = fit(network, trial.drawings, change.config, folder, trial.device, resume=has_state(folder))
+    check_manifest(folder, context.made_with)
+    network = begin(change.config, context.drawings, context.init)
+    outcome = fit(network, context.drawings, change.config, folder, context.device, resume=has_state(folder))
     if not outcome.finished:
         raise SearchError(f"{change.name} was stopped at step {outcome.steps}; the same command goes on from there.")
     training = {"recipe": change.name, "config": change.config.as_dict(), "images": outcome.images}
-    training |= shown(change.config, trial.drawings, trial.init)
+    training |= shown(change.config, context.drawings, context.init)
     save_checkpoint(folder / MODEL, network, change.config.preprocessing, training=training)
-    summary = {"says": change.says, "config": change.config.as_dict(), "images": outcome.images} | trial.made_with
-    held = trial.drawings.of_alphabets(set(change.config.hold_out))
-    embeddings = embed_drawings(network, held.prepared(change.config.preprocessing), trial.device)
-    summary["validation"], won = one_shot(network, embeddings, drawn_trials(held, trial))
-    summary["across"], _ = one_shot(network, embeddings, drawn_trials(held, trial, within_alphabet=False))
+    summary = {"says": change.says, "config": change.config.as_dict(), "images": outcome.images} | context.made_with
+    held = context.drawings.of_alphabets(set(change.config.hold_out))
+    embeddings = embed_drawings(network, held.prepared(change.config.preprocessing), context.device)
+    summary["validation"], won = one_shot(network, embeddings, drawn_trials(held, context))
+    summary["across"], _ = one_shot(network, embeddings, drawn_trials(held, context, within_alphabet=False))
     save_file({"won": won}, folder / WON)
     write_json(summary, folder / SUMMARY)
     (folder / STATE).unlink()  # three times the checkpoint's size, and nothing goes on from it
     (folder / BEST).unlink(missing_ok=True)
 
 
-def reported(folder: Path, row: dict, config: CharacterConfig, trial: Trial) -> dict:
+def evaluate_run(folder: Path, row: dict, config: CharacterConfig, context: SearchContext) -> dict:
     """The evaluation set and Lake's runs for a finished run, once they are asked for."""
-    assert trial.evaluation is not None
-    drawings, runs = trial.evaluation
-    network = load_checkpoint(folder / MODEL).network.to(trial.device)
-    embeddings = embed_drawings(network, drawings.prepared(config.preprocessing), trial.device)
+    assert context.evaluation is not None
+    drawings, runs = context.evaluation
+    network = load_checkpoint(folder / MODEL).network.to(context.device)
+    embeddings = embed_drawings(network, drawings.prepared(config.preprocessing), context.device)
     entries = {
-        "evaluation": one_shot(network, embeddings, drawn_trials(drawings, trial))[0],
+        "evaluation": one_shot(network, embeddings, drawn_trials(drawings, context))[0],
         "lake_runs": one_shot(network, embeddings, runs)[0],
     }
     write_json(row | entries, folder / SUMMARY)
     return entries
 
 
-def drawn_trials(drawings: Drawings, trial: Trial, within_alphabet: bool = True) -> Trials:
+def drawn_trials(drawings: Drawings, context: SearchContext, within_alphabet: bool = True) -> Trials:
     """20-way trials, the same for every network."""
     generator = generator_for(TRIALS_SEED, "search")
-    return sample_trials(drawings, 20, trial.trials, generator, within_alphabet=within_alphabet)
+    return sample_trials(drawings, 20, context.trials, generator, within_alphabet=within_alphabet)
 
 
 def one_shot(
@@ -238,20 +242,20 @@ def one_shot(
     return {"accuracy": accuracy, "interval": interval, "trials": len(won)}, won
 
 
-def read_row(folder: Path, change: Change, trial: Trial) -> dict:
+def read_row(folder: Path, change: Change, context: SearchContext) -> dict:
     """A finished run; raises SearchError where it was made by another config, weights or data, or is damaged."""
     try:
         row = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
-        config, made_with = saved_config(row["config"], CharacterConfig), {key: row[key] for key in trial.made_with}
+        config, made_with = saved_config(row["config"], CharacterConfig), {key: row[key] for key in context.made_with}
         won = load_file(folder / WON)["won"]
     except (OSError, KeyError, TypeError, ValueError, SafetensorError) as error:
         raise SearchError(f"{folder} holds no run that can be read ({error}); remove it to make it again.") from error
     if config != change.config:
         raise SearchError(f"{folder} holds a run by another config; choose another --output or remove it.")
-    if made_with != trial.made_with:
+    if made_with != context.made_with:
         raise SearchError(f"{folder} holds a run with other --init, --data or --trials; choose another --output.")
-    if trial.evaluation is not None and "evaluation" not in row:
-        row |= reported(folder, row, config, trial)
+    if context.evaluation is not None and "evaluation" not in row:
+        row |= evaluate_run(folder, row, config, context)
     return row | {"name": change.name, "group": change.group, "won": won}
 
 

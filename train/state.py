@@ -30,7 +30,7 @@ def has_state(folder: Path) -> bool:
     return (folder / STATE).is_file()
 
 
-def claim(folder: Path, facts: dict) -> None:
+def check_manifest(folder: Path, facts: dict) -> None:
     """Write down what a run in this folder begins with, beside its config: weights, data, writers.
 
     A state that goes on with others would be neither; raises StateError where they differ from those written down.
@@ -158,7 +158,7 @@ def restore_state(
         index, key = name.split(".", 1)
         state.setdefault(int(index), {})[key] = value
     optimizer.load_state_dict(optimizer.state_dict() | {"state": state})
-    check_manifest(optimizer)
+    match_memory_format(optimizer)
     return step, tuple(best)
 
 
@@ -192,7 +192,7 @@ def check_recipe(table: dict, config: TrainConfig, step: int, folder: Path) -> N
         )
 
 
-def check_manifest(optimizer: torch.optim.Optimizer) -> None:
+def match_memory_format(optimizer: torch.optim.Optimizer) -> None:
     """Bring the moments into the memory order of their parameters: files hold them row by row, channels-last kernels
     are not, and a fused optimiser goes through both as they lie."""
     for parameter, entry in optimizer.state.items():

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from train.augment import Distortions, distort, distort_copies, gaussian_blur, turn
+from train.augment import Distortions, dihedral, distort, distort_copies, gaussian_blur
 from train.pens import pen_layers
 
 ALL = Distortions(
@@ -135,11 +135,11 @@ def test_the_blur_keeps_ink_away_from_the_borders():
 def test_four_quarter_turns_and_two_mirrors_are_the_identity(images):
     whole = images
     for _ in range(4):
-        whole = turn(whole, torch.tensor([1, 1, 1, 1]))
+        whole = dihedral(whole, torch.tensor([1, 1, 1, 1]))
     assert torch.equal(whole, images)
-    mirrored = turn(turn(images, torch.full((4,), 4)), torch.full((4,), 4))
+    mirrored = dihedral(dihedral(images, torch.full((4,), 4)), torch.full((4,), 4))
     assert torch.equal(mirrored, images)
-    assert torch.equal(turn(images, torch.zeros(4, dtype=torch.int64)), images)
+    assert torch.equal(dihedral(images, torch.zeros(4, dtype=torch.int64)), images)
 
 
 @pytest.mark.parametrize("first", range(8))
@@ -148,12 +148,12 @@ def test_views_are_a_group(first, second, blot):
     """Mirror, then turn: m t^a m = t^-a, so (m^p t^a) then (m^q t^b) is m^(p+q) t^(b - a or b + a)."""
     a, b = first % 4, second % 4
     expected = (b - a if second >= 4 else b + a) % 4 + 4 * ((first >= 4) != (second >= 4))
-    both = turn(turn(blot, torch.tensor([first])), torch.tensor([second]))
-    assert torch.equal(both, turn(blot, torch.tensor([expected])))
+    both = dihedral(dihedral(blot, torch.tensor([first])), torch.tensor([second]))
+    assert torch.equal(both, dihedral(blot, torch.tensor([expected])))
 
 
 def test_the_eight_views_all_differ_and_each_row_has_its_own(blot):
-    views = turn(blot.repeat(8, 1, 1, 1), torch.arange(8))
+    views = dihedral(blot.repeat(8, 1, 1, 1), torch.arange(8))
     assert len(views.flatten(1).unique(dim=0)) == 8
     assert views[1, 0, 105 - 1 - 20, 30] == 1  # a quarter turn against the clock
     assert views[4, 0, 30, 105 - 1 - 20] == 1  # left and right exchanged

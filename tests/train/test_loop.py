@@ -25,7 +25,7 @@ from train.loop import (
     TrainingError,
     batch_loss,
     fit,
-    hold_still,
+    freeze_layers,
     learning_rate,
     make_optimizer,
     momentum,
@@ -476,7 +476,7 @@ def test_a_shared_embedding_stays_to_the_bit(scrawl, tmp_path):
     config = replace(TINY, network=NARROW, shared_embedding=True, steps=2, weight_decay=0.1, weight_average=0.5)
     start = SiameseNetwork(replace(NARROW, batch_norm=False), generator=torch.Generator().manual_seed(3))
     network = start.unfolded(NARROW, scrawl.prepared(config.preprocessing)[:8].float() / 255)
-    hold_still(network, config)
+    freeze_layers(network, config)
     fit(network, scrawl, config, tmp_path, CPU)
     made = network.folded()
     assert torch.equal(made.embedding.weight, start.embedding.weight)

@@ -20,7 +20,7 @@ from train.search import (
     compared,
     load_search,
     markdown,
-    merged,
+    merge_tables,
     pooled,
     search_names,
 )
@@ -129,7 +129,11 @@ def test_rivals_embed_as_many_images_as_the_recipe_they_are_compared_with(name):
 
 
 def test_changes_of_a_table_leave_its_other_entries_alone():
-    assert merged({"a": {"x": 1, "y": 2}, "b": 3}, {"a": {"y": 4}, "c": 5}) == {"a": {"x": 1, "y": 4}, "b": 3, "c": 5}
+    assert merge_tables({"a": {"x": 1, "y": 2}, "b": 3}, {"a": {"y": 4}, "c": 5}) == {
+        "a": {"x": 1, "y": 4},
+        "b": 3,
+        "c": 5,
+    }
 
 
 def test_each_seed_makes_a_run_of_its_own():

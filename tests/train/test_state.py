@@ -20,7 +20,7 @@ from train.state import (
     StateError,
     append_metrics,
     best_weights,
-    claim,
+    check_manifest,
     has_state,
     keep_metrics_until,
     restore_state,
@@ -235,12 +235,12 @@ def test_no_metrics_are_no_harm(tmp_path):
 
 
 def test_what_a_run_began_with_may_be_another_until_there_is_a_state(tmp_path):
-    claim(tmp_path, {"--init": "a"})
-    claim(tmp_path, {"--init": "b"})  # the first was refused before it began
+    check_manifest(tmp_path, {"--init": "a"})
+    check_manifest(tmp_path, {"--init": "b"})  # the first was refused before it began
     (tmp_path / STATE).write_bytes(b"")
-    claim(tmp_path, {"--init": "b"})
+    check_manifest(tmp_path, {"--init": "b"})
     with pytest.raises(StateError, match="holds a run with other --init"):
-        claim(tmp_path, {"--init": "a"})
+        check_manifest(tmp_path, {"--init": "a"})
     (tmp_path / BEGUN).write_text("{", encoding="utf-8")
     with pytest.raises(StateError, match="cannot be read"):
-        claim(tmp_path, {"--init": "b"})
+        check_manifest(tmp_path, {"--init": "b"})

@@ -18,10 +18,10 @@ from train.characters.config import CharacterConfig, load_recipe
 from train.config import RecipeError
 from train.evaluation import HeldOut, calibrate, embed_drawings
 from train.fit_options import add_common_arguments, recipe_changes, run_training
-from train.loop import Outcome, fit, hold_still, split
+from train.loop import Outcome, fit, freeze_layers, split
 from train.run_folder import BEST_MODEL, MODEL, STOPPED, draw_curve, held_out_run, prepare_output, push
 from train.seeding import step_generator
-from train.state import claim
+from train.state import check_manifest
 from train.tracking import tracker
 
 CALIBRATION_SEED = 20152
@@ -71,7 +71,7 @@ def train(arguments: argparse.Namespace, config: CharacterConfig, device: torch.
         prepare_output(arguments)
     distributed.wait()
     output = arguments.output
-    claim(output, {"--init": digest_of(arguments.init), "--data": drawings.digest()})
+    check_manifest(output, {"--init": digest_of(arguments.init), "--data": drawings.digest()})
     network = begin(config, drawings, arguments.init)
     with tracker(arguments.report_to if distributed.is_first() else None, output, config) as report:
 
@@ -166,7 +166,7 @@ def begin(config: CharacterConfig, drawings: Drawings, init: str | None) -> Siam
     rows = torch.randperm(len(drawings), generator=step_generator(config.seed, -1))[:UNFOLD_IMAGES]
     images = drawings.take(rows).prepared(config.preprocessing).float() / 255
     network = checkpoint.network.unfolded(config.network, images)
-    hold_still(network, config)
+    freeze_layers(network, config)
     return network
 
 

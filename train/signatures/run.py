@@ -50,7 +50,7 @@ from train.signatures.scores import (
     thresholds_for,
     verification_entry,
 )
-from train.state import StateError, claim, has_state
+from train.state import StateError, check_manifest, has_state
 from train.tracking import tracker
 
 REPORT = "folds.json"
@@ -156,7 +156,7 @@ def train_one(
     `calibrated` is what the checkpoint carries where no writer validates.
     """
     init = resolve_model(arguments.init, strict=True).folder
-    claim(output, begun_with(init, signatures, split))
+    check_manifest(output, begun_with(init, signatures, split))
     training, validation = signatures.of_writers(split.training), signatures.of_writers(split.validation)
     if len(validation) and not can_validate(validation):
         raise RecipeError("No writer who validates has two genuine signatures and a forgery; give more signatures.")
@@ -339,7 +339,7 @@ def train_folds(
     for number, split in enumerate(splits, 1):
         folder = output / f"fold-{number}"
         folder.mkdir(parents=True, exist_ok=True)
-        claim(folder, begun_with(init, signatures, split))
+        check_manifest(folder, begun_with(init, signatures, split))
         if not is_finished(folder / MODEL, config):
             if has_state(folder) and not arguments.resume:
                 raise StateError(f"{folder} holds a run already; go on with --resume or choose another --output.")

@@ -12,9 +12,9 @@ from siamese.hub.checkpoint import load_checkpoint
 from siamese.metrics import equal_error_point
 from siamese.network import SiameseNetwork
 from siamese.signatures.dataset import Signatures, joined, synthetic_signatures
-from train.augment import distort, sampling_grid, turn
+from train.augment import dihedral, distort, sampling_grid
 from train.config import RecipeError
-from train.loop import Task, embed, hold_still, keep_statistics, pictures
+from train.loop import Task, embed, freeze_layers, keep_statistics, pictures
 from train.losses import mean_where, n_way_cross_entropy
 from train.seeding import step_generator
 from train.signatures.comparison import compare
@@ -47,7 +47,7 @@ class SignatureBatch:
     """The place of its writer in the batch, from 0."""
     genuine: Bool[Tensor, " n"]
     view: Int64[Tensor, " n"]
-    """One of the eight views of the square, the same for all of a writer, see `train.augment.turn`."""
+    """One of the eight views of the square, the same for all of a writer, see `train.augment.dihedral`."""
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,7 @@ def step_images(
     config: SignatureConfig,
     generator: torch.Generator,
 ) -> Float[Tensor, "batch 1 105 105"]:
-    images = turn(pictures(prepared, batch.rows), batch.view)
+    images = dihedral(pictures(prepared, batch.rows), batch.view)
     if config.writer_distortions.any:
         images = shared_warp(images, batch, config, generator)
     if config.distortions.any:
@@ -223,5 +223,5 @@ def begin(config: SignatureConfig, training: Signatures, init: Path) -> SiameseN
     checkpoint = load_checkpoint(init)
     rows = torch.randperm(len(training), generator=step_generator(config.seed, -1))[:UNFOLD_IMAGES]
     network = checkpoint.network.unfolded(config.network, training.images[rows].float() / 255)
-    hold_still(network, config)
+    freeze_layers(network, config)
     return network
