@@ -1,4 +1,4 @@
-"""Distortions of whole batches of drawings: tensors in, tensors out, on whatever device they are on."""
+"""Random distortions of batches of drawings, computed on the device of the batch."""
 
 import math
 from dataclasses import dataclass
@@ -13,66 +13,70 @@ from torch.nn import functional as F
 from siamese.preprocessing import IMAGE_SIZE_PX
 from train.pens import REACH_PX
 
-PRESSURE_NODES = 5  # how hard the pen is pressed is drawn on these nodes
-GAP_NODES = 18  # where the ink is missing: a gap is about as long as the 6 px between two of them
-SIZE_STEP_PX = 4  # low resolutions go by steps of this
-EXTENT_PX = 80  # of prepared ink, whose box a broader pen makes larger and a crop smaller
-USUAL_PEN_PX = 6.0  # of prepared drawings of Omniglot, whose own pen of 3 px is scaled with them
-ELASTIC_NODES = 5  # displacements are drawn on 5 x 5 nodes and made smooth by bicubic interpolation
+PRESSURE_NODES = 5  # pen pressure is drawn on 5 x 5 nodes and interpolated
+GAP_NODES = 18  # gaps are drawn on 18 x 18 nodes, so that a gap is about 6 px long
+SIZE_STEP_PX = 4  # low resolutions are multiples of this, so that few matrices are kept
+EXTENT_PX = 80  # longer side of prepared ink; a broader pen enlarges it, a crop reduces it
+USUAL_PEN_PX = 6.0  # pen of Omniglot's drawings once they are prepared; it is 3 px before they are scaled
+ELASTIC_NODES = 5  # displacements are drawn on 5 x 5 nodes and interpolated
 
 
 @dataclass(frozen=True)
 class Distortions:
-    """Ranges that each drawing of a batch draws from on its own; all zero leaves the batch as it is."""
+    """Ranges of the random distortions, which are drawn for each drawing separately; by default there are none.
+
+    Raises:
+        ValueError: A value is out of range.
+    """
 
     rotation_deg: float = 0.0
-    """Turned by up to this, either way."""
+    """Largest rotation in either direction."""
     shear: float = 0.0
-    """Horizontal and vertical shear of up to this, either way."""
+    """Largest horizontal and vertical shear in either direction."""
     log_scale: float = 0.0
-    """Natural logarithm of the scale of each axis, up to this, either way."""
+    """Largest absolute natural logarithm of the scale of each axis."""
     shift_px: float = 0.0
-    """Moved by up to this along each axis, either way."""
+    """Largest shift along each axis in either direction."""
     elastic_px: float = 0.0
     """Standard deviation of a smooth displacement field."""
     component_share: float = 1.0
-    """Share of drawings to which turn, each shear, each scale and each shift is applied, each on its own."""
+    """Probability of the rotation, each shear, each scale and each shift, drawn independently."""
     pen_share: float = 0.0
-    """Share of drawings whose pen is made wider or finer."""
+    """Share of drawings whose pen is made broader or finer by blurring the ink and thresholding it."""
     pen_fine: float = 0.45
-    """Level at which blurred ink is cut for the finest pen; higher is finer."""
+    """Threshold of the finest pen; higher is finer."""
     pen_broad: float = 0.12
-    """Level at which blurred ink is cut for the broadest pen; lower is broader, below 0.1 paper would turn grey."""
+    """Threshold of the broadest pen; lower is broader, and below 0.1 the paper would turn grey."""
 
     contrast: float = 0.0
-    """Ink becomes fainter by up to this share."""
+    """Largest share by which the ink becomes fainter."""
     noise: float = 0.0
-    """Standard deviation of the noise added to each pixel, up to this; what leaves 0 to 1 is cut off."""
+    """Largest standard deviation of the noise added to each pixel; the result is clamped to 0 to 1."""
 
     redraw_share: float = 0.0
-    """Share of drawings whose lines are drawn again along their middle with another pen."""
+    """Share of drawings whose lines are redrawn along their centre lines with another pen."""
     redraw_from_px: float = 2.0
-    """The finest of these pens, in pixels of the prepared picture; each width is drawn evenly in its logarithm."""
+    """Width of the finest of these pens, in pixels of the prepared image; widths are log-uniform."""
     redraw_to_px: float = 16.0
-    """The broadest of these pens."""
+    """Width of the broadest of these pens."""
     pressure: float = 0.0
-    """How unevenly these pens are pressed: standard deviation of the logarithm of the width along the lines."""
+    """Standard deviation of the logarithm of the width of these pens along the lines."""
     gap_share: float = 0.0
-    """Share of drawings whose ink is broken."""
+    """Share of drawings whose lines have gaps."""
     gaps: float = 0.15
-    """Share of a broken drawing that is missing, up to this."""
+    """Largest share of such a drawing that is missing."""
     low_share: float = 0.0
     """Share of drawings shown at a low resolution."""
     low_from_px: float = 24.0
-    """Side of the smallest picture, before it is brought back to 105 px."""
+    """Side of the smallest of these images, before they are enlarged to 105 px again."""
     low_to_px: float = 64.0
-    """Side of the largest of them."""
+    """Side of the largest of these images."""
     crop_share: float = 0.0
-    """Share of drawings of which one side is cut off."""
+    """Share of drawings that are cut off at one side."""
     crop_px: float = 8.0
-    """How much of it, up to this."""
+    """Largest width of the strip cut off."""
     lost_share: float = 0.0
-    """Share of drawings that lose their smallest part, where they have several, see `train.pens`."""
+    """Share of drawings that lose their smallest part if they have several parts, see `train.pens`."""
 
     def __post_init__(self) -> None:
         for name in ("rotation_deg", "shear", "log_scale", "shift_px", "elastic_px", "noise", "pressure"):
@@ -103,6 +107,7 @@ class Distortions:
 
     @property
     def any(self) -> bool:
+        """Whether any distortion is switched on."""
         geometry = self.rotation_deg, self.shear, self.log_scale, self.shift_px, self.elastic_px
         shares = self.pen_share, self.redraw_share, self.gap_share, self.low_share, self.crop_share, self.lost_share
         return max(*geometry, *shares, self.contrast, self.noise) > 0
@@ -111,12 +116,15 @@ class Distortions:
 def distort(
     images: Float[Tensor, "batch layers 105 105"], ranges: Distortions, generator: torch.Generator
 ) -> Float[Tensor, "batch 1 105 105"]:
-    """Each drawing bent, turned and re-inked in its own way; paper stays 0 at the borders.
+    """Distorts each drawing of a batch at random; what comes in from outside the image is paper.
 
     Args:
-        images: Ink 1 on paper 0; where `ranges.needs_layers`, with the other layers of `train.pens` behind it.
-        ranges: What each drawing draws from.
-        generator: On the CPU; decides everything.
+        images: Ink 1 on paper 0; with `ranges.needs_layers` all three layers of `train.pens`.
+        ranges: The ranges of the distortions.
+        generator: Random generator on the CPU.
+
+    Returns:
+        The distorted drawings, ink 1 on paper 0.
     """
     width = enlarged = moved = None
     if ranges.needs_layers:
@@ -137,18 +145,23 @@ def distort(
 
 
 def rows_below(draws: Float[Tensor, " batch"], share: float) -> Int64[Tensor, " rows"]:
-    """Where draws on the CPU lie below `share`, found without PyTorch, to which it would be an answer to wait for."""
+    """Returns the indices of the draws below `share`; found with NumPy, as `torch.nonzero` would synchronise."""
     return torch.from_numpy(np.flatnonzero(draws.numpy() < share))
 
 
 def choose_pens(
     layers: Float[Tensor, "batch 3 105 105"], ranges: Distortions, generator: torch.Generator
 ) -> tuple[Float[Tensor, "batch 1 105 105"], Float[Tensor, " batch"]]:
-    """The one layer that each drawing is made of, less a small stroke where that is lost, and the new pen's width.
+    """Draws a new pen for some drawings, removes the smallest part of others, and returns the layer to go on with.
+
+    Args:
+        layers: Ink, nearness to the lines and smallest part of each drawing, as `train.pens` makes them, 0 to 1.
+        ranges: The ranges of the distortions.
+        generator: Random generator on the CPU.
 
     Returns:
-        The nearness of a line where the drawing gets another pen, else its ink; and that pen's width in pixels on the
-        CPU, 0 where the ink stays.
+        For each drawing its nearness layer if it gets a new pen, else its ink; and the width of the new pen in pixels,
+        on the CPU, 0 if the drawing keeps its own.
     """
     chosen, where, lost = torch.rand(3, len(layers), generator=generator)
     low, high = math.log(ranges.redraw_from_px), math.log(ranges.redraw_to_px)
@@ -165,7 +178,17 @@ def draw_with_pens(
     ranges: Distortions,
     generator: torch.Generator,
 ) -> Float[Tensor, "batch 1 size size"]:
-    """Ink wherever the middle of a line is nearer than half the pen's width; `width` 0 takes what is given as ink."""
+    """Turns nearness to the lines into ink, with a pen of the given width.
+
+    Args:
+        nearness: For drawings with a new pen 1 on a line, falling to 0 at a distance of REACH_PX; else ink.
+        width: Width of each pen in pixels, on the CPU; 0 leaves the drawing as it is.
+        ranges: The ranges of the distortions, of which `pressure` is used.
+        generator: Random generator on the CPU.
+
+    Returns:
+        Ink 1 on paper 0.
+    """
     rows = rows_below(-width, 0.0)
     pen = to_device(width[rows].view(-1, 1, 1, 1), nearness.device)
     if ranges.pressure:
@@ -179,8 +202,11 @@ def draw_with_pens(
 def crop(
     images: Float[Tensor, "batch 1 size size"], ranges: Distortions, generator: torch.Generator
 ) -> tuple[Float[Tensor, "batch 1 size size"], Float[Tensor, "batch 2"]]:
-    """Some drawings with one side of their box cut off, and by how many pixels (x, y) what is left lies off the
-    middle."""
+    """Cuts a strip off one side of some drawings.
+
+    Returns:
+        The drawings, and the offset (x, y) in pixels of the centre of what is left from the centre of the image.
+    """
     chosen, depth, side = torch.rand(3, len(images), generator=generator)
     rows, moved = rows_below(chosen, ranges.crop_share), torch.zeros(len(images), 2)
     place = torch.arange(images.shape[-1]) - (images.shape[-1] - 1) / 2
@@ -199,7 +225,7 @@ def crop(
 def break_ink(
     images: Float[Tensor, "batch 1 size size"], ranges: Distortions, generator: torch.Generator
 ) -> Float[Tensor, "batch 1 size size"]:
-    """Some drawings with gaps in their lines, as a dry pen leaves them."""
+    """Makes gaps in the lines of some drawings, as a dry pen leaves them."""
     chosen, missing = torch.rand(2, len(images), generator=generator)
     nodes = torch.rand(len(images), 1, GAP_NODES, GAP_NODES, generator=generator)
     rows = rows_below(chosen, ranges.gap_share)
@@ -212,7 +238,7 @@ def break_ink(
 def lower_resolution(
     images: Float[Tensor, "batch 1 size size"], ranges: Distortions, generator: torch.Generator
 ) -> Float[Tensor, "batch 1 size size"]:
-    """Some drawings as they are after the picture was reduced to `low_from_px` to `low_to_px` and enlarged."""
+    """Reduces some drawings to a side of `low_from_px` to `low_to_px` and enlarges them again."""
     chosen, where = torch.rand(2, len(images), generator=generator)
     rows = rows_below(chosen, ranges.low_share)
     if len(rows) == 0:
@@ -227,7 +253,7 @@ def lower_resolution(
 
 @cache
 def reduction(size_px: int, low_px: int, device: torch.device) -> Float[Tensor, "size size"]:
-    """Reduces a line of pixels to `low_px` and enlarges it again, as a matrix."""
+    """Returns the matrix that reduces a row of `size_px` pixels to `low_px` and enlarges it again."""
     identity = torch.eye(size_px)[None, None]
     low = F.interpolate(identity, (low_px, size_px), mode="bilinear", align_corners=False, antialias=True)
     return F.interpolate(low, (size_px, size_px), mode="bilinear", align_corners=False)[0, 0].to(device)
@@ -236,10 +262,17 @@ def reduction(size_px: int, low_px: int, device: torch.device) -> Float[Tensor, 
 def distort_copies(
     images: Float[Tensor, "batch 1 105 105"], ranges: Distortions, copy: Int64[Tensor, " batch"], seed: int
 ) -> Float[Tensor, "batch 1 105 105"]:
-    """Drawing i as copy number `copy[i]` shows it, the same whenever it is asked for; copy 0 is the drawing itself."""
+    """Distorts each drawing with a generator of its own, so that the same copy always looks the same.
+
+    Args:
+        images: Ink 1 on paper 0.
+        ranges: The ranges of the distortions.
+        copy: Number of the copy of each drawing; copy 0 is the undistorted drawing.
+        seed: With the number of the copy it decides the distortion.
+    """
     made = images.clone()
     for place in copy.nonzero()[:, 0].tolist():
-        # the CPU's generator looks at the lower 32 bits of a seed only
+        # the CPU generator uses only the lower 32 bits of a seed
         generator = torch.Generator().manual_seed(((seed + 1) * 2_654_435_761 + int(copy[place])) % (1 << 32))
         made[place] = distort(images[place : place + 1], ranges, generator)[0]
     return made
@@ -252,14 +285,18 @@ def sampling_grid(
     enlarged: Float[Tensor, " batch"] | None = None,
     moved: Float[Tensor, "batch 2"] | None = None,
 ) -> Float[Tensor, "batch size size 2"]:
-    """Where each output pixel looks, in `grid_sample`'s units (-1 to 1 across the picture).
+    """Draws a random geometric distortion for each drawing.
 
     Args:
-        images: What is looked at, for its size and its device.
-        ranges: What turn, shear, scale, shift and bend are drawn from.
-        generator: Decides them.
-        enlarged: A factor by which each drawing is larger than it should be shown.
-        moved: Pixels (x, y) by which each drawing lies off its middle.
+        images: The drawings, of which only the size and the device are used.
+        ranges: The ranges of rotation, shear, scale, shift and elastic displacement.
+        generator: Random generator on the CPU.
+        enlarged: Factor by which each drawing is larger than it should appear.
+        moved: Offset (x, y) of each drawing from the centre of the image in pixels.
+
+    Returns:
+        For each output pixel the place (x, y) that it is sampled from, in the units of `grid_sample`: -1 to 1 across
+        the image.
     """
     batch, size_px = len(images), images.shape[-1]
     draws = torch.rand(batch, 7, generator=generator) * 2 - 1
@@ -288,15 +325,17 @@ def sampling_grid(
 def smooth_field(
     nodes: Float[Tensor, "batch fields nodes nodes"], images: Float[Tensor, "_ _ size size"]
 ) -> Float[Tensor, "batch fields size size"]:
-    """Values at the nodes carried to every pixel, as large as `images` and on their device."""
+    """Interpolates values at nodes to every pixel, at the size and on the device of `images`."""
     spread = smooth_spread(images.shape[-1], images.device, nodes.shape[-1])
     return spread @ to_device(nodes, images.device) @ spread.T
 
 
 @cache
 def smooth_spread(size_px: int, device: torch.device, nodes: int) -> Float[Tensor, "size nodes"]:
-    """Weights that carry values at the nodes of a line to each pixel of it, bicubic: a product with them costs a
-    tenth of `interpolate` on every field."""
+    """Returns the matrix of bicubic interpolation from nodes to pixels along one axis.
+
+    Two products with it cost a tenth of `interpolate` on every field.
+    """
     identity = torch.eye(nodes)[None, None]
     return F.interpolate(identity, (size_px, nodes), mode="bicubic", align_corners=True)[0, 0].to(device)
 
@@ -304,7 +343,7 @@ def smooth_spread(size_px: int, device: torch.device, nodes: int) -> Float[Tenso
 def change_pen(
     images: Float[Tensor, "batch 1 size size"], ranges: Distortions, generator: torch.Generator
 ) -> Float[Tensor, "batch 1 size size"]:
-    """Blur the ink and cut it at a level of its own for each drawing: below the pen's half height it grows."""
+    """Blurs the ink of some drawings and thresholds it at a random level, which makes the pen finer or broader."""
     chosen, where = torch.rand(2, len(images), generator=generator)
     rows = rows_below(chosen, ranges.pen_share)
     level = ranges.pen_broad + (ranges.pen_fine - ranges.pen_broad) * where[rows].view(-1, 1, 1, 1)
@@ -317,7 +356,7 @@ def change_pen(
 def change_scan(
     images: Float[Tensor, "batch 1 size size"], ranges: Distortions, generator: torch.Generator
 ) -> Float[Tensor, "batch 1 size size"]:
-    """Fainter ink and noise, each drawing to an extent of its own."""
+    """Makes the ink of each drawing fainter and adds noise, by random amounts."""
     faint, rough = to_device(torch.rand(2, len(images), 1, 1, 1, generator=generator), images.device)
     scanned = images * (1 - ranges.contrast * faint)
     if ranges.noise:
@@ -327,8 +366,10 @@ def change_scan(
 
 @cache
 def gaussian_blur(size_px: int, device: torch.device = torch.device("cpu")) -> Float[Tensor, "size size"]:
-    """A blur of standard deviation 1.5 px along one axis, as a matrix: two products cost less than two convolutions
-    of a single channel."""
+    """Returns the matrix of a Gaussian blur of 1.5 px along one axis.
+
+    Two products with it cost less than two convolutions of a single channel.
+    """
     place = torch.arange(size_px)
     weight = torch.exp(-0.5 * ((place[:, None] - place[None]) / 1.5) ** 2)
     return (weight / weight[size_px // 2].sum()).to(device)
@@ -337,9 +378,12 @@ def gaussian_blur(size_px: int, device: torch.device = torch.device("cpu")) -> F
 def dihedral(
     images: Float[Tensor, "batch layers size size"], view: Int64[Tensor, " batch"]
 ) -> Float[Tensor, "batch layers size size"]:
-    """Each drawing in one of the eight views of the square: quarter turns `view % 4`, mirrored from 4 on.
+    """Turns and mirrors each drawing into one of the eight symmetries of the square.
 
-    A `view` on the CPU is best: which views there are must be known there.
+    Args:
+        images: The drawings.
+        view: 0 to 7 for each drawing: `view % 4` quarter turns counter-clockwise, after mirroring from 4 on. Best kept
+            on the CPU, where it is read.
     """
     turned, view = torch.empty_like(images), view.cpu()
     for which in view.unique().tolist():
@@ -350,5 +394,5 @@ def dihedral(
 
 
 def to_device(drawn: Tensor, device: torch.device) -> Tensor:
-    """To the device without waiting until what it was given before is done: that is so from pinned memory only."""
+    """Copies a tensor to the device; to a GPU from pinned memory, so that the CPU does not wait for it."""
     return drawn.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else drawn.to(device)

@@ -1,4 +1,4 @@
-"""What decides a training run beside the data and the task: one frozen value; recipes are TOML files of its fields."""
+"""The configuration that both tasks share, and the reader of recipes: TOML files with the fields of a config."""
 
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -20,59 +20,65 @@ SCALARS = {int: "a whole number", float: "a number", bool: "true or false"}
 
 
 class RecipeError(ValueError):
-    """A recipe that cannot be read or does not fit together; the message is one sentence for the user."""
+    """A recipe cannot be read or contradicts itself; the message is one sentence for the user."""
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """What characters and signatures have in common; checked when made. A run is of one of the two subclasses."""
+    """Fields that recipes for characters and for signatures share; the values are checked on construction.
+
+    Raises:
+        RecipeError: A value is out of range.
+    """
 
     network: NetworkConfig = field(default_factory=lambda: NetworkConfig(batch_norm=True))
     """Activation, batch normalisation and drop-out."""
     initialisation: Initialisation = "modern"
     """How the weights are drawn where no earlier checkpoint is given."""
     preprocessing: Preprocessing = Preprocessing()
-    """How ink is brought to one centre and extent; travels with the checkpoint."""
+    """How ink is centred and scaled; stored with the checkpoint."""
     distortions: Distortions = Distortions()
     """Ranges of the random distortions of each drawing."""
     seed: int = 0
-    """Decides the initial weights and everything that is sampled."""
+    """Seed of the initial weights and of everything that is sampled."""
 
     validate_every: int = 500
-    """Steps from one validation to the next."""
+    """Steps between two validations."""
     patience: int = 0
-    """Validations without a new best after which the run ends and returns the best; 0 returns the last."""
+    """Number of validations without a new best after which the run ends and returns the best weights; with 0 the run
+    takes all its steps and returns the last weights."""
 
     frozen_convolutions: int = 0
-    """So many of the first convolutions stay as they were at the start."""
+    """Number of convolutions, counted from the first, that are not trained."""
     shared_embedding: bool = False
-    """Leave the 9216 x 4096 weights as they were at the start, so that a checkpoint need not hold them again."""
+    """Whether to leave the 9216 x 4096 weights untrained, so that checkpoints can share them."""
 
     steps: int = 6000
     """Optimiser steps of the whole run."""
     optimiser: Optimiser = "adamw"
-    """AdamW (decay decoupled), Adam or SGD with momentum (both: decay as an L2 penalty)."""
+    """"adamw" (decoupled weight decay), "adam", or "sgd" with momentum (both with an L2 penalty)."""
     learning_rate: float = 1e-3
-    """At its height."""
+    """Highest learning rate of the schedule."""
     layer_rates: tuple[float, ...] = ()
     """Factors on the learning rate of the six layers; empty means 1 for each."""
     warmup_steps: int = 200
-    """Steps in which the learning rate rises from 0."""
+    """Steps over which the learning rate rises linearly from 0."""
     schedule: Schedule = "cosine"
-    """"cosine" falls to 0 at the last step; "decay" is multiplied by `decay` every `decay_every` steps."""
+    """"constant"; "cosine", which falls to 0 at the last step; or "decay", which multiplies the rate by `decay` every
+    `decay_every` steps."""
     decay: float = 0.99
     """Factor of the schedule "decay"."""
     decay_every: int = 1000
-    """Steps from one factor to the next."""
+    """Steps between two multiplications by `decay`."""
     momentum: tuple[float, float, int] = (0.5, 0.9, 1)
-    """Of SGD: it rises in a line from the first to the second within this many decays, then stays."""
+    """Momentum of SGD at the start and at the end, and the number of `decay_every` periods over which it rises."""
     weight_decay: float = 1e-4
-    """On weights, not on biases or normalisation."""
+    """Weight decay of matrices and kernels; biases and normalisation have none."""
     weight_average: float = 0.0
-    """Decay a step of an exponential moving average of the weights, which is then what validates and is exported; 0
-    takes the weights as they are."""
+    """Decay per step of an exponential moving average of the weights, which is then validated and exported; 0 for no
+    average."""
     distance_head: bool = True
-    """Keep the head from rewarding a difference."""
+    """Whether to clamp the head's weights to at most 0, so that a difference never raises the logit."""
 
     pair_loss: float = 1.0
     """Weight of the cross-entropy of pairs."""
@@ -103,6 +109,7 @@ class TrainConfig:
         raise NotImplementedError
 
     def as_dict(self) -> dict:
+        """Returns the fields as nested dictionaries, for config.json and the state."""
         return asdict(self)
 
 
@@ -110,7 +117,7 @@ Config = TypeVar("Config", bound=TrainConfig)
 
 
 def check_at_least(config: TrainConfig, least: int, *names: str) -> None:
-    """Raises RecipeError where one of these fields is below `least`."""
+    """Raises RecipeError if one of the named fields is below `least`."""
     for name in names:
         if getattr(config, name) < least:
             must = f"be at least {least}" if least else "not be negative"
@@ -118,24 +125,33 @@ def check_at_least(config: TrainConfig, least: int, *names: str) -> None:
 
 
 def check_choice(config: TrainConfig, name: str, kind: Any) -> None:
-    """Raises RecipeError where a field is none of the literals of its type."""
+    """Raises RecipeError if a field is not one of the literals of its type `kind`."""
     if getattr(config, name) not in get_args(kind):
         raise RecipeError(f"{name} is {getattr(config, name)!r}, must be one of {', '.join(get_args(kind))}.")
 
 
 def check_losses(weights: Sequence[float]) -> None:
-    """Raises RecipeError where a weight of a loss is negative, or none is above 0."""
+    """Raises RecipeError if a weight of a loss is negative or all are 0."""
     if min(weights) < 0 or max(weights) == 0:
         raise RecipeError("The weights of the losses must not be negative, and one must be above 0.")
 
 
 def check_views(views: int) -> None:
+    """Raises RecipeError if a number of views is not 1, 4 or 8."""
     if views not in (1, 4, 8):
         raise RecipeError(f"views is {views}, must be 1, 4 or 8.")
 
 
 def config_from(table: Mapping[str, Any], kind: type[Config]) -> Config:
-    """A config from the tables of a recipe; raises RecipeError for a field that does not exist or does not fit."""
+    """Builds a config from the tables of a recipe.
+
+    Args:
+        table: The fields of the recipe; missing ones take their defaults.
+        kind: `CharacterConfig` or `SignatureConfig`.
+
+    Raises:
+        RecipeError: A field does not exist, has the wrong type or is out of range.
+    """
     try:
         return kind(**_checked(table, kind, "the recipe"))
     except (TypeError, ValueError) as error:
@@ -143,13 +159,20 @@ def config_from(table: Mapping[str, Any], kind: type[Config]) -> Config:
 
 
 def saved_config(table: Mapping[str, Any], kind: type[Config]) -> Config:
-    """A config that `as_dict` wrote; a field that came later has its default, and one that went does not count."""
+    """Builds a config from what `as_dict` wrote in an earlier version.
+
+    Fields added since then take their defaults; fields that no longer exist are ignored.
+    """
     names = {entry.name for entry in fields(kind)}
     return config_from({name: value for name, value in table.items() if name in names}, kind)
 
 
 def _checked(table: Mapping[str, Any], kind: type, where: str) -> dict[str, Any]:
-    """The fields of a dataclass by their types: numbers, lists as tuples, tables as the dataclasses that they are."""
+    """Converts a table to the types of a dataclass's fields: lists to tuples, tables to dataclasses.
+
+    Raises:
+        RecipeError: A field does not exist or has the wrong type; `where` names the table in the message.
+    """
     names = {entry.name for entry in fields(kind)}
     unknown = sorted(set(table) - names)
     if unknown:
@@ -176,17 +199,17 @@ def _checked(table: Mapping[str, Any], kind: type, where: str) -> dict[str, Any]
 
 
 def recipe_names(task: TaskName | None = None) -> list[str]:
-    """The recipes of the package, or those for one task."""
+    """Returns the names of the recipes in `train/recipes`, or of those for one task, in alphabetical order."""
     files = (Path(entry.name) for entry in resources.files("train.recipes").iterdir())
     names = sorted(file.stem for file in files if file.suffix == ".toml")
     return [name for name in names if task is None or read_recipe(name).get("task", "characters") == task]
 
 
 def read_recipe(name: str) -> dict[str, Any]:
-    """The tables of a recipe, by the name of a file in `train/recipes` or by the path of a TOML file.
+    """Reads a recipe, given the name of a file in `train/recipes` or the path of a TOML file.
 
     Raises:
-        RecipeError: Where there is no such recipe, or it is no TOML.
+        RecipeError: There is no such recipe, or the file is not TOML.
     """
     path = Path(name)
     try:
@@ -202,10 +225,10 @@ def read_recipe(name: str) -> dict[str, Any]:
 
 
 def recipe_for(task: TaskName, name: str) -> dict[str, Any]:
-    """The tables of a recipe for this task, which is left out of them.
+    """Reads a recipe for a task; the entry "task" is left out of the returned tables.
 
     Raises:
-        RecipeError: As `read_recipe`, and where the recipe is for another task.
+        RecipeError: The recipe cannot be read or is for another task.
     """
     table = read_recipe(name)
     found = table.pop("task", "characters")

@@ -1,10 +1,10 @@
-"""Several processes that train as one: each embeds its part of a batch, every one sees the pairs of the whole batch.
+"""Training in several processes: each embeds its part of the batch, and all compute the loss of the whole batch.
 
-`torchrun --nproc-per-node N -m train fit ...` starts them, or `accelerate launch --multi_gpu -m train fit ...`
-(which on CPUs starts a single one); machines share the folder of the run. The batch of a step depends on the seed
-and the step alone, so nothing is dealt out: each process takes its part. Gradients, the statistics of batch
-normalisation among them, equal those of one process with the same batch up to rounding. Without a launcher every
-function here does nothing.
+Start them with `torchrun --nproc-per-node N -m train fit ...` or, on GPUs, with
+`accelerate launch --multi_gpu -m train fit ...`. Several machines must share the folder of the run. The batch of a step
+depends only on the seed and the step, so each process samples the whole batch and takes its part. Gradients and the
+statistics of batch normalisation equal those of a single process up to rounding. Without a launcher the functions of
+this module do nothing.
 """
 
 import os
@@ -20,12 +20,19 @@ from siamese.network import SiameseNetwork
 
 
 class DistributedError(RuntimeError):
-    """Processes that cannot train together; the message is one sentence for the user."""
+    """The processes cannot train together; the message is one sentence for the user."""
 
 
 @contextmanager
 def processes(device: torch.device) -> Iterator[torch.device]:
-    """Join the processes that a launcher started; gives the device of this one."""
+    """Connects the processes that a launcher started, if there is one.
+
+    Args:
+        device: The device asked for.
+
+    Yields:
+        The device of this process: with CUDA that of its local rank.
+    """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield device
         return
@@ -40,11 +47,12 @@ def processes(device: torch.device) -> Iterator[torch.device]:
 
 
 def count() -> int:
+    """Returns the number of processes."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
 def rank() -> int:
-    """Which of the processes this is, counted from 0."""
+    """Returns the number of this process, counted from 0."""
     return dist.get_rank() if dist.is_initialized() else 0
 
 
@@ -54,7 +62,11 @@ def is_first() -> bool:
 
 
 def own_part(images: Float[Tensor, "batch 1 105 105"]) -> Float[Tensor, "part 1 105 105"]:
-    """What this process embeds; raises DistributedError for a batch that cannot be shared out evenly."""
+    """Returns the part of a batch that this process embeds.
+
+    Raises:
+        DistributedError: The batch cannot be divided evenly among the processes.
+    """
     if len(images) % count():
         raise DistributedError(
             f"A batch of {len(images)} images cannot be shared evenly among {count()} processes; "
@@ -64,12 +76,12 @@ def own_part(images: Float[Tensor, "batch 1 105 105"]) -> Float[Tensor, "part 1 
 
 
 def all_gather(part: Float[Tensor, "part units"]) -> Float[Tensor, "batch units"]:
-    """The parts of all processes, in their order."""
+    """Returns the parts of all processes, in the order of their ranks; gradients flow back to the own part."""
     return _Gather.apply(part) if dist.is_initialized() else part
 
 
 def average_gradients(network: nn.Module) -> None:
-    """Leave in each process the mean of all processes' gradients."""
+    """Replaces the gradients of each process with their mean over all processes."""
     if dist.is_initialized():
         for parameter in network.parameters():
             if parameter.grad is not None:
@@ -78,7 +90,7 @@ def average_gradients(network: nn.Module) -> None:
 
 
 def any_rank(yes: bool, device: torch.device) -> bool:
-    """Whether one process says yes: all must leave the loop at the same step."""
+    """Whether `yes` is true in any process, so that all leave the loop at the same step."""
     if not dist.is_initialized():
         return yes
     vote = torch.tensor(float(yes), device=device)
@@ -87,7 +99,7 @@ def any_rank(yes: bool, device: torch.device) -> bool:
 
 
 def broadcast(value: float, device: torch.device) -> float:
-    """The first process's value: what is decided by it must be the same everywhere."""
+    """Returns the value of the first process."""
     if not dist.is_initialized():
         return value
     shared = torch.tensor(value, dtype=torch.float64, device=device)
@@ -96,13 +108,13 @@ def broadcast(value: float, device: torch.device) -> float:
 
 
 def wait() -> None:
-    """Until every process is here."""
+    """Waits until every process has called this function."""
     if dist.is_initialized():
         dist.barrier()
 
 
 def share_statistics(network: SiameseNetwork) -> None:
-    """Have batch normalisation measure the whole batch; to be called before the optimiser is made."""
+    """Makes batch normalisation use the statistics of the whole batch; call it before the optimiser is made."""
     if dist.is_initialized() and network.config.batch_norm:
         for place, norm in enumerate(network.convolution_norms):
             if isinstance(norm, torch.nn.BatchNorm2d):  # a frozen layer has none
@@ -111,9 +123,10 @@ def share_statistics(network: SiameseNetwork) -> None:
 
 
 class _Gather(torch.autograd.Function):
-    """Every process computes the same loss of the same whole batch, so the gradient of its own part is there already.
+    """Gathers the parts of all processes.
 
-    It is multiplied by the number of processes, because `average_gradients` divides by it.
+    Every process computes the loss of the whole batch, so the gradient of its own part needs no communication. It is
+    multiplied by the number of processes because `average_gradients` divides by it.
     """
 
     @staticmethod
@@ -128,7 +141,7 @@ class _Gather(torch.autograd.Function):
 
 
 class _Mean(torch.autograd.Function):
-    """Mean over the processes. Each one's value goes into all of them, so gradients are averaged in the same way."""
+    """Averages a value over the processes; each value enters the mean of all, so gradients are averaged as well."""
 
     @staticmethod
     def forward(ctx: object, value: Tensor) -> Tensor:
@@ -142,7 +155,7 @@ class _Mean(torch.autograd.Function):
 
 
 class _WholeBatchNorm(nn.modules.batchnorm._BatchNorm):
-    """Batch normalisation over the parts of all processes; `torch.nn.SyncBatchNorm` has no version for CPUs."""
+    """Batch normalisation over the parts of all processes; `torch.nn.SyncBatchNorm` does not support CPUs."""
 
     @classmethod
     def like(cls, norm: nn.modules.batchnorm._BatchNorm) -> "_WholeBatchNorm":
@@ -151,12 +164,12 @@ class _WholeBatchNorm(nn.modules.batchnorm._BatchNorm):
         return whole.train(norm.training)
 
     def _check_input_dim(self, _features: Tensor) -> None:
-        """Any number of dimensions from 2 on; the channels are the second."""
+        """Accepts any number of dimensions from 2; the second one holds the channels."""
 
     def forward(self, features: Float[Tensor, "part channels *size"]) -> Float[Tensor, "part channels *size"]:
         if not self.training:
             return super().forward(features)
-        wide = features.to(torch.promote_types(features.dtype, torch.float32))  # bfloat16 is too short for sums
+        wide = features.to(torch.promote_types(features.dtype, torch.float32))  # bfloat16 is too coarse for sums
         others = [place for place in range(wide.ndim) if place != 1]
         shape = [-1 if place == 1 else 1 for place in range(wide.ndim)]
         mean = _Mean.apply(wide.mean(others))

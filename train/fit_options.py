@@ -1,4 +1,4 @@
-"""What the two commands that train have in common: their options, and how they refuse."""
+"""The options that `fit` and `fit-signatures` share, and how both report errors."""
 
 import argparse
 import math
@@ -40,30 +40,30 @@ def add_common_arguments(parser: argparse.ArgumentParser, task: TaskName, recipe
     """Adds the options that both commands take.
 
     Args:
-        parser: Of the command.
-        task: Whose recipes its help lists.
-        recipe: The recipe where none is named.
+        parser: Parser of the command.
+        task: The task whose recipes are listed in the help.
+        recipe: Name of the default recipe.
     """
     add = parser.add_argument
     add("--recipe", default=recipe, help=f"one of {', '.join(recipe_names(task))}, or a TOML file (default: {recipe})")
     add("--output", metavar="DIR", type=Path, required=True, help="the run's folder")
-    add("--resume", action="store_true", help="go on with the run in --output, exactly where it was saved")
-    add("--steps", type=int, help="another length than the recipe's")
-    add("--learning-rate", type=float, help="another height than the recipe's")
-    add("--max-minutes", type=float, default=math.inf, help="stop after so long; --resume goes on")
-    add("--seed", type=int, help="another seed than the recipe's")
-    add("--device", help="cpu or cuda (default: cuda where present)")
-    add("--report-to", choices=list(TRACKERS), help="show the metrics there as well (default: nowhere)")
+    add("--resume", action="store_true", help="continue the run in --output from the state saved last")
+    add("--steps", type=int, help="number of steps (default: the recipe's)")
+    add("--learning-rate", type=float, help="highest learning rate (default: the recipe's)")
+    add("--max-minutes", type=float, default=math.inf, help="stop after this time; --resume continues")
+    add("--seed", type=int, help="random seed (default: the recipe's)")
+    add("--device", help="cpu or cuda (default: cuda if available)")
+    add("--report-to", choices=list(TRACKERS), help="also send the metrics to this tracker (default: none)")
     add("--push-to-hub", metavar="USER/NAME", help="publish the checkpoint at the end")
     add("--private", action="store_true", help="with --push-to-hub: a repository that only you can see")
 
 
 def recipe_changes(arguments: argparse.Namespace) -> dict:
-    """The fields of a recipe that the common options change.
+    """Returns the fields of the recipe that the common options change.
 
     Raises:
-        RecipeError: Where --max-minutes is no length of time.
-        HubError: Where --push-to-hub names no repository: now, not after hours.
+        RecipeError: --max-minutes is negative or NaN.
+        HubError: --push-to-hub is not a valid repository name; checked here, not after hours of training.
     """
     if not arguments.max_minutes >= 0:  # NaN would never end a run
         raise RecipeError(f"--max-minutes is {arguments.max_minutes}, must not be negative.")
@@ -78,12 +78,12 @@ def run_training(
     config_of: Callable[[argparse.Namespace], Config],
     train: Callable[[argparse.Namespace, Config, torch.device], int],
 ) -> int:
-    """Trains in as many processes as were started.
+    """Runs a training command, together with the other processes if a launcher started several.
 
     Args:
-        arguments: Of the command line.
-        config_of: Makes the config of the run; asked before the processes meet.
-        train: The run; gives its exit status.
+        arguments: The parsed command line.
+        config_of: Makes the config of the run; called before the processes connect.
+        train: Trains and returns the exit status.
 
     Returns:
         The exit status: that of `train`, or 1 after one sentence on standard error.

@@ -1,4 +1,4 @@
-"""The training loop, and what it is made of."""
+"""The training loop of both tasks: steps, losses, schedule, validation, and what is saved on the way."""
 
 import ctypes
 import math
@@ -50,12 +50,12 @@ from train.state import (
 
 VALIDATION_SEED = 20151  # one set of trials for every recipe and seed, so that runs can be compared trial by trial
 SAVE_EVERY_S = 45
-READ_EVERY = 20  # steps on a GPU
-INVENTED_CHARACTERS, INVENTED_DRAWERS = 20, 20  # in the manner of Omniglot, whose alphabets have 14 to 55 characters
+READ_EVERY = 20  # steps between two reads of the losses on a GPU
+SYNTHETIC_CHARACTERS, SYNTHETIC_DRAWERS = 20, 20  # of each alphabet; Omniglot's have 14 to 55 characters, 20 drawers
 
 
 class TrainingError(RuntimeError):
-    """A run that cannot go on; the message is one sentence for the user."""
+    """Training cannot continue; the message is one sentence for the user."""
 
 
 @dataclass(frozen=True)
@@ -63,24 +63,25 @@ class Outcome:
     """How a run ended."""
 
     steps: int
+    """Steps taken since the beginning of the run."""
     finished: bool
-    """False where it was stopped by a signal or by the clock; `resume` goes on."""
+    """False if a signal or the time limit stopped the run before its last step; it can then be resumed."""
     images: int
-    """Drawings embedded, counted with repetition."""
+    """Images embedded in training, counted with repetition."""
     validation_accuracy: float | None
-    """On what was held out, of the weights that were returned; None where they were not measured."""
+    """Accuracy of the returned weights on the held-out data, in [0, 1]; None if they were not validated."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """What a run learns from and is tried on, whatever its images show."""
+    """The loss and the validation of a run; the loop itself is the same for characters and signatures."""
 
     step_loss: Callable[[SiameseNetwork, int], Tensor]
-    """The loss of the step with this number: a function of the weights, the seed and the step alone."""
+    """Loss of a step, given the network and the number of the step; depends on nothing else but the seed."""
     accuracy: Callable[[SiameseNetwork], float] | None
-    """Of the network on what was held out, in [0, 1]; None where nothing was."""
+    """Accuracy on the held-out data, in [0, 1]; None if nothing is held out."""
     measure: str
-    """What that accuracy is a share of, for people."""
+    """What the accuracy counts, as shown to the user, such as "20-way trials in held-out alphabets"."""
 
 
 def fit(
@@ -94,15 +95,31 @@ def fit(
     report: Callable[[dict], None] | None = None,
     improved: Callable[[SiameseNetwork, Outcome], None] | None = None,
 ) -> Outcome:
-    """Train `network` in place until `config.steps`, `max_minutes` or a signal; the state stays in `output`.
+    """Trains a network in place until the last step, the time limit or a signal.
 
-    It ends with the weights that are to be exported: with `config.weight_average` the averaged ones.
+    At the end the network holds the weights to export: the best ones with `config.patience`, else the averaged ones
+    with `config.weight_average`, else the last ones. When several processes train together, all of them call this
+    function and the first one writes the files.
 
-    Drawings of characters are split by the config's alphabets; other things are given as `Task`. `report` is
-    given each line of metrics.jsonl as well, `improved` is called with what validated whenever that is better than ever
-    before, the end left out. Where several processes train, all call this and the first one writes. Raises
-    TrainingError where the loss or a gradient is no number: before a weight has changed, so the state saved last is
-    sound.
+    Args:
+        network: The network to train.
+        drawings: Drawings of characters, which are split by the alphabets of the config, or a task.
+        config: The recipe.
+        output: Folder of the run; the state and the metrics are written here.
+        device: Where to train.
+        resume: Whether to continue from the state in `output`, if there is one.
+        max_minutes: Time limit in minutes; the state is saved when it is reached.
+        report: Called with each line of metrics.jsonl.
+        improved: Called with the network and its outcome after each validation that is the best so far, except the
+            last one.
+
+    Returns:
+        How the run ended.
+
+    Raises:
+        TrainingError: The loss or a gradient is infinite or NaN. The weights have not been changed by that step, so
+            the state saved last is sound.
+        StateError: The state cannot be read or written, or belongs to another recipe.
     """
     first = distributed.is_first()
     reuse_large_buffers()
@@ -132,7 +149,7 @@ def fit(
     progress = tqdm(total=config.steps, initial=step, unit="step", desc="training", disable=not first)
     with progress as bar, stop_request() as stop:
         while step < config.steps and not out_of_patience(config, step, best) and not must_stop():
-            if config.network.dropout:  # whose randomness PyTorch takes from its own generator
+            if config.network.dropout:  # drop-out draws from PyTorch's global generator
                 torch.manual_seed(step_generator(config.seed, step).initial_seed() ^ distributed.rank())
             loss = task.step_loss(network, step)
             norm = take_step(network, optimizer, loss, config, step, deferred.broken)
@@ -175,7 +192,7 @@ def fit(
     write(deferred.read())
     if first:
         save_state(output, network, optimizer, config, step, best, average)
-    distributed.wait()  # the others read the best weights, which the first one writes
+    distributed.wait()  # the other processes read the best weights, which the first one writes
     finished = step == config.steps or out_of_patience(config, step, best)
     if config.patience and finished and best[1]:
         network.load_state_dict(best_weights(output))
@@ -187,12 +204,22 @@ def fit(
 
 
 def averaged(network: SiameseNetwork, decay: float) -> AveragedModel:
-    """A copy whose weights and statistics follow the network's as an exponential moving average."""
+    """Returns a copy of a network that keeps the exponential moving average of its weights and statistics.
+
+    Args:
+        network: The network that is trained.
+        decay: Weight of the earlier average at each step, in (0, 1).
+    """
     return AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
 
 
 def character_task(drawings: Drawings, config: CharacterConfig, device: torch.device) -> Task:
-    """Training drawings all against all, or in pairs, and one-shot trials in the held-out alphabets."""
+    """Returns the task for characters: the loss of the recipe, and 20-way trials in the held-out alphabets.
+
+    Raises:
+        ValueError: The drawings lack an alphabet of the config.
+        EpisodeError: The held-out alphabets have too few characters or drawers.
+    """
     training, validation = split(drawings, config)
     prepared = training.prepared(config.preprocessing)
     if config.distortions.needs_layers:
@@ -212,30 +239,43 @@ def character_task(drawings: Drawings, config: CharacterConfig, device: torch.de
 
 
 def out_of_patience(config: TrainConfig, step: int, best: tuple[float, int]) -> bool:
+    """Whether `config.patience` validations have passed since the best one; `best` is its accuracy and step."""
     return bool(config.patience) and step - best[1] >= config.patience * config.validate_every
 
 
 class DeferredMetrics:
-    """Lines of metrics whose losses are still on the device, where reading each would leave it without work.
+    """Collects lines of metrics and reads their losses from the device several steps at a time.
 
-    What is no number is then noticed some steps later; until then no step changes a weight.
+    Reading each loss at once would make a GPU wait for the CPU. A loss that is not finite is therefore noticed some
+    steps later; until then the optimiser leaves the weights unchanged, see `take_step`.
     """
 
     def __init__(self, device: torch.device, every: int | None = None) -> None:
-        """`every` so many steps are read at once; by default READ_EVERY on a GPU and each one on a CPU."""
+        """Creates an empty collection.
+
+        Args:
+            device: Where the losses are.
+            every: Number of steps read at once; by default 1 on a CPU and READ_EVERY on a GPU.
+        """
         self.every = every or (1 if device.type == "cpu" else READ_EVERY)
         self.broken = torch.zeros((), device=device) if self.every > 1 else None
         self._lines: list[tuple[dict, Float[Tensor, ""], Float[Tensor, ""]]] = []
 
     @property
     def is_long(self) -> bool:
+        """Whether it is time to read the losses."""
         return len(self._lines) >= self.every
 
     def add(self, line: dict, loss: Float[Tensor, ""], norm: Float[Tensor, ""]) -> None:
+        """Adds the line of a step, its loss and the norm of its gradients."""
         self._lines.append((line, loss.detach(), norm))
 
     def read(self) -> list[dict]:
-        """The lines since the last time, each with its loss; raises TrainingError where one is no number."""
+        """Returns the lines added since the last call, each with its loss.
+
+        Raises:
+            TrainingError: A loss or a gradient is infinite or NaN.
+        """
         lines = [line for line, _, _ in self._lines]
         if lines:
             values = torch.stack([value.float() for _, *pair in self._lines for value in pair]).view(-1, 2).tolist()
@@ -247,11 +287,11 @@ class DeferredMetrics:
 
 
 def check_numbers(step: int, loss: float, norm: float) -> None:
-    """Raises TrainingError where the loss, or the norm of all gradients, is no number."""
+    """Raises TrainingError if the loss, or the norm of all gradients, is infinite or NaN."""
     if not math.isfinite(loss):
         raise TrainingError(f"The loss of step {step} is {loss}; try a lower learning_rate.")
     if not math.isfinite(norm):
-        raise TrainingError(f"A gradient of step {step} is infinite or no number; try a lower learning_rate.")
+        raise TrainingError(f"A gradient of step {step} is infinite or NaN; try a lower learning_rate.")
 
 
 def take_step(
@@ -262,10 +302,22 @@ def take_step(
     step: int,
     broken: Float[Tensor, ""] | None = None,
 ) -> Float[Tensor, ""]:
-    """One step of the optimiser; gives the norm of all gradients.
+    """Computes the gradients and takes one step of the optimiser.
 
-    Raises TrainingError, the weights untouched, where the loss or a gradient is no number. With `broken`, on the
-    same device, nothing is raised: it becomes 1, and while it is 1 a fused optimiser leaves the weights alone.
+    Args:
+        network: The network that is trained.
+        optimizer: As `make_optimizer` makes it.
+        loss: Loss of the step.
+        config: The recipe.
+        step: Number of the step, counted from 0.
+        broken: A flag on the device of the network, or None. With a flag nothing is raised: it is set to 1, and while
+            it is 1 a fused optimiser leaves the weights unchanged.
+
+    Returns:
+        The norm of all gradients.
+
+    Raises:
+        TrainingError: The loss or a gradient is infinite or NaN and there is no flag; the weights are unchanged.
     """
     optimizer.zero_grad()
     loss.backward()
@@ -293,7 +345,15 @@ def step_loss(
     config: CharacterConfig,
     step: int,
 ) -> Float[Tensor, ""]:
-    """The loss of the step with this number: a function of the weights, the seed and the step alone."""
+    """Samples the batch of a step and returns its loss.
+
+    Args:
+        network: The network that is trained.
+        prepared: The training drawings, ink 255 on paper 0; three layers each with pens, see `train.pens`.
+        sampler: Draws the batch.
+        config: The recipe.
+        step: Number of the step, counted from 0; with the seed it decides what is sampled.
+    """
     if isinstance(sampler, PairList):
         return pair_batch_loss(network, prepared, sampler.sample(config.characters, step), config)
     generator = step_generator(config.seed, step)
@@ -305,10 +365,12 @@ def step_loss(
 
 
 def pictures(prepared: UInt8[Tensor, "drawings layers 105 105"], rows: Tensor) -> Float[Tensor, "batch layers 105 105"]:
+    """Returns some of the prepared drawings as floats: ink 1, paper 0."""
     return prepared[to_device(rows, prepared.device)].float() / 255
 
 
 def embed(network: SiameseNetwork, images: Float[Tensor, "batch 1 105 105"]) -> Float[Tensor, "batch units"]:
+    """Embeds a batch, each process its own part, and returns the embeddings of the whole batch in float32."""
     precision = fastest_precision(images.device)
     with torch.autocast(images.device.type, torch.bfloat16, enabled=precision == torch.bfloat16):
         part = network.embed(distributed.own_part(images).contiguous(memory_format=torch.channels_last))
@@ -318,7 +380,14 @@ def embed(network: SiameseNetwork, images: Float[Tensor, "batch 1 105 105"]) -> 
 def batch_loss(
     network: SiameseNetwork, images: Float[Tensor, "batch 1 105 105"], batch: Batch, config: CharacterConfig
 ) -> Float[Tensor, ""]:
-    """Every image embedded once and compared with every other."""
+    """Embeds every image once, compares each with every other, and returns the weighted sum of the losses.
+
+    Args:
+        network: The network that is trained.
+        images: The distorted images of the batch, ink 1 on paper 0.
+        batch: Which character each image shows.
+        config: The weights of the losses.
+    """
     embeddings = embed(network, images)
     logits = network.compare_all(embeddings, embeddings)
     same, different = sameness(to_device(batch.character, images.device))
@@ -339,10 +408,15 @@ def batch_loss(
 def pair_batch_loss(
     network: SiameseNetwork, prepared: UInt8[Tensor, "drawings 1 105 105"], batch: PairBatch, config: CharacterConfig
 ) -> Float[Tensor, ""]:
-    """Binary cross-entropy of pairs, two embeddings for each: equation 2 of Koch et al."""
+    """Returns the binary cross-entropy of pairs, with two embeddings for each pair.
+
+    Source: Koch et al. (2015), equation 2.
+    """
     images = pictures(prepared, torch.cat([batch.first, batch.second]))
     if config.distortions.any:
-        sides = torch.cat([batch.copy * 2, batch.copy * 2 + (batch.copy > 0)])  # each side is bent in its own way
+        sides = torch.cat(
+            [batch.copy * 2, batch.copy * 2 + (batch.copy > 0)]
+        )  # the two sides are distorted differently
         images = distort_copies(images, config.distortions, sides, config.seed)
     a, b = embed(network, images).chunk(2)
     target = batch.same.to(a).clamp(config.label_smoothing, 1 - config.label_smoothing)
@@ -350,13 +424,18 @@ def pair_batch_loss(
 
 
 def make_sampler(training: Drawings, config: CharacterConfig) -> AlphabetSampler | PairList:
+    """Returns the sampler that the recipe asks for."""
     if config.sampling == "pairs":
         return pair_list(training, config.pairs, config.copies, config.seed, config.different_within_alphabet)
     return alphabet_sampler(training)
 
 
 def make_optimizer(network: SiameseNetwork, config: TrainConfig) -> torch.optim.Optimizer:
-    """Weight decay on the matrices and kernels only; each of the six layers at its own rate."""
+    """Returns the optimiser of the recipe.
+
+    Weight decay applies to matrices and kernels only, not to biases or normalisation. Each parameter group holds its
+    layer's factor on the learning rate under "rate".
+    """
     rates = config.layer_rates or (1.0,) * (len(network.convolutions) + 2)
     layers: list[list[torch.nn.Module]] = [
         [layer] for layer in [*network.convolutions, network.embedding, network.head]
@@ -372,14 +451,14 @@ def make_optimizer(network: SiameseNetwork, config: TrainConfig) -> torch.optim.
             if members:
                 groups.append({"params": members, "weight_decay": decay, "rate": rate})
     if config.optimiser == "sgd":
-        fused = network.head.weight.device.type == "cuda" or None  # what may be `broken` must be fused
+        fused = network.head.weight.device.type == "cuda" or None  # only a fused optimiser reads `found_inf`
         return torch.optim.SGD(groups, lr=config.learning_rate, momentum=config.momentum[0], fused=fused)
     kind = torch.optim.AdamW if config.optimiser == "adamw" else torch.optim.Adam
     return kind(groups, lr=config.learning_rate, fused=True)
 
 
 def learning_rate(config: TrainConfig, step: int) -> float:
-    """Of the step with this number, counted from 0: a linear rise, then the schedule."""
+    """Returns the learning rate of a step, counted from 0: a linear warm-up, then the schedule."""
     if step < config.warmup_steps:
         return config.learning_rate * (step + 1) / config.warmup_steps
     if config.schedule == "decay":
@@ -391,34 +470,46 @@ def learning_rate(config: TrainConfig, step: int) -> float:
 
 
 def momentum(config: TrainConfig, step: int) -> float:
-    """Section 3.2 of Koch et al.: from 0.5 in a line up to each layer's own."""
+    """Returns the momentum of SGD at a step, counted from 0, which rises linearly and then stays.
+
+    Source: Koch et al. (2015), section 3.2.
+    """
     low, high, decays = config.momentum
     return low + (high - low) * min(1.0, step / config.decay_every / decays)
 
 
 @dataclass(frozen=True)
 class Validation:
-    """Held-out alphabets and the trials on them."""
+    """The drawings of the held-out alphabets and the trials on them."""
 
     drawings: Drawings
     prepared: UInt8[Tensor, "drawings 1 105 105"]
+    """The drawings as the network sees them, ink 255 on paper 0."""
     trials: Trials
+    """20-way trials within one alphabet."""
 
     def accuracy(self, network: SiameseNetwork, device: torch.device) -> float:
+        """Returns the share of trials that a network answers correctly, in [0, 1]."""
         embeddings = embed_drawings(network, self.prepared, device)
         return one_shot_accuracy(network, embeddings, self.trials)[0]
 
 
 def split(drawings: Drawings, config: CharacterConfig) -> tuple[Drawings, Validation | None]:
-    """Training drawings, and the held-out ones with their trials.
+    """Splits drawings into those to train on and those to validate on.
 
-    Raises ValueError for an alphabet that the drawings do not hold, EpisodeError where the held-out ones are too few.
+    Returns:
+        The training drawings, with synthetic alphabets if the recipe has them, and the validation set; None if no
+        alphabet is held out.
+
+    Raises:
+        ValueError: The drawings lack an alphabet of the config.
+        EpisodeError: The held-out alphabets have too few characters or drawers for 20-way trials.
     """
     kept = drawings.of_alphabets(set(config.alphabets or drawings.alphabet_names) - set(config.hold_out))
     training = kept.take(kept.drawer <= config.train_drawers)
     if config.synthetic_alphabets:
-        invented = synthetic_drawings(config.synthetic_alphabets, INVENTED_CHARACTERS, INVENTED_DRAWERS, config.seed)
-        training = joined(training, invented)
+        synthetic = synthetic_drawings(config.synthetic_alphabets, SYNTHETIC_CHARACTERS, SYNTHETIC_DRAWERS, config.seed)
+        training = joined(training, synthetic)
     if not config.hold_out:
         return training, None
     held = drawings.of_alphabets(set(config.hold_out))
@@ -431,9 +522,10 @@ def split(drawings: Drawings, config: CharacterConfig) -> tuple[Drawings, Valida
 
 
 def freeze_layers(network: SiameseNetwork, config: TrainConfig) -> None:
-    """Take what stays as it was out of training: frozen convolutions, and a large layer that is to be shared.
+    """Excludes frozen convolutions, and the 9216 x 4096 layer if it is shared, from training.
 
-    Of that layer's normalisation only the shift is trained, so that folding leaves the weights to the bit.
+    Of the normalisation after the shared layer only the shift is trained, so that folding it in on export does not
+    change the layer's weights.
     """
     network.freeze_convolutions(config.frozen_convolutions)
     if config.shared_embedding:
@@ -444,17 +536,17 @@ def freeze_layers(network: SiameseNetwork, config: TrainConfig) -> None:
 
 
 def keep_statistics(network: SiameseNetwork, config: TrainConfig) -> None:
-    """Normalise a large layer that stays as it was by the statistics it had, also in training mode."""
+    """Keeps the normalisation after a shared 9216 x 4096 layer in evaluation mode, with its earlier statistics."""
     if config.network.batch_norm and config.shared_embedding:
         network.embedding_norm.eval()
 
 
 @contextmanager
 def stop_request() -> Iterator[list[int]]:
-    """A list that fills when the process is asked to stop, so that a run ends between two steps."""
+    """Catches SIGINT and SIGTERM; yields a list to which each is added, so that a run can end between two steps."""
     asked: list[int] = []
     if threading.current_thread() is not threading.main_thread():
-        yield asked  # only the main thread may take signals
+        yield asked  # Python lets only the main thread handle signals
         return
     before = {s: signal.signal(s, lambda number, _frame: asked.append(number)) for s in (signal.SIGINT, signal.SIGTERM)}
     try:
@@ -465,14 +557,14 @@ def stop_request() -> Iterator[list[int]]:
 
 
 def reuse_large_buffers() -> None:
-    """Have glibc keep freed blocks instead of returning them to the kernel.
+    """Tells glibc to keep freed memory instead of returning it to the kernel.
 
-    Every activation of a step is larger than its threshold for mapping a block apart, so each step would touch
-    hundreds of MB of fresh pages: 63 images/s without this, 156 with it, on two cores.
+    Most activations are larger than glibc's threshold for mapping a block separately, so each step would otherwise
+    fault in hundreds of MB of new pages: 63 images/s without this, 156 with it, on two cores.
     """
     try:
         libc = ctypes.CDLL(None)
-    except (OSError, TypeError):  # Windows has no library of that kind
+    except (OSError, TypeError):  # on Windows
         return
     if hasattr(libc, "mallopt"):
         mmap_max, trim_threshold, top_pad = -4, -1, -2  # malloc.h

@@ -1,4 +1,7 @@
-"""What a run needs to go on exactly: weights, optimiser, step. What is sampled depends on the seed and the step."""
+"""The saved state of a run: weights, optimiser and step.
+
+What a step samples depends only on the seed and the step, so a resumed run continues exactly.
+"""
 
 import hashlib
 import json
@@ -23,17 +26,23 @@ HASH = "sha256"
 
 
 class StateError(ValueError):
-    """A run that cannot be resumed; the message is one sentence for the user."""
+    """A run cannot be resumed or saved; the message is one sentence for the user."""
 
 
 def has_state(folder: Path) -> bool:
+    """Whether a folder holds a saved state."""
     return (folder / STATE).is_file()
 
 
 def check_manifest(folder: Path, facts: dict) -> None:
-    """Write down what a run in this folder begins with, beside its config: weights, data, writers.
+    """Records what a run in this folder starts from, or compares it with what was recorded.
 
-    A state that goes on with others would be neither; raises StateError where they differ from those written down.
+    Args:
+        folder: Folder of the run.
+        facts: The inputs of the run beside its config, such as digests of the weights and the data, as JSON values.
+
+    Raises:
+        StateError: The folder holds a run with other inputs, or the record cannot be read.
     """
     path = folder / BEGUN
     if distributed.is_first() and not (path.is_file() and has_state(folder)):
@@ -61,10 +70,19 @@ def save_state(
     best: tuple[float, int],
     average: torch.nn.Module | None = None,
 ) -> None:
-    """Replace the state in `folder` at once; `best` is the best validation accuracy and its step, `average` what
-    holds the averaged weights where the run keeps them.
+    """Replaces the state in a folder atomically.
 
-    Raises StateError where the disk does not take it; the state saved before stays.
+    Args:
+        folder: Folder of the run.
+        network: The network that is trained.
+        optimizer: Its optimiser.
+        config: The recipe.
+        step: Number of steps taken.
+        best: The best validation accuracy so far, and its step.
+        average: The averaged network, if the run keeps one.
+
+    Raises:
+        StateError: The file cannot be written; the state saved before is still there.
     """
     tensors = {f"network.{name}": value for name, value in network.state_dict().items()}
     if average is not None:
@@ -76,16 +94,21 @@ def save_state(
 
 
 def save_best(folder: Path, network: SiameseNetwork) -> None:
-    """Keep these weights apart from the state, as those that validated best so far."""
+    """Saves the weights with the best validation accuracy so far, beside the state; raises StateError."""
     write_tensors(folder / BEST, network.state_dict(), {})
 
 
 def best_weights(folder: Path) -> dict[str, Tensor]:
+    """Reads the weights that `save_best` saved; raises StateError."""
     return read_tensors(folder / BEST)[0]
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
-    """To a temporary file in the same folder, flushed, renamed."""
+    """Writes a safetensors file under a temporary name, flushes it and renames it.
+
+    Raises:
+        StateError: The file cannot be written.
+    """
     temporary = path.with_name(f"{path.name}.part")
     tensors = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     try:
@@ -103,7 +126,11 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, st
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Tensors and metadata; raises StateError where they are not as they were written."""
+    """Reads the tensors and the metadata of a file.
+
+    Raises:
+        StateError: The file cannot be read, or its SHA-256 does not match.
+    """
     try:
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
@@ -116,7 +143,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 
 def hash_of(tensors: dict[str, Tensor]) -> str:
-    """SHA-256 of all values in the order of their names; safetensors itself takes no notice of flipped bits."""
+    """Returns the SHA-256 of all values in the order of their names; safetensors itself has no checksum."""
     digest = hashlib.sha256()
     for name in sorted(tensors):
         digest.update(tensors[name].reshape(-1).numpy())
@@ -130,16 +157,22 @@ def restore_state(
     config: TrainConfig,
     average: torch.nn.Module | None = None,
 ) -> tuple[int, tuple[float, int]]:
-    """Loads the state saved in `folder`.
+    """Loads the state saved in a folder.
 
-    A run may go on to another number of steps than it began with, as long as its learning rate has not come to its end.
+    The number of steps may differ from that of the saved run, unless its cosine schedule has reached its end.
+
+    Args:
+        folder: Folder of the run.
+        network: Receives the weights.
+        optimizer: Receives the state of the optimiser.
+        config: The recipe.
+        average: Receives the averaged weights, if the run keeps them.
 
     Returns:
-        The step of the state, and the best validation accuracy with its step.
+        The number of steps taken, and the best validation accuracy with its step.
 
     Raises:
-        StateError: Where there is no state, where it is broken, or where it belongs to a config that differs in more
-            than `steps`.
+        StateError: There is no state, it is damaged, or it belongs to a config that differs in more than `steps`.
     """
     path = folder / STATE
     if not path.is_file():
@@ -163,10 +196,16 @@ def restore_state(
 
 
 def check_recipe(table: dict, config: TrainConfig, step: int, folder: Path) -> None:
-    """Refuses a saved config that is another one; a field that came later has its default there.
+    """Checks that a saved run can be continued with a config.
+
+    Args:
+        table: The config as it was saved; fields added since then take their defaults.
+        config: The config to continue with.
+        step: Number of steps taken.
+        folder: Folder of the run, for the message.
 
     Raises:
-        StateError: With what to do instead.
+        StateError: The configs differ in more than `steps`, or the number of steps cannot be changed any more.
     """
     try:
         before = saved_config(table, type(config))
@@ -193,8 +232,10 @@ def check_recipe(table: dict, config: TrainConfig, step: int, folder: Path) -> N
 
 
 def match_memory_format(optimizer: torch.optim.Optimizer) -> None:
-    """Bring the moments into the memory order of their parameters: files hold them row by row, channels-last kernels
-    are not, and a fused optimiser goes through both as they lie."""
+    """Copies the optimiser's moments into the memory format of their parameters.
+
+    Files hold tensors row by row while kernels are channels-last, and a fused optimiser reads both in memory order.
+    """
     for parameter, entry in optimizer.state.items():
         for name, value in entry.items():
             if value.shape == parameter.shape:
@@ -202,21 +243,23 @@ def match_memory_format(optimizer: torch.optim.Optimizer) -> None:
 
 
 def part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Returns the tensors whose names begin with a prefix, under their names without it."""
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
 
 def append_metrics(folder: Path, line: dict) -> None:
+    """Appends a line to the metrics of a run."""
     with (folder / METRICS).open("a", encoding="utf-8") as file:
         file.write(json.dumps(line) + "\n")
 
 
 def metrics_beside(model: Path) -> Path | None:
-    """Those of the run that a checkpoint's folder lies in, or that were moved into it; None where there are none."""
+    """Returns the metrics of the run that made a checkpoint: in its folder or in the folder above, None if neither."""
     return next((place for place in (model / METRICS, model.parent / METRICS) if place.is_file()), None)
 
 
 def keep_metrics_until(folder: Path, step: int) -> None:
-    """Cut off the lines of later steps, which a resumed run writes again."""
+    """Removes the lines of steps after `step`, which a resumed run writes again."""
     path = folder / METRICS
     if not path.is_file():
         return
@@ -228,7 +271,7 @@ def keep_metrics_until(folder: Path, step: int) -> None:
 
 
 def is_at_most(line: str, step: int) -> bool:
-    """A line that a kill cut short counts as later."""
+    """Whether a line of metrics belongs to `step` or an earlier one; False for a line cut short."""
     try:
         return json.loads(line)["step"] <= step
     except json.JSONDecodeError:
