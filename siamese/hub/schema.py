@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from siamese.metrics import NAMED_POINTS, Calibration, ErrorCurve
 from siamese.network import CHANNELS, EMBEDDING_UNITS, Activation, NetworkConfig
@@ -24,6 +24,7 @@ Storage = Literal["float32", "int8", "shared"]
 Rate = Annotated[float, Field(ge=0, le=1)]
 Threshold = Annotated[float, Field(gt=0, lt=1)]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+References = Annotated[str, Field(pattern=r"^[0-9]+$")]  # a number of references, as a key
 
 
 class CheckpointError(ValueError):
@@ -114,19 +115,22 @@ class CurveEntry(Entry):
         return self
 
 
+def all_named(points: dict[str, PointEntry]) -> dict[str, PointEntry]:
+    """Raises ValueError where the operating points are not exactly NAMED_POINTS."""
+    if set(points) != set(NAMED_POINTS):
+        raise ValueError(f"must name the points {', '.join(NAMED_POINTS)}, and no others")
+    return points
+
+
+NamedPoints = Annotated[dict[str, PointEntry], AfterValidator(all_named)]
+
+
 class MeasuredEntry(OpenEntry):
     """How often scores are wrong, for one number of references."""
 
     calibration: CalibrationEntry | None = None
-    operating_points: dict[str, PointEntry] | None = None
+    operating_points: NamedPoints | None = None
     curve: CurveEntry | None = None
-
-    @field_validator("operating_points")
-    @classmethod
-    def all_points_are_named(cls, points: dict[str, PointEntry] | None) -> dict[str, PointEntry] | None:
-        if points is not None and set(points) != set(NAMED_POINTS):
-            raise ValueError(f"must name the points {', '.join(NAMED_POINTS)}, and no others")
-        return points
 
 
 class ConsistencyEntry(Entry):
@@ -148,13 +152,30 @@ class FusionEntry(Entry):
     profile_middle: float
 
 
+class LeftOutMeasureEntry(OpenEntry):
+    """Errors on a collection that training left out, for one number of references."""
+
+    eer_skilled: Rate
+    operating_points: NamedPoints
+
+
+class LeftOutEntry(OpenEntry):
+    """A collection that training left out, see `siamese.signatures.rates`."""
+
+    collection: str
+    writers: int
+    forgeries: str
+    by_references: dict[References, LeftOutMeasureEntry]
+
+
 class VerificationEntry(MeasuredEntry):
     """Thresholds and error rates; `by_references` has them for other numbers of references than one."""
 
     threshold: Threshold | None = None
     consistency: ConsistencyEntry | None = None
     fusion: FusionEntry | None = None
-    by_references: dict[Annotated[str, Field(pattern=r"^[0-9]+$")], MeasuredEntry] | None = None
+    by_references: dict[References, MeasuredEntry] | None = None
+    left_out: list[LeftOutEntry] | None = None
 
 
 class CheckpointConfig(OpenEntry):

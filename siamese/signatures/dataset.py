@@ -107,37 +107,6 @@ class Signatures:
         return self.take(torch.isin(self.writer, indices))
 
 
-def joined(parts: Mapping[str, Signatures]) -> Signatures:
-    """Several sets one behind the other; writers are named "part/writer", those of a part without a name as they are.
-
-    Raises:
-        ValueError: Where there is no part.
-    """
-    if not parts:
-        raise ValueError("There are no signatures to put together.")
-    count = 0
-    writers: list[Tensor] = []
-    for part in parts.values():
-        writers.append(part.writer + count)
-        count += len(part.writer_names)
-    everything = list(parts.values())
-    named = [(f"{name}/" if name else "", part) for name, part in parts.items()]
-    return Signatures(
-        images=torch.cat([part.images for part in everything]),
-        writer=torch.cat(writers),
-        genuine=torch.cat([part.genuine for part in everything]),
-        writer_names=tuple(before + writer for before, part in named for writer in part.writer_names),
-        sha256=tuple(one for part in everything for one in part.sha256),
-        text=tuple(one for part in everything for one in part.text),
-        medium=tuple(one for part in everything for one in part.medium),
-        raw_statistics=torch.cat([part.raw_statistics for part in everything]),
-        strokes=concatenate([part.strokes for part in everything]),
-        remarks=tuple(
-            f"{name}: {remark}" if name else remark for name, part in parts.items() for remark in part.remarks
-        ),
-    )
-
-
 def load_signatures(source: str, preprocessing: Preprocessing = SIGNATURE, progress: bool = True) -> Signatures:
     """Reads every signature of a source, prepared once and from then on read from the cache folder.
 

@@ -22,6 +22,7 @@ from siamese.preprocessing import SIGNATURE, Preprocessing
 from siamese.signatures.features import StrokeFeatures, concatenate, stroke_features
 from siamese.signatures.fusion import ScoreFusion, fusion_in
 from siamese.signatures.isolation import prepare_isolated, read_signature
+from siamese.signatures.rates import RateRange, rate_ranges
 
 if TYPE_CHECKING:
     from siamese.hub.resolve import ResolvedModel
@@ -48,6 +49,8 @@ class ErrorRates:
     calibration: Calibration | None = None
     """How often a score of so many references was that of a genuine signature; None where a checkpoint leaves it
     out."""
+    elsewhere: dict[str, RateRange] = field(default_factory=dict)
+    """The range over collections that training left out, by NAMED_POINTS; empty where none was."""
 
 
 @dataclass(frozen=True)
@@ -269,7 +272,7 @@ def load_verifier(
             base=base and base.encoder,
             calibration=lambda: int8_calibration(preprocessing),
         ),
-        {count: error_rates_in(entry, count) for count, entry in entries.items()},
+        {count: error_rates_in(entry, count, verification.get("left_out") or ()) for count, entry in entries.items()},
         str(verification.get("measured_on") or "") or None,
         scoring_in(config),
         preprocessing,
@@ -306,8 +309,8 @@ def _known_and_all(inks: Sequence[Float[Tensor, "_ _"]]) -> tuple[StrokeFeatures
     return everything.take(torch.arange(len(inks) - 1)), everything
 
 
-def error_rates_in(entry: dict, references: int) -> ErrorRates:
-    """Points, curve and calibration of an entry of a checked config.json."""
+def error_rates_in(entry: dict, references: int, left_out: Sequence[Mapping]) -> ErrorRates:
+    """Points, curve and calibration of an entry of a checked config.json, and the range over collections left out."""
     points, curve = entry["operating_points"], entry.get("curve")
     keys = ("threshold", "far", "frr")
     return ErrorRates(
@@ -315,4 +318,5 @@ def error_rates_in(entry: dict, references: int) -> ErrorRates:
         {name: OperatingPoint(*(float(points[name][key]) for key in keys)) for name in NAMED_POINTS},
         curve and ErrorCurve(*(tuple(map(float, curve[key])) for key in keys)),
         calibration_in(entry),
+        rate_ranges(left_out, references),
     )

@@ -15,7 +15,7 @@ from siamese.data import cache
 from siamese.data.sources import SourceError
 from siamese.preprocessing import Preprocessing
 from siamese.signatures import dataset as module
-from siamese.signatures.dataset import Signatures, joined, load_signatures, prepare_files
+from siamese.signatures.dataset import Signatures, load_signatures, prepare_files
 from siamese.signatures.image_statistics import image_statistics
 from siamese.signatures.synthetic import synthetic_files
 
@@ -153,15 +153,6 @@ def test_take_and_of_writers(expected):
     assert len(expected.of_writers([])) == 0
     with pytest.raises(ValueError, match="No writer is called 04, 05"):
         expected.of_writers(["05", "01", "04"])
-
-
-def test_sets_are_joined_under_their_names(expected):
-    both = joined({"": expected, "other": expected.of_writers(["02"])})
-    assert both.writers_held == ("01", "02", "other/02")
-    assert_same(both.take(torch.arange(6)), expected)
-    assert torch.equal(both.images[6:], expected.images[3:])
-    with pytest.raises(ValueError, match="no signatures"):
-        joined({})
 
 
 # What cannot serve.

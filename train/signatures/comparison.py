@@ -73,6 +73,12 @@ class Comparison:
             fused = fused + fusion.profile * self.profiles.between(rows, others)
         return fused
 
+    def parts(self, rows: Int64[Tensor, " n"], others: Int64[Tensor, " m"]) -> Float64[Tensor, "n m 3"]:
+        """What a fusion adds up, of all pairs of these rows: the network's logits, hinge and profile distances."""
+        return torch.stack(
+            [self.logits(rows, others), self.hinge_distances(rows, others), self.profiles.between(rows, others)], -1
+        )
+
     def hinge_distances(self, rows: Int64[Tensor, " n"], others: Int64[Tensor, " m"]) -> Float64[Tensor, "n m"]:
         """Distances of all pairs of these rows by how their lines turn."""
         return hinge_distances(self.signatures.strokes.take(rows), self.signatures.strokes.take(others))

@@ -2,7 +2,8 @@
 
 import argparse
 import sys
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import asdict
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -13,11 +14,14 @@ from siamese.data.sources import SourceError
 from siamese.hub.checkpoint import CheckpointError
 from siamese.hub.errors import HubError
 from siamese.inference.device import fastest_precision, usable_device
-from siamese.signatures.dataset import Signatures, load_signatures
+from siamese.signatures.dataset import Signatures
 from siamese.signatures.leak_probe import leak_probe, pair_leak_probe
+from siamese.signatures.rates import SKILLED, rate_ranges
 from siamese.signatures.verifier import BUNDLED, scoring_in
+from train.config import RecipeError
 from train.evaluation import EvaluationError, Model, load_model, write_report
 from train.figures import FigureError
+from train.signatures.collections import load_collections
 from train.signatures.comparison import compare
 from train.signatures.scores import (
     DRAWS,
@@ -30,6 +34,7 @@ from train.signatures.scores import (
     stranger_probe,
     thresholds_for,
 )
+from train.signatures.subjects import kind_of_forgeries
 
 HASHED = "size and grey pixels"  # what the hashes in config.json are of
 PROTOCOL = (
@@ -86,13 +91,15 @@ def signature_report(
         "by_references": entries,
         "parts_alone": {name: without_points(measures(scores, {})) for name, scores in alone.items()},
         **leaks,
-        "leak_probe_scored": leak_probe(scored),
+        **({"leak_probe_scored": leak_probe(scored)} if leaks else {}),
     }
 
 
 def leaks_of(everything: Signatures) -> dict[str, dict[str, float]]:
     """The leak probes of a report: a leak is one of the data set and its preprocessing, not of a network, so that it is
-    sought in all writers of the set."""
+    sought in all writers of the set. Empty for a set without forgeries of its own."""
+    if bool(everything.genuine.all()):
+        return {}
     return {"leak_probe": leak_probe(everything), "pair_leak_probe": pair_leak_probe(everything)}
 
 
@@ -110,12 +117,37 @@ def evaluate_signatures(arguments: argparse.Namespace) -> dict:
             "The checkpoint names whom it has seen in a way that is no longer read; train it again, or its figures on "
             "writers that it has seen would mean nothing."
         )
-    signatures = load(arguments.data, model)
+    collections = load(arguments.data, model)
+    titles = [Path(source).name for source in arguments.data]
+    notes: list[str] = []
+    measured: list[tuple[dict, dict[int, Scores]]] = []
+    for title, signatures in zip(titles, collections.values(), strict=True):
+        found = measure_collection(model, title, signatures, device, precision)
+        measured.append(found)
+        notes += signatures.remarks
+        if len(found[0]["writers"]) > found[0]["writers_scored"]:
+            few = len(found[0]["writers"]) - found[0]["writers_scored"]
+            notes.append(f"{few} writers of {title} have too few signatures to be scored.")
+    entries = [entry for entry, _ in measured]
+    if not entries[0]["operating_points"]:
+        notes.append("The checkpoint names no thresholds for signatures, so there are no operating points.")
+    if arguments.figures:
+        draw(measured[0][1], Path(arguments.figures))
+    report = {"model": model.description, "seed": SEED, "one_shot": [], "verification": [], "signatures": entries[0]}
+    if len(entries) > 1:
+        report |= {"collections": entries, "never_seen": never_seen(entries)}
+    return report | {"notes": notes}
+
+
+def measure_collection(
+    model: Model, title: str, signatures: Signatures, device: torch.device, precision: torch.dtype
+) -> tuple[dict, dict[int, Scores]]:
+    """The entry "signatures" of a report, and the scores it comes from; raises EvaluationError."""
     names = unseen_writers(signatures, seen_hashes(model.config))
     held = signatures.writers_held
     if not names:
         raise EvaluationError(
-            f"The checkpoint was trained or chosen on all {len(held)} writers of {arguments.data}; figures on "
+            f"The checkpoint was trained or chosen on all {len(held)} writers of {title}; figures on "
             "writers that it has seen mean nothing, so give others."
         )
     chosen = signatures.of_writers(names)
@@ -127,22 +159,22 @@ def evaluate_signatures(arguments: argparse.Namespace) -> dict:
     alone = parts_alone(comparison, scoring)
     entry = signature_report(by_references, alone, chosen, leaks_of(signatures), partial(thresholds_for, model.config))
     entry["stranger_probe"] = stranger_probe(comparison, scoring)
-    notes = list(signatures.remarks)
-    if not entry["operating_points"]:
-        notes.append("The checkpoint names no thresholds for signatures, so there are no operating points.")
-    if len(names) > entry["writers_scored"]:
-        notes.append(f"{len(names) - entry['writers_scored']} writers have too few signatures to be scored.")
-    entry |= {"data": Path(arguments.data).name, "writers_seen": len(held) - len(names), "writers": list(names)}
-    if arguments.figures:
-        draw(by_references, Path(arguments.figures))
-    report = {"model": model.description, "seed": SEED, "one_shot": [], "verification": [], "signatures": entry}
-    return report | {"notes": notes}
+    entry |= {"data": title, "forgeries": kind_of_forgeries(signatures)}
+    return entry | {"writers_seen": len(held) - len(names), "writers": list(names)}, by_references
 
 
-def load(source: str, model: Model) -> Signatures:
+def never_seen(entries: Sequence[dict]) -> dict[str, dict]:
+    """The range of the rates over the collections of which the checkpoint has seen nobody, by number of references and
+    operating point; see `siamese.signatures.rates`."""
+    strange = [entry for entry in entries if not entry["writers_seen"]]
+    counts = sorted({count for entry in strange for count in entry["by_references"]}, key=int)
+    return {count: {name: asdict(one) for name, one in rate_ranges(strange, int(count)).items()} for count in counts}
+
+
+def load(sources: Sequence[str], model: Model) -> dict[str, Signatures]:
     try:
-        return load_signatures(source, model.preprocessing)
-    except SourceError as error:
+        return load_collections(sources, model.preprocessing)
+    except (RecipeError, SourceError) as error:
         raise EvaluationError(str(error)) from error
 
 
@@ -168,10 +200,8 @@ def table(entry: dict) -> str:
         f"{'EER random':>12}{'AUC skilled':>13}"
     ]
     for count, row in entry["by_references"].items():
-        low, high = row["intervals"]["eer_skilled"]
-        span = f"{100 * low:.1f} to {100 * high:.1f} %"
         lines.append(
-            f"{count:>10}{row['writers']:>9}{share(row['eer_skilled']):>13}{span:>18}"
+            f"{count:>10}{row['writers']:>9}{share(row['eer_skilled']):>13}{span(row['intervals']['eer_skilled']):>18}"
             f"{share(row['eer_skilled_per_writer']):>12}{share(row['eer_random']):>12}{row['auc_skilled']:>13.4f}"
         )
     if entry["operating_points"]:
@@ -188,7 +218,6 @@ def table(entry: dict) -> str:
     if len(entry["parts_alone"]) > 1:
         lines += ["", f"{'alone, 1':>10}{'EER skilled':>22}{'95 % interval':>18}{'EER random':>24}{'AUC skilled':>13}"]
         for name, row in entry["parts_alone"].items():
-            low, high = row["intervals"]["eer_skilled"]
             lines.append(
                 f"{name:>10}{share(row['eer_skilled']):>22}{f'{100 * low:.1f} to {100 * high:.1f} %':>18}"
                 f"{share(row['eer_random']):>24}{row['auc_skilled']:>13.4f}"
@@ -198,6 +227,8 @@ def table(entry: dict) -> str:
         ("of single images, writers scored", "leak_probe_scored"),
         ("of pairs, all writers", "pair_leak_probe"),
     ):
+        if key not in entry:
+            continue
         probes = ", ".join(f"{name.replace('_', ' ')} {value:.3f}" for name, value in entry[key].items())
         lines += ["", f"Leak probe {title}, AUC of genuine against forged: {probes}"]
     if entry.get("stranger_probe") is not None:
@@ -215,18 +246,38 @@ def share(value: float | None) -> str:
 
 def told(report: dict) -> str:
     """What the command prints."""
-    entry = report["signatures"]
-    scored = f"Scored {entry['writers_scored']} writers of {entry['data']}"
-    if entry["writers_seen"]:
-        scored += f"; {entry['writers_seen']} more were left out, as the checkpoint has seen them"
-    return "\n".join([f"{report['model']['source']}: {scored}.", "", table(entry), *report["notes"]])
+    lines = []
+    for entry in report.get("collections") or [report["signatures"]]:
+        scored = f"Scored {entry['writers_scored']} writers of {entry['data']}"
+        if entry["writers_seen"]:
+            scored += f"; {entry['writers_seen']} more were left out, as the checkpoint has seen them"
+        if entry["forgeries"] != SKILLED:
+            scored += f"; what is called skilled is {entry['forgeries']}"
+        lines += [f"{report['model']['source']}: {scored}.", "", table(entry), ""]
+    for count, ranges in (report.get("never_seen") or {}).items():
+        lines += [
+            f"On collections it has never seen, {name} point, {count} reference{'s' if count != '1' else ''}: "
+            f"{span(one['far'])} of skilled forgeries pass, {span(one['frr'])} of genuine signatures are refused."
+            for name, one in ranges.items()
+        ]
+    return "\n".join([*lines, *report["notes"]])
+
+
+def span(values: Sequence[float]) -> str:
+    return f"{100 * values[0]:.1f} to {100 * values[1]:.1f} %"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Defines the options of `python -m train evaluate-signatures`."""
     parser.description = "Measure a checkpoint on signatures of writers that it has not seen."
     add = parser.add_argument
-    add("--data", metavar="SOURCE", required=True, help="signatures: archive, folder, Hub id or 'invented'")
+    add(
+        "--data",
+        metavar="SOURCE",
+        nargs="+",
+        required=True,
+        help="signatures: archive, folder, Hub id or 'invented'; several are measured one by one",
+    )
     add("--model", metavar="DIR_OR_REPO", default=BUNDLED, help="a folder or user/name@revision (default: the bundled)")
     add("--output", metavar="FILE", type=Path, help="where the JSON report goes")
     add("--figures", metavar="DIR", help="where the figures go, as PNG")

@@ -3,17 +3,17 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
 import torch
-from jaxtyping import Float, Float64, Int64
+from jaxtyping import Bool, Float64
 from torch import Tensor
-from torch.nn import functional as F
 
 from siamese.signatures.fusion import ScoreFusion
 from train.signatures.comparison import Comparison
+from train.signatures.subjects import subjects
 
-RIDGE = 0.01  # on the squared weights of standardised values: few writers must not lead to wild ones
-ITERATIONS = 100
-START = -3.0  # before the softplus
+PENALTY = 0.02  # on half the squared weights of standardised values: few writers must not lead to wild ones
+SIGNS = np.array([1.0, -1.0, -1.0])  # a likeness never counts against, a distance never for
 
 
 class Pairs(NamedTuple):
@@ -23,58 +23,60 @@ class Pairs(NamedTuple):
     skilled: Float64[Tensor, "forged 3"]
 
 
-def fit_fusion(found: Sequence[Pairs]) -> ScoreFusion | None:
-    """The fusion that tells genuine pairs from skilled forgeries best, by logistic regression.
-
-    None where there are no pairs of one kind.
-    """
-    genuine, skilled = (torch.cat(kind) for kind in zip(*found, strict=True))
-    return fitted(genuine, skilled) if len(genuine) and len(skilled) else None
-
-
 def pairs_of(comparison: Comparison) -> Pairs:
     """Each two genuine signatures of a writer, and each genuine one with each forgery of it.
 
     The network speaks of writers that it was not shown.
     """
-
-    def between(rows: Int64[Tensor, " n"], others: Int64[Tensor, " m"]) -> Float64[Tensor, "n m 3"]:
-        hinges, profiles = comparison.hinge_distances(rows, others), comparison.profiles.between(rows, others)
-        return torch.stack([comparison.logits(rows, others), hinges, profiles], -1)
-
-    signatures = comparison.signatures
     same, forged = [torch.empty(0, 3, dtype=torch.float64)], [torch.empty(0, 3, dtype=torch.float64)]
-    for index in signatures.writer.unique().tolist():
-        own, theirs = (
-            ((signatures.writer == index) & kind).nonzero().flatten()
-            for kind in (signatures.genuine, ~signatures.genuine)
-        )
+    for subject in subjects(comparison.signatures):
+        own, theirs = subject.genuine, subject.forged
         if len(own) > 1 and len(theirs):
-            same.append(between(own, own)[torch.ones(len(own), len(own)).triu(1).bool()])
-            forged.append(between(own, theirs).flatten(0, 1))
+            once = torch.ones(len(own), len(own), dtype=torch.bool).triu(1)
+            same.append(comparison.parts(own, own)[once])
+            forged.append(comparison.parts(own, theirs).flatten(0, 1))
     return Pairs(torch.cat(same), torch.cat(forged))
 
 
-def fitted(genuine: Float64[Tensor, "same 3"], skilled: Float64[Tensor, "forged 3"]) -> ScoreFusion:
-    """Both kinds weigh alike; a likeness never counts against, a distance never for."""
-    everything = torch.cat([genuine, skilled])
-    middle, spread = everything.mean(0), everything.std(0, correction=0).clamp(min=1e-6)
-    signs = torch.tensor([1.0, -1.0, -1.0], dtype=torch.float64)
-    same, forged = ((part - middle) / spread * signs for part in (genuine, skilled))
-    bias = torch.zeros((), dtype=torch.float64, requires_grad=True)
-    raw = torch.full((3,), START, dtype=torch.float64, requires_grad=True)
-    optimizer = torch.optim.LBFGS([bias, raw], max_iter=ITERATIONS, line_search_fn="strong_wolfe")
+def fit_fusion(found: Sequence[Pairs]) -> ScoreFusion | None:
+    """The fusion that tells genuine pairs from skilled forgeries best, by logistic regression.
 
-    def loss() -> Float[Tensor, ""]:
-        optimizer.zero_grad()
-        weights = F.softplus(raw)
-        value = F.softplus(-same @ weights - bias).mean() + F.softplus(forged @ weights + bias).mean()
-        value = value + RIDGE * weights.square().sum()
-        value.backward()
-        return value
+    Args:
+        found: Pairs of several collections, or of parts of one; each weighs alike however many pairs it has, and in
+            each of them both kinds do.
 
-    with torch.enable_grad():
-        optimizer.step(loss)
-    weights = F.softplus(raw.detach()) * signs / spread
-    neither = (genuine.mean(0) + skilled.mean(0)) / 2
-    return ScoreFusion(float(bias.detach()) - float(weights @ middle), *weights.tolist(), *neither.tolist())
+    Returns:
+        None where no part has pairs of both kinds.
+    """
+    usable = [part for part in found if len(part.genuine) and len(part.skilled)]
+    if not usable:
+        return None
+    kinds = [kind for part in usable for kind in part]
+    values = torch.cat(kinds).numpy()
+    weight = np.concatenate([np.full(len(kind), 1 / (len(usable) * len(kind))) for kind in kinds])
+    same = np.concatenate([np.full(len(kind), place % 2 == 0) for place, kind in enumerate(kinds)])
+    middle = np.average(values, axis=0, weights=weight)
+    spread = np.sqrt(np.average((values - middle) ** 2, axis=0, weights=weight)).clip(min=1e-6)
+    slopes, bias = _regression((values - middle) / spread * SIGNS, same, weight)
+    weights = slopes * SIGNS / spread + 0.0
+    # both kinds weigh the same, so that the mean lies half-way between theirs: it speaks for neither
+    return ScoreFusion(bias - float(weights @ middle), *weights.tolist(), *middle.tolist())
+
+
+def _regression(
+    values: Float64[np.ndarray, "pairs 3"], same: Bool[np.ndarray, " pairs"], weight: Float64[np.ndarray, " pairs"]
+) -> tuple[Float64[np.ndarray, "3"], float]:
+    """Slopes, none of them negative, and bias; what would count the wrong way round does not count."""
+    from sklearn.linear_model import LogisticRegression  # takes a second to import
+
+    slopes, bias = np.zeros(values.shape[1]), 0.0
+    counted = np.ones(values.shape[1], dtype=bool)
+    while counted.any():
+        model = LogisticRegression(C=1 / PENALTY, tol=1e-6).fit(values[:, counted], same, sample_weight=weight)
+        slopes, bias = np.zeros(values.shape[1]), float(model.intercept_[0])
+        slopes[counted] = model.coef_[0]
+        if (slopes >= 0).all():
+            break
+        counted &= slopes > 0
+        slopes, bias = slopes.clip(min=0), 0.0
+    return slopes, bias

@@ -1,5 +1,6 @@
 """How signatures train: who is in a batch, how each is seen, what is asked of every pair."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from torch.nn import functional as F
 from siamese.hub.checkpoint import load_checkpoint
 from siamese.metrics import equal_error_point
 from siamese.network import SiameseNetwork
-from siamese.signatures.dataset import Signatures, joined, synthetic_signatures
+from siamese.signatures.dataset import Signatures, synthetic_signatures
 from train.augment import dihedral, distort, sampling_grid
 from train.config import RecipeError
 from train.loop import Task, embed, freeze_layers, keep_statistics, pictures
@@ -20,22 +21,13 @@ from train.seeding import step_generator
 from train.signatures.comparison import compare
 from train.signatures.config import SignatureConfig
 from train.signatures.scores import curves_of, scores_of
+from train.signatures.subjects import Subject, subjects
 
-SPLIT_SEED = 0  # one division of the writers for every recipe and seed, so that those for the test stay unseen
 LEVEL_FIRST = (0, 4, 2, 6, 1, 5, 3, 7)  # the square's views: as written, mirrored, upside down, both, then on end
 UNFOLD_IMAGES = 256
 INVENTED_GENUINE, INVENTED_FORGERIES, INVENTED_SEED = 12, 12, 7  # of each invented writer
 MEASURE = "pairs of unseen writers (genuine, or genuine and forged) told right where both errors are alike"
 CURVE_LABEL = "validation: 1 - EER, skilled forgeries"
-
-
-@dataclass(frozen=True)
-class Split:
-    """Names of writers: no two parts share one."""
-
-    training: tuple[str, ...]
-    validation: tuple[str, ...]
-    test: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -52,23 +44,19 @@ class SignatureBatch:
 
 @dataclass(frozen=True)
 class WriterSampler:
-    """Few writers, and of each some genuine signatures and some forgeries of them."""
+    """Few writers of all collections in turn, and of each some genuine signatures and some forgeries of them."""
 
-    genuine: list[Int64[Tensor, " _"]]
-    """Rows of each writer's own signatures."""
-    forged: list[Int64[Tensor, " _"]]
-    """Rows of the forgeries of each writer's signature; there may be none."""
+    collections: list[list[list[Subject]]]
+    """By collection and writer: what of theirs can be in a batch. Rows count on from collection to collection."""
 
     def sample(self, config: SignatureConfig, generator: torch.Generator) -> SignatureBatch:
         """As many writers and rows as the config says, fewer where there are not so many."""
         rows, writer, genuine, view = [], [], [], []
-        for place, which in enumerate(
-            torch.randperm(len(self.genuine), generator=generator)[: config.writers].tolist()
-        ):
+        for place, subject in enumerate(self._chosen(config.writers, generator)):
             seen_as = torch.tensor(LEVEL_FIRST)[torch.randint(config.views, (), generator=generator)]
             for count, members, own in (
-                (config.genuine, self.genuine[which], True),
-                (config.forgeries, self.forged[which], False),
+                (config.genuine, subject.genuine, True),
+                (config.forgeries, subject.forged, False),
             ):
                 chosen = members[torch.randperm(len(members), generator=generator)[:count]]
                 rows.append(chosen)
@@ -77,74 +65,40 @@ class WriterSampler:
                 view.append(seen_as.expand(len(chosen)))
         return SignatureBatch(torch.cat(rows), torch.cat(writer), torch.cat(genuine), torch.cat(view))
 
+    def _chosen(self, count: int, generator: torch.Generator) -> list[Subject]:
+        """No writer twice; which collection comes first is drawn, since a batch may hold one more of it."""
+        orders = [torch.randperm(len(writers), generator=generator).tolist() for writers in self.collections]
+        first = int(torch.randint(len(self.collections), (), generator=generator))
+        turns = [(self.collections[first - which], orders[first - which]) for which in range(len(orders))]
+        longest = max(map(len, orders))
+        mixed = [writers[order[turn]] for turn in range(longest) for writers, order in turns if turn < len(order)]
+        return [one[int(torch.randint(len(one), (), generator=generator))] for one in mixed[:count]]
 
-def writer_sampler(signatures: Signatures) -> WriterSampler:
-    """Raises RecipeError where fewer than two writers have two genuine signatures."""
-    genuine, forged = [], []
-    for index in signatures.writer.unique().tolist():
-        own, theirs = (
-            ((signatures.writer == index) & kind).nonzero().flatten()
-            for kind in (signatures.genuine, ~signatures.genuine)
-        )
-        if len(own) > 1:
-            genuine.append(own)
-            forged.append(theirs)
-    if len(genuine) < 2 or sum(map(len, forged)) == 0:
+
+def writer_sampler(training: Mapping[str, Signatures]) -> WriterSampler:
+    """Raises RecipeError where fewer than two writers have two genuine signatures, or there is no forgery."""
+    collections, before = [], 0
+    for signatures in training.values():
+        by_writer: dict[int, list[Subject]] = {}
+        for one in subjects(signatures):
+            if len(one.genuine) > 1:
+                rows = (part + before for part in (one.genuine, one.forged, one.others))
+                by_writer.setdefault(one.writer, []).append(Subject(one.writer, *rows))
+        if by_writer:
+            collections.append(list(by_writer.values()))
+        before += len(signatures)
+    everything = [subject for writers in collections for one in writers for subject in one]
+    if sum(map(len, collections)) < 2 or not any(len(subject.forged) for subject in everything):
         raise RecipeError("Training needs two writers with two genuine signatures each, and forgeries of some.")
-    return WriterSampler(genuine, forged)
+    return WriterSampler(collections)
 
 
-def with_synthetic(training: Signatures, config: SignatureConfig) -> Signatures:
-    """The training signatures, and those of writers that do not exist behind them."""
+def with_synthetic(training: Mapping[str, Signatures], config: SignatureConfig) -> Mapping[str, Signatures]:
+    """The training signatures, and those of writers that do not exist as one more collection."""
     if not config.synthetic_writers:
         return training
     numbers = config.synthetic_writers, INVENTED_GENUINE, INVENTED_FORGERIES
-    return joined({"": training, "invented": synthetic_signatures(*numbers, INVENTED_SEED, config.preprocessing)})
-
-
-def split_writers(names: tuple[str, ...], config: SignatureConfig) -> Split:
-    """Who trains, validates and tests: decided by the number of writers alone.
-
-    Raises RecipeError where fewer than two are left to train on.
-    """
-    order = shuffled(names)
-    test, rest = order[: config.test_writers], order[config.test_writers :]
-    return divided(rest, test, config)
-
-
-def fold_splits(names: tuple[str, ...], folds: int, config: SignatureConfig) -> list[Split]:
-    """Each writer tests in one fold; those who validate are drawn from the others. Raises RecipeError."""
-    if not 2 <= folds <= len(names):
-        raise RecipeError(f"--folds is {folds}, must lie in 2 to {len(names)}, the number of writers.")
-    order = shuffled(names)
-    splits = []
-    for fold in range(folds):
-        test = order[fold::folds]
-        rest = tuple(name for name in order if name not in test)
-        splits.append(divided(rest, test, config))
-    return splits
-
-
-def shuffled(names: tuple[str, ...]) -> tuple[str, ...]:
-    order = torch.randperm(len(names), generator=torch.Generator().manual_seed(SPLIT_SEED))
-    return tuple(names[place] for place in order.tolist())
-
-
-def divided(rest: tuple[str, ...], test: tuple[str, ...], config: SignatureConfig) -> Split:
-    begin = config.validation_part * config.validation_writers
-    validation = rest[begin : begin + config.validation_writers]
-    training = tuple(name for name in rest if name not in validation)
-    if config.validation_part and not validation:
-        raise RecipeError(
-            f"There is no part {config.validation_part}, counted from 0, of {config.validation_writers} each among the "
-            f"{len(rest)} writers who do not test."
-        )
-    if len(training) < 2:
-        raise RecipeError(
-            f"Of {len(rest) + len(test)} writers {len(test)} test and {config.validation_writers} validate, which "
-            "leaves fewer than two to train on; give more, or lower test_writers and validation_writers."
-        )
-    return Split(training, validation, test)
+    return {**training, "invented": synthetic_signatures(*numbers, INVENTED_SEED, config.preprocessing)}
 
 
 def shared_warp(
@@ -200,9 +154,14 @@ def signature_loss(logits: Float[Tensor, "n n"], batch: SignatureBatch, config: 
     return loss
 
 
-def of_signatures(training: Signatures, validation: Signatures, config: SignatureConfig, device: torch.device) -> Task:
-    """What `fit` learns from and is tried on."""
-    prepared = training.images.to(device)
+def of_signatures(
+    training: Mapping[str, Signatures],
+    validation: Mapping[str, Signatures],
+    config: SignatureConfig,
+    device: torch.device,
+) -> Task:
+    """What `fit` learns from and is tried on, by the names of the collections."""
+    prepared = torch.cat([signatures.images for signatures in training.values()]).to(device)
     sampler = writer_sampler(training)
 
     def step_loss(network: SiameseNetwork, step: int) -> Float[Tensor, ""]:
@@ -213,15 +172,18 @@ def of_signatures(training: Signatures, validation: Signatures, config: Signatur
         return signature_loss(network.compare_all(embeddings, embeddings), batch, config)
 
     def accuracy(network: SiameseNetwork) -> float:
-        return 1 - equal_error_point(curves_of(scores_of(compare(network, validation, device), 1)).skilled).far
+        scored = [scores_of(compare(network, signatures, device), 1) for signatures in validation.values()]
+        errors = [equal_error_point(curves_of(scores).skilled).far for scores in scored if scores.writers]
+        return 1 - sum(errors) / len(errors)
 
-    return Task(step_loss, accuracy if len(validation) else None, MEASURE)
+    return Task(step_loss, accuracy if validation else None, MEASURE)
 
 
-def begin(config: SignatureConfig, training: Signatures, init: Path) -> SiameseNetwork:
+def begin(config: SignatureConfig, training: Mapping[str, Signatures], init: Path) -> SiameseNetwork:
     """The network of a checkpoint, whatever it was shown, with batch normalisation put back and its still parts."""
     checkpoint = load_checkpoint(init)
-    rows = torch.randperm(len(training), generator=step_generator(config.seed, -1))[:UNFOLD_IMAGES]
-    network = checkpoint.network.unfolded(config.network, training.images[rows].float() / 255)
+    images = torch.cat([signatures.images for signatures in training.values()])
+    rows = torch.randperm(len(images), generator=step_generator(config.seed, -1))[:UNFOLD_IMAGES]
+    network = checkpoint.network.unfolded(config.network, images[rows].float() / 255)
     freeze_layers(network, config)
     return network

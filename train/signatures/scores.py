@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 
 import torch
-from jaxtyping import Float64
+from jaxtyping import Bool, Float64
 from torch import Tensor
 
 from siamese.metrics import (
@@ -26,6 +26,7 @@ from siamese.signatures.fusion import ScoreFusion
 from siamese.signatures.verifier import Scoring
 from train.evaluation import EvaluationError, clear_of_ends
 from train.signatures.comparison import ALONE, Comparison
+from train.signatures.subjects import subjects
 
 REFERENCES = (1, 3, 5)
 THRESHOLD_REFERENCES = (1, 2, 3, 5, 10)  # numbers that config.json has thresholds for
@@ -61,24 +62,19 @@ def scores_of(comparison: Comparison, references: int, scoring: Scoring = ALONE,
     Writers with too few genuine signatures, or without forgeries, are left out.
     """
     generator = torch.Generator().manual_seed(seed)
-    found: dict[str, tuple[Tensor, Tensor, Tensor]] = {}
-    signatures = comparison.signatures
-    writer, genuine = signatures.writer, signatures.genuine
-    for index in writer.unique().tolist():
-        own, forged = ((writer == index) & kind for kind in (genuine, ~genuine))
-        rows, forgeries = own.nonzero().flatten(), forged.nonzero().flatten()
-        others = ((writer != index) & genuine).nonzero().flatten()
-        others = others[torch.randperm(len(others), generator=generator)[:RANDOM_LIMIT]]
+    found: dict[int, tuple[list[Tensor], list[Tensor], list[Tensor]]] = {}
+    for subject in subjects(comparison.signatures):
+        rows, forgeries = subject.genuine, subject.forged
+        others = subject.others[torch.randperm(len(subject.others), generator=generator)[:RANDOM_LIMIT]]
         if len(rows) <= references or len(forgeries) == 0:
             continue
-        questioned = torch.cat([rows, forgeries, others])
-        logits = comparison.logits(rows, questioned, scoring)
+        logits = comparison.logits(rows, torch.cat([rows, forgeries, others]), scoring)
         sizes = [len(rows), len(forgeries), len(others)]
-        parts: tuple[list[Tensor], ...] = ([], [], [])
+        parts = found.setdefault(subject.writer, ([], [], []))
         if references == 1:
             among, *rest = logits.split(sizes, 1)
-            pairs = torch.ones_like(among, dtype=torch.bool).triu(1)
-            found[signatures.writer_names[index]] = (among[pairs], *(part.flatten() for part in rest))
+            for part, values in zip(parts, (among[upper(len(rows))], *rest), strict=True):
+                part.append(values.flatten())
             continue
         for _ in range(DRAWS):
             order = torch.randperm(len(rows), generator=generator)
@@ -89,9 +85,25 @@ def scores_of(comparison: Comparison, references: int, scoring: Scoring = ALONE,
             among, *rest = mean.split(sizes)
             for part, values in zip(parts, (among[order[references:]], *rest), strict=True):
                 part.append(values)
-        found[signatures.writer_names[index]] = tuple(torch.cat(part) for part in parts)
-    columns = [[part[place].sigmoid() for part in found.values()] for place in range(3)]
-    return Scores(tuple(found), *columns)
+    columns = [[torch.cat(parts[place]).sigmoid() for parts in found.values()] for place in range(3)]
+    return Scores(tuple(comparison.signatures.writer_names[index] for index in found), *columns)
+
+
+def upper(rows: int) -> Bool[Tensor, "rows rows"]:
+    """Each two of these rows once, none with itself."""
+    return torch.ones(rows, rows, dtype=torch.bool).triu(1)
+
+
+def evened(parts: Sequence[Scores]) -> Scores:
+    """The scores of several parts, such as collections, each repeated until all weigh alike; no longer by writer."""
+
+    def repeated(kind: str) -> list[Float64[Tensor, " _"]]:
+        pooled = [torch.cat(getattr(part, kind)) for part in parts]
+        most = max(map(len, pooled))
+        return [scores[torch.arange(most) * len(scores) // most] for scores in pooled if len(scores)]
+
+    names = tuple(name for part in parts for name in part.writers)
+    return Scores(names, repeated("genuine"), repeated("skilled"), repeated("random"))
 
 
 @dataclass(frozen=True)
@@ -125,16 +137,6 @@ def measures(scores: Scores, thresholds: Mapping[str, float], seed: int = SEED) 
     if curves.random:
         met = [pair for pair in zip(scores.genuine, scores.random, strict=True) if len(pair[1])]
         intervals["eer_random"] = list(equal_error_interval(*map(list, zip(*met, strict=True)), generator))
-    genuine, skilled, others = (torch.cat(part) for part in (scores.genuine, scores.skilled, scores.random))
-    points = {
-        name: {
-            "threshold": threshold,
-            "far": false_acceptance_rate(skilled, threshold),
-            "far_random": false_acceptance_rate(others, threshold) if curves.random else None,
-            "frr": false_rejection_rate(genuine, threshold),
-        }
-        for name, threshold in thresholds.items()
-    }
     return {
         "writers": len(scores.writers),
         "eer_skilled": equal_error_point(curves.skilled).far,
@@ -143,8 +145,22 @@ def measures(scores: Scores, thresholds: Mapping[str, float], seed: int = SEED) 
         "auc_skilled": area_under_curve(curves.skilled),
         "auc_random": area_under_curve(curves.random) if curves.random else None,
         "intervals": intervals,
-        "operating_points": points,
-        "pairs": {"genuine": len(genuine), "skilled": len(skilled), "random": len(others)},
+        "operating_points": measured_points(scores, thresholds),
+        "pairs": {kind: sum(map(len, getattr(scores, kind))) for kind in ("genuine", "skilled", "random")},
+    }
+
+
+def measured_points(scores: Scores, thresholds: Mapping[str, float]) -> dict[str, dict]:
+    """What thresholds cost, which were chosen on other writers, by the names of the operating points."""
+    genuine, skilled, others = (torch.cat(part) for part in (scores.genuine, scores.skilled, scores.random))
+    return {
+        name: {
+            "threshold": threshold,
+            "far": false_acceptance_rate(skilled, threshold),
+            "far_random": false_acceptance_rate(others, threshold) if len(others) else None,
+            "frr": false_rejection_rate(genuine, threshold),
+        }
+        for name, threshold in thresholds.items()
     }
 
 
@@ -211,13 +227,13 @@ def score_all(
 
 
 def consistency_of(held_out: Sequence[Comparison], scoring: Scoring = ALONE) -> Consistency:
-    """The room that references are given, from the writers who validate, each with the network that scores them."""
-    genuine: list[Float64[Tensor, " _"]] = []
-    for comparison in held_out:
-        genuine += scores_of(comparison, 1, scoring).genuine
-    if not genuine:
+    """The room that references are given, from the writers who validate, each with the network that scores them; the
+    parts weigh alike."""
+    scored = [scores_of(comparison, 1, scoring).genuine for comparison in held_out]
+    means = [torch.cat(genuine).logit().clamp(-50, 50).mean() for genuine in scored if genuine]
+    if not means:
         raise EvaluationError("No validating writer has two genuine signatures and a forgery; give more signatures.")
-    return Consistency(CONSISTENCY_WEIGHT, torch.cat(genuine).logit().clamp(-50, 50).mean().item())
+    return Consistency(CONSISTENCY_WEIGHT, torch.stack(means).mean().item())
 
 
 def parts_alone(comparison: Comparison, scoring: Scoring) -> dict[str, Scores]:

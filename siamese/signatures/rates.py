@@ -1,0 +1,45 @@
+"""How far error rates reach from one collection of signatures to another that training left out."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+SKILLED = "skilled forgeries"  # what the forgeries of a collection are
+BY_OTHERS = "the same name by other writers"
+
+
+@dataclass(frozen=True)
+class RateRange:
+    """The lowest and the highest rate over several collections, each left out of a training and then scored at
+    thresholds that were chosen on the others."""
+
+    far: tuple[float, float]
+    """Share of skilled forgeries that pass."""
+    frr: tuple[float, float]
+    """Share of genuine signatures that are refused."""
+    eer: tuple[float, float]
+    """Equal error rates, whatever the threshold."""
+
+
+def rate_ranges(left_out: Sequence[Mapping], references: int) -> dict[str, RateRange]:
+    """The ranges at each operating point, by its name.
+
+    Args:
+        left_out: The list "left_out" of a checked config.json; collections without skilled forgeries do not count.
+        references: For so many or, where a collection has fewer, for the next smaller number.
+
+    Returns:
+        Empty where no collection was left out.
+    """
+    measured = [found for entry in left_out if (found := _measure(entry, references))]
+    points = [entry["operating_points"] for entry in measured]
+    eers = [entry["eer_skilled"] for entry in measured]
+    ranges = {}
+    for name in points[0] if points else ():
+        far, frr = ([one[name][key] for one in points] for key in ("far", "frr"))
+        ranges[name] = RateRange((min(far), max(far)), (min(frr), max(frr)), (min(eers), max(eers)))
+    return ranges
+
+
+def _measure(entry: Mapping, references: int) -> Mapping | None:
+    counts = [int(count) for count in entry["by_references"] if int(count) <= references]
+    return entry["by_references"][str(max(counts))] if counts and entry["forgeries"] == SKILLED else None
