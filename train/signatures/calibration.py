@@ -139,3 +139,14 @@ def left_out_entry(name: str, comparison: Comparison, config: Mapping) -> dict:
             for count, scores in found.items()
         },
     }
+
+
+def left_out_rates(sources: Sequence[str]) -> list[dict]:
+    """The entries "left_out" of runs that --rates-from names; raises CheckpointError, HubError."""
+    found = []
+    for source in sources:
+        entries = held_out_run(source)["verification"].get("left_out")
+        if not entries:
+            raise CheckpointError(f"{source} left no collection out; give a run with --leave-one-collection-out.")
+        found += entries
+    return found

@@ -12,6 +12,7 @@ from train.config import RecipeError
 from train.signatures.config import SignatureConfig
 
 SPLIT_SEED = 0  # one division of the writers for every recipe and seed, so that those for the test stay unseen
+PARTS = ("training", "validation", "test")
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,22 @@ class Split:
     training: tuple[str, ...]
     validation: tuple[str, ...]
     test: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Division:
+    """Collections by their names, and a division of the writers of each."""
+
+    collections: Mapping[str, Signatures]
+    splits: Mapping[str, Split]
+
+    def part(self, name: str) -> dict[str, Signatures]:
+        """The signatures of one of PARTS by collection; collections without such writers are left out."""
+        chosen = {
+            collection: signatures.of_writers(getattr(self.splits[collection], name))
+            for collection, signatures in self.collections.items()
+        }
+        return {collection: signatures for collection, signatures in chosen.items() if len(signatures)}
 
 
 def load_collections(sources: Sequence[str], preprocessing: Preprocessing) -> dict[str, Signatures]:
@@ -51,16 +68,10 @@ def collection_name(source: str) -> str:
     return Path(source.partition("@")[0]).stem
 
 
-def split_collections(collections: Mapping[str, Signatures], config: SignatureConfig) -> dict[str, Split]:
+def divided_collections(collections: Mapping[str, Signatures], config: SignatureConfig) -> Division:
     """Who trains, validates and tests in each collection, as `split_writers` says; raises RecipeError."""
-    return {name: split_writers(signatures.writers_held, config) for name, signatures in collections.items()}
-
-
-def part_of(collections: Mapping[str, Signatures], splits: Mapping[str, Split], part: str) -> dict[str, Signatures]:
-    """The signatures of "training", "validation" or "test" by collection; collections without such writers are left
-    out."""
-    chosen = {name: signatures.of_writers(getattr(splits[name], part)) for name, signatures in collections.items()}
-    return {name: signatures for name, signatures in chosen.items() if len(signatures)}
+    splits = {name: split_writers(signatures.writers_held, config) for name, signatures in collections.items()}
+    return Division(collections, splits)
 
 
 def image_hashes(parts: Mapping[str, Signatures]) -> dict[str, list[str]]:

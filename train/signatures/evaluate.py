@@ -219,7 +219,7 @@ def table(entry: dict) -> str:
         lines += ["", f"{'alone, 1':>10}{'EER skilled':>22}{'95 % interval':>18}{'EER random':>24}{'AUC skilled':>13}"]
         for name, row in entry["parts_alone"].items():
             lines.append(
-                f"{name:>10}{share(row['eer_skilled']):>22}{f'{100 * low:.1f} to {100 * high:.1f} %':>18}"
+                f"{name:>10}{share(row['eer_skilled']):>22}{span(row['intervals']['eer_skilled']):>18}"
                 f"{share(row['eer_random']):>24}{row['auc_skilled']:>13.4f}"
             )
     for title, key in (

@@ -16,10 +16,10 @@ from siamese.signatures.fusion import ScoreFusion
 from siamese.signatures.verifier import Scoring, scoring_in
 from train.__main__ import main
 from train.figures import Curve, detection_error_tradeoff, signature_roc
+from train.signatures import collections as module
 from train.signatures import comparison
-from train.signatures import evaluate as module
 from train.signatures.comparison import Comparison, ProfileDistances
-from train.signatures.evaluate import seen_hashes, unseen_writers
+from train.signatures.evaluate import HASHED, seen_hashes, unseen_writers
 from train.signatures.scores import (
     DRAWS,
     Scores,
@@ -289,7 +289,7 @@ def model(drawn, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "load_signatures", lambda _source, _preparation: drawn)
     network = SiameseNetwork(generator=torch.Generator().manual_seed(1))
     seen = {"training": {"writer 0": [drawn.sha256[0]]}, "validation": {"writer 1": [drawn.sha256[7]]}, "test": {}}
-    seen["hashed"] = module.HASHED
+    seen["hashed"] = HASHED
     generator = torch.Generator().manual_seed(1)
     parts = [[torch.rand(9, generator=generator).double() for _ in range(2)] for _ in range(3)]
     scores = Scores(("a", "b"), *parts)

@@ -17,15 +17,14 @@ from siamese.preprocessing import SIGNATURE
 from siamese.signatures.dataset import synthetic_signatures
 from siamese.signatures.verifier import scoring_in
 from train.__main__ import main
-from train.signatures import run as module
+from train.signatures import collections as module
+from train.signatures import training
+from train.signatures.collections import split_writers
 from train.signatures.comparison import compare
 from train.signatures.config import SignatureConfig, load_recipe
 from train.signatures.evaluate import seen_hashes
 from train.signatures.fusion import fit_fusion, pairs_of
-from train.signatures.sampling import (
-    split_writers,
-)
-from train.signatures.scores import curves_of
+from train.signatures.scores import curves_of, score_all
 
 PRETRAINED = hub.PRETRAINED  # the package's own, whatever stands in for it later
 RECIPE = """
@@ -65,7 +64,7 @@ def bundled(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(hub, "PRETRAINED", folder)
         patch.setattr(checkpoints, "BASES", folder)
-        patch.setattr(module, "BASES", folder)
+        patch.setattr(training, "BASES", folder)
         yield folder
 
 
@@ -152,8 +151,8 @@ def test_thresholds_of_several_runs_are_those_of_all_whom_they_held_out(words, s
     pairs = [pairs_of(one) for one in compared]
     assert scoring.fusion == fit_fusion(pairs)
     crossed = [replace(scoring, fusion=fit_fusion([other])) for other in reversed(pairs)]
-    scores = [module.score_all(whose, one, counts=(1,))[1] for whose, one in zip(compared, crossed, strict=True)]
-    plain = [module.score_all(whose, scoring, counts=(1,))[1] for whose in compared]
+    scores = [score_all(whose, one, counts=(1,))[1] for whose, one in zip(compared, crossed, strict=True)]
+    plain = [score_all(whose, scoring, counts=(1,))[1] for whose in compared]
     genuine = [similarity.logit() for one in plain for similarity in one.genuine]
     expected = curves_of(scores[0] + scores[1]).skilled
     point = last["verification"]["operating_points"]["balanced"]

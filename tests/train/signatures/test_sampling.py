@@ -12,16 +12,15 @@ from siamese.preprocessing import SIGNATURE
 from siamese.signatures.dataset import synthetic_signatures
 from train.augment import Distortions
 from train.config import RecipeError
+from train.signatures.collections import fold_splits, split_writers
 from train.signatures.config import SignatureConfig, load_recipe
 from train.signatures.sampling import (
     SignatureBatch,
     begin,
-    fold_splits,
     keep_statistics,
     kinds_of_pairs,
     shared_warp,
     signature_loss,
-    split_writers,
     with_synthetic,
     writer_sampler,
 )
@@ -81,7 +80,7 @@ def test_too_few_writers_are_refused():
 
 
 def test_a_batch_holds_whole_groups_and_depends_on_its_generator_alone(signatures):
-    sampler = writer_sampler(signatures)
+    sampler = writer_sampler({"": signatures})
     config = replace(SMALL, writers=3, genuine=4, forgeries=2, views=8)
     batch, again = (sampler.sample(config, torch.Generator().manual_seed(4)) for _ in range(2))
     assert torch.equal(batch.rows, again.rows)
@@ -97,9 +96,9 @@ def test_a_batch_holds_whole_groups_and_depends_on_its_generator_alone(signature
 
 def test_there_must_be_something_to_tell_apart(signatures):
     with pytest.raises(RecipeError, match="two writers with two genuine signatures each"):
-        writer_sampler(signatures.take(signatures.genuine))
+        writer_sampler({"": signatures.take(signatures.genuine)})
     with pytest.raises(RecipeError, match="two writers"):
-        writer_sampler(signatures.of_writers(["01"]))
+        writer_sampler({"": signatures.of_writers(["01"])})
 
 
 def test_kinds_of_pairs_by_hand():
@@ -155,12 +154,11 @@ def test_a_writer_s_signatures_are_bent_alike_and_another_s_otherwise():
     assert (bent[0] - images[0]).abs().max() > 0.5
 
 
-def test_synthetic_writers_stand_behind_those_of_the_data(signatures):
-    both = with_synthetic(signatures, replace(SMALL, synthetic_writers=2))
-    assert len(both) == len(signatures) + 2 * 24
-    assert both.writers_held[-2:] == ("invented/01", "invented/02")
-    assert torch.equal(both.take(torch.arange(len(signatures))).images, signatures.images)
-    assert with_synthetic(signatures, SMALL) is signatures
+def test_synthetic_writers_are_one_more_collection(signatures):
+    both = with_synthetic({"": signatures}, replace(SMALL, synthetic_writers=2))
+    assert both[""] is signatures
+    assert both["invented"].writers_held == ("01", "02")
+    assert with_synthetic({"": signatures}, SMALL) == {"": signatures}
 
 
 # The network
@@ -175,7 +173,7 @@ def untrained(tmp_path_factory):
 
 
 def test_what_is_to_stay_stays(signatures, untrained):
-    network = begin(SMALL, signatures, untrained).train()
+    network = begin(SMALL, {"": signatures}, untrained).train()
     trained = {name for name, parameter in network.named_parameters() if parameter.requires_grad}
     assert not any(name.startswith(("convolutions.0", "convolutions.1", "convolution_norms.1")) for name in trained)
     assert {"convolutions.2.weight", "convolution_norms.2.weight", "head.weight", "embedding_norm.bias"} <= trained
@@ -184,7 +182,7 @@ def test_what_is_to_stay_stays(signatures, untrained):
     normalised = [norm for norm in network.convolution_norms if isinstance(norm, torch.nn.BatchNorm2d)]
     assert [norm.training for norm in (*normalised, network.embedding_norm)] == [True, True, False]
     free = replace(SMALL, shared_embedding=False, frozen_convolutions=0)
-    assert all(p.requires_grad for p in begin(free, signatures, untrained).parameters())
+    assert all(p.requires_grad for p in begin(free, {"": signatures}, untrained).parameters())
 
 
 def test_the_recipe_shows_signatures_as_the_library_does():
