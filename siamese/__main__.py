@@ -6,7 +6,6 @@ import json
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -154,7 +153,7 @@ def verify(asked: argparse.Namespace, paths: list[Path]) -> tuple[dict, list[str
         "verdict": found.verdict,
         "reliability": reliability,
         "similarities": {str(path): one for path, one in zip(paths[:-1], found.similarities, strict=True)},
-        "operating_points": {name: asdict(one) for name, one in measured.points.items()} if measured else {},
+        "operating_points": measured.as_dict() if measured else {},
         "remarks": [remark.as_dict() for remark in found.remarks],
     }
     at = f" ({point})" if point else ""
@@ -185,8 +184,15 @@ def errors(verifier: "Verifier", references: int, point: str | None) -> list[str
     measured = verifier.error_rates(references)
     if measured is None or point is None:
         return ["How often this network is fooled by signatures was not measured."]
-    rates = measured.points[point]
-    return [f"There {rates.far:.1%} of skilled forgeries pass and {rates.frr:.1%} of genuine signatures are refused."]
+    rates, elsewhere = measured.points[point], measured.elsewhere.get(point)
+    said = [f"There {rates.far:.1%} of skilled forgeries pass and {rates.frr:.1%} of genuine signatures are refused."]
+    if elsewhere:
+        far, frr = (f"{low:.1%} to {high:.1%}" for low, high in (elsewhere.far, elsewhere.frr))
+        said.append(
+            f"That is for new writers of collections it knows; on collections it had never seen, {far} of skilled "
+            f"forgeries pass and {frr} of genuine signatures are refused."
+        )
+    return said
 
 
 def odds(reliability: float | None) -> list[str]:

@@ -16,8 +16,8 @@ class RateRange:
     """Share of skilled forgeries that pass."""
     frr: tuple[float, float]
     """Share of genuine signatures that are refused."""
-    eer: tuple[float, float]
-    """Equal error rates, whatever the threshold."""
+    wrong: tuple[float, float]
+    """Share of wrong answers where half of all signatures are forged: the mean of both."""
 
 
 def rate_ranges(left_out: Sequence[Mapping], references: int) -> dict[str, RateRange]:
@@ -30,14 +30,14 @@ def rate_ranges(left_out: Sequence[Mapping], references: int) -> dict[str, RateR
     Returns:
         Empty where no collection was left out.
     """
-    measured = [found for entry in left_out if (found := _measure(entry, references))]
-    points = [entry["operating_points"] for entry in measured]
-    eers = [entry["eer_skilled"] for entry in measured]
-    ranges = {}
-    for name in points[0] if points else ():
-        far, frr = ([one[name][key] for one in points] for key in ("far", "frr"))
-        ranges[name] = RateRange((min(far), max(far)), (min(frr), max(frr)), (min(eers), max(eers)))
-    return ranges
+    measured = [found["operating_points"] for entry in left_out if (found := _measure(entry, references))]
+    names = measured[0] if measured else ()
+    return {name: _range([(points[name]["far"], points[name]["frr"]) for points in measured]) for name in names}
+
+
+def _range(rates: Sequence[tuple[float, float]]) -> RateRange:
+    wrong = [(far + frr) / 2 for far, frr in rates]
+    return RateRange(*((min(values), max(values)) for values in (*zip(*rates, strict=True), wrong)))
 
 
 def _measure(entry: Mapping, references: int) -> Mapping | None:

@@ -4,7 +4,7 @@ Nothing of a signature outlives a call: no file, no log, no remembered embedding
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import torch
@@ -51,6 +51,13 @@ class ErrorRates:
     out."""
     elsewhere: dict[str, RateRange] = field(default_factory=dict)
     """The range over collections that training left out, by NAMED_POINTS; empty where none was."""
+
+    def as_dict(self) -> dict[str, dict]:
+        """Threshold, far and frr of each point, with the lowest and highest of "elsewhere" where there are any."""
+        found = {name: asdict(point) for name, point in self.points.items()}
+        for name, one in self.elsewhere.items():
+            found[name] |= {"far_elsewhere": list(one.far), "frr_elsewhere": list(one.frr)}
+        return found
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import functools
 import logging
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -244,7 +244,7 @@ def build(recognizer: Recognizer, session: GameSession, verifier: Verifier) -> N
             "reliability": result.reliability,
             "similarities": list(result.similarities),
             "operating_point": point,
-            "operating_points": {name: asdict(one) for name, one in measured.points.items()} if measured else {},
+            "operating_points": measured.as_dict() if measured else {},
             "remarks": [remark.as_dict() for remark in result.remarks],
         }
 
@@ -277,8 +277,10 @@ def build(recognizer: Recognizer, session: GameSession, verifier: Verifier) -> N
             "operating_points": {
                 "type": "object",
                 "description": "of each operating point its threshold in [0, 1], far (share of skilled forgeries that "
-                "pass, in [0, 1]) and frr (share of genuine signatures that are refused, in [0, 1]); empty where "
-                "nothing was measured",
+                "pass, in [0, 1]) and frr (share of genuine signatures that are refused, in [0, 1]), both of new "
+                "writers of the collections that were trained on; far_elsewhere and frr_elsewhere, each [lowest, "
+                "highest], are those on collections that training left out, where there were any; empty where nothing "
+                "was measured",
             },
             "remarks": REMARKS,
         },

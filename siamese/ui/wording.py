@@ -18,6 +18,14 @@ def about_of_hundred(share: float) -> str:
     return words if words.startswith(("more", "fewer")) else f"about {words}"
 
 
+def range_of_hundred(shares: tuple[float, float]) -> str:
+    """The range of measured shares as counts of 100: "15 to 25", "at most 3", "16"."""
+    low, high = map(of_hundred, shares)
+    if low == high:
+        return low
+    return f"at most {high}" if low.startswith("fewer") else f"{low} to {high}"
+
+
 def said_of(remarks: Iterable[tuple[str, Remark]]) -> list[dict[str, str]]:
     """What a page shows of remarks on pictures: `picture`, what the page calls it, and `text`, a sentence."""
     return [{"picture": picture, "text": remark.text} for picture, remark in remarks]

@@ -11,12 +11,12 @@ def left_out(eer: float, far: float, frr: float, forgeries: str = SKILLED, refer
 
 def test_the_range_runs_from_the_lowest_to_the_highest():
     found = rate_ranges([left_out(0.2, 0.25, 0.1), left_out(0.15, 0.05, 0.3)], 1)
-    assert found == {"balanced": RateRange((0.05, 0.25), (0.1, 0.3), (0.15, 0.2))}
+    assert found == {"balanced": RateRange((0.05, 0.25), (0.1, 0.3), (0.175, 0.175))}
 
 
 def test_only_collections_with_skilled_forgeries_count():
     assert rate_ranges([left_out(0.2, 0.25, 0.1), left_out(0.1, 0.01, 0.5, BY_OTHERS)], 1) == {
-        "balanced": RateRange((0.25, 0.25), (0.1, 0.1), (0.2, 0.2))
+        "balanced": RateRange((0.25, 0.25), (0.1, 0.1), (0.175, 0.175))
     }
     assert rate_ranges([], 1) == {}
 

@@ -7,6 +7,7 @@ import re
 import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -22,6 +23,7 @@ from siamese.inference.verdict import Verification
 from siamese.metrics import Calibration, ErrorCurve, OperatingPoint
 from siamese.network import SiameseNetwork
 from siamese.preprocessing import Preprocessing
+from siamese.signatures.rates import RateRange
 from siamese.signatures.verifier import ErrorRates, Verifier
 from siamese.ui.pages import verify
 from siamese.ui.pages.verify import (
@@ -192,6 +194,28 @@ def test_the_page_shows_how_errors_fall_and_says_how_little_one_reference_is(ver
     assert advice(several, 3) is None
     assert "fall" not in markup(verifier)  # one number alone shows nothing
     assert advice(verifier, 1) is None
+
+
+def test_errors_on_collections_left_out_come_first(verifier):
+    point, elsewhere = OperatingPoint(0.5, 0.13, 0.13), RateRange((0.15, 0.25), (0.002, 0.1), (0.1, 0.2))
+    assert cost_sentence(point, elsewhere) == (
+        "On collections it had never seen, 15 to 25 of 100 skilled forgeries pass and at most 10 of 100 genuine "
+        "signatures are refused; by new writers of the collections that it knows, 13 and 13."
+    )
+    found = Verification(0.8, 0.5, "genuine", 0.9, (0.8,), ())
+    assert "15 to 25 of 100 skilled forgeries would, too." in meaning(found, "balanced", point, 0.9, elsewhere)
+    measured = {
+        count: replace(rates, references=count, elsewhere=dict.fromkeys(POINTS, RateRange((0, 0), (0, 0), wrong)))
+        for rates in verifier.measured.values()
+        for count, wrong in ((1, (0.1, 0.2)), (3, (0.05, 0.08)))
+    }
+    several = replace(verifier, measured=measured)
+    assert "Wrong answers of 100, on collections it had never seen" in markup(several)
+    assert "<b>10 to 20</b>" in markup(several)
+    assert advice(several, 1) == (
+        "One reference says little: of 100 answers 10 to 20 are wrong, with 3 references 5 to 8. Bring more if you can."
+    )
+    assert measured[1].as_dict()["strict"] == POINTS["strict"] | {"far_elsewhere": [0, 0], "frr_elsewhere": [0, 0]}
 
 
 def test_the_number_of_references_that_rates_were_measured_with_is_compared_with_what_was_given():

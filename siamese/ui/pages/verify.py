@@ -21,6 +21,7 @@ from siamese.imaging.reading import REMARKS, Reading, Remark
 from siamese.inference.verdict import Verification
 from siamese.metrics import OperatingPoint
 from siamese.signatures.isolation import isolate_signature, read_signature
+from siamese.signatures.rates import RateRange
 from siamese.signatures.regions import find_signatures
 from siamese.signatures.synthetic import forge, invent_signature, sign, signature_picture
 from siamese.signatures.verifier import Verifier
@@ -36,7 +37,7 @@ from siamese.ui.pictures import (
     overlay_url,
 )
 from siamese.ui.validation import UserError, decoded, for_page, whole_number
-from siamese.ui.wording import DOUBT, about_of_hundred, of_hundred, said_of
+from siamese.ui.wording import DOUBT, about_of_hundred, of_hundred, range_of_hundred, said_of
 
 MAX_REFERENCES = 10
 EXAMPLE_SEED = 5
@@ -137,39 +138,50 @@ def markup(verifier: Verifier) -> str:
     )
 
 
-def balanced_error(verifier: Verifier, references: int) -> float | None:
-    """The mean of both error rates at the balanced point, in [0, 1]; None where it was not measured for this number."""
+def wrong_answers(verifier: Verifier, references: int) -> tuple[float, float] | None:
+    """The range of the share of wrong answers at the balanced point, half of all signatures being forged.
+
+    Returns:
+        The lowest and the highest over collections that training left out or, where none was, the one measured; None
+        where nothing was measured with this number of references.
+    """
     measured = verifier.measured.get(references)
-    point = measured and measured.points["balanced"]
-    return point and (point.far + point.frr) / 2
+    if measured is None:
+        return None
+    if measured.elsewhere:
+        return measured.elsewhere["balanced"].wrong
+    point = measured.points["balanced"]
+    wrong = (point.far + point.frr) / 2
+    return wrong, wrong
 
 
 def errors_by_references(verifier: Verifier) -> str:
     """How errors fall with the number of references, as a list of bars; empty where fewer than two were measured."""
-    errors = {count: error for count in SHOWN_COUNTS if (error := balanced_error(verifier, count)) is not None}
+    errors = {count: wrong for count in SHOWN_COUNTS if (wrong := wrong_answers(verifier, count))}
     if len(errors) < 2:
         return ""
-    largest = max(errors.values())
+    largest = max(high for _, high in errors.values())
     bars = "".join(
         f"<li><span>{count} reference{'' if count == 1 else 's'}</span>"
-        f'<i style="width:{100 * error / max(largest, 1e-6):.0f}%"></i><b>{of_hundred(error)}</b></li>'
-        for count, error in errors.items()
+        f'<i style="width:{100 * wrong[1] / max(largest, 1e-6):.0f}%"></i><b>{range_of_hundred(wrong)}</b></li>'
+        for count, wrong in errors.items()
     )
+    where = ", on collections it had never seen" if verifier.measured[1].elsewhere else ""
     return (
-        '<div class="fall"><p>Wrong answers of 100, at the balanced setting, skilled forgeries against genuine '
+        f'<div class="fall"><p>Wrong answers of 100{where}, at the balanced setting, skilled forgeries against genuine '
         f"signatures:</p><ul>{bars}</ul></div>"
     )
 
 
 def advice(verifier: Verifier, references: int) -> str | None:
     """What more references would give, for a verdict from fewer than three; None where that was not measured."""
-    now, then = balanced_error(verifier, references), balanced_error(verifier, FEW_REFERENCES)
+    now, then = wrong_answers(verifier, references), wrong_answers(verifier, FEW_REFERENCES)
     if references >= FEW_REFERENCES or now is None or then is None:
         return None
     given = "One reference says little" if references == 1 else "Two references say less than three"
     return (
-        f"{given}: of 100 answers {of_hundred(now)} are wrong, with {FEW_REFERENCES} references {of_hundred(then)}. "
-        "Bring more if you can."
+        f"{given}: of 100 answers {range_of_hundred(now)} are wrong, with {FEW_REFERENCES} references "
+        f"{range_of_hundred(then)}. Bring more if you can."
     )
 
 
@@ -179,11 +191,20 @@ def counted_sentence(measured: int, given: int) -> str:
     return f"{words}, as many as you gave." if measured == given else f"{words}; you gave {given}."
 
 
-def cost_sentence(point: OperatingPoint) -> str:
-    """What an operating point costs: the errors of both kinds."""
+def cost_sentence(point: OperatingPoint, elsewhere: RateRange | None = None) -> str:
+    """What an operating point costs: the errors of both kinds.
+
+    Args:
+        point: As measured on unseen writers of the collections that were trained on.
+        elsewhere: The range over collections that training left out; None where none was.
+    """
+    far, frr = of_hundred(point.far), of_hundred(point.frr)
+    if elsewhere is None:
+        return f"Of 100 skilled forgeries {far} would pass, of 100 genuine signatures {frr} would be refused."
     return (
-        f"Of 100 skilled forgeries {of_hundred(point.far)} would pass, of 100 genuine signatures "
-        f"{of_hundred(point.frr)} would be refused."
+        f"On collections it had never seen, {range_of_hundred(elsewhere.far)} of 100 skilled forgeries pass and "
+        f"{range_of_hundred(elsewhere.frr)} of 100 genuine signatures are refused; by new writers of the collections "
+        f"that it knows, {far} and {frr}."
     )
 
 
@@ -195,8 +216,22 @@ def rates_sentence(rates: OperatingPoint) -> str:
     )
 
 
-def meaning(found: Verification, name: str, point: OperatingPoint, share_genuine: float | None) -> str:
-    """The verdict at an operating point in plain words; `share_genuine` is that of scores like this one."""
+def meaning(
+    found: Verification,
+    name: str,
+    point: OperatingPoint,
+    share_genuine: float | None,
+    elsewhere: RateRange | None = None,
+) -> str:
+    """The verdict at an operating point in plain words.
+
+    Args:
+        found: The verdict.
+        name: Of the operating point.
+        point: Its errors on unseen writers of the collections that were trained on.
+        share_genuine: Of scores like this one; None where unknown.
+        elsewhere: Its errors on collections that training left out; None where none was.
+    """
     if any(remark.is_doubt for remark in found.remarks):
         return DOUBT
     passes = found.score >= found.threshold
@@ -206,9 +241,11 @@ def meaning(found: Verification, name: str, point: OperatingPoint, share_genuine
             f"It {side} at the {name} setting, but of 100 signatures with such a score, half of all being forged, "
             f"{about_of_hundred(share_genuine)} were genuine: bring more references to be surer."
         )
+    far = range_of_hundred(elsewhere.far if elsewhere else (point.far, point.far))
+    frr = range_of_hundred(elsewhere.frr if elsewhere else (point.frr, point.frr))
     if passes:
-        return f"It passes at the {name} setting; {of_hundred(point.far)} of 100 skilled forgeries would, too."
-    return f"It is refused at the {name} setting; so would be {of_hundred(point.frr)} of 100 genuine signatures."
+        return f"It passes at the {name} setting; {far} of 100 skilled forgeries would, too."
+    return f"It is refused at the {name} setting; so would be {frr} of 100 genuine signatures."
 
 
 def unmeasured_sentence(reliability: float | None) -> str:
@@ -271,9 +308,10 @@ def judged(
         points = []
         for name, point in measured.points.items():
             found = verifier.judge(logits, point.threshold, noticed)
-            words = meaning(found, name, point, verifier.share_genuine(found.score, len(references)))
+            share = verifier.share_genuine(found.score, len(references))
+            words = meaning(found, name, point, share, measured.elsewhere.get(name))
             entry = {"name": name, "threshold": point.threshold, "verdict": found.verdict, "meaning": words}
-            points.append(entry | {"aim": AIMS[name], "cost": cost_sentence(point)})
+            points.append(entry | {"aim": AIMS[name], "cost": cost_sentence(point, measured.elsewhere.get(name))})
         rates = measured.curve and rates_sentence(measured.curve.at(found.score))
         counted = counted_sentence(measured.references, len(references))
     is_doubtful = any(remark.is_doubt for remark in noticed)  # outside of what was measured: no rates hold for it
