@@ -70,6 +70,20 @@ def test_what_counts_beside_the_network_is_told_where_it_does():
     assert "above 0.5 a scanner" not in plain
 
 
+def test_errors_on_collections_left_out_have_a_table():
+    points = {name: {"threshold": 0.5, "far": 0.25, "frr": 0.1} for name in ("strict", "balanced", "lenient")}
+    entry = {
+        "collection": "tablet",
+        "writers": 40,
+        "forgeries": "skilled forgeries",
+        "by_references": {"1": {"eer_skilled": 0.17, "operating_points": points}},
+    }
+    card = card_text("user/signatures", CONFIG | {"verification": {"left_out": [entry]}})
+    assert "## On collections it had never seen" in card
+    assert "| tablet (40 writers) | skilled forgeries | 1 | 17.00 % | 25.00 % | 10.00 % |" in card
+    assert "had never seen" not in card_text("user/signatures", CONFIG)
+
+
 def test_a_card_without_figures():
     card = card_text("user/signatures", {"preprocessing": {"kind": "signature"}, "storage": "float32"})
     assert "## Results" not in card

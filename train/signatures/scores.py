@@ -100,7 +100,7 @@ def evened(parts: Sequence[Scores]) -> Scores:
     def repeated(kind: str) -> list[Float64[Tensor, " _"]]:
         pooled = [torch.cat(getattr(part, kind)) for part in parts]
         most = max(map(len, pooled))
-        return [scores[torch.arange(most) * len(scores) // most] for scores in pooled if len(scores)]
+        return [scores[torch.arange(most if len(scores) else 0) * len(scores) // max(1, most)] for scores in pooled]
 
     names = tuple(name for part in parts for name in part.writers)
     return Scores(names, repeated("genuine"), repeated("skilled"), repeated("random"))

@@ -3,6 +3,7 @@
 import json
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -15,7 +16,7 @@ from siamese.metrics import equal_error_point
 from siamese.network import SiameseNetwork
 from siamese.preprocessing import SIGNATURE
 from siamese.signatures.dataset import synthetic_signatures
-from siamese.signatures.verifier import scoring_in
+from siamese.signatures.verifier import load_verifier, scoring_in
 from train.__main__ import main
 from train.signatures import collections as module
 from train.signatures import training
@@ -220,6 +221,38 @@ def test_folds_are_not_trained_over(words, tmp_path, capsys):
     assert main([*words, *output, "--resume"]) == 0
 
 
+def test_a_collection_that_was_left_out_is_measured_with_the_others_thresholds(words, tmp_path, monkeypatch, capsys):
+    sets = {name: synthetic_signatures(5, 4, 2, seed=seed) for seed, name in enumerate("abc", 2)}
+    monkeypatch.setattr(module, "load_signatures", lambda source, _preprocessing: sets[Path(source).stem])
+    several = [*words[: words.index("--data")], "--device", "cpu", "--data", "x/a.zip", "x/b.zip", "x/c"]
+    out, final = tmp_path / "out" / "model", tmp_path / "final" / "model"
+    assert main([*several, "--leave-one-collection-out", "c", "--output", str(out.parent)]) == 0
+    assert "Left out, c, skilled forgeries, by references: EER " in capsys.readouterr().out
+    config = read_config(out)
+    people = config["training"]["signatures"]
+    assert people["data"] == "a.zip, b.zip"
+    assert {name.partition("/")[0] for name in people["training"]} == {"a", "b"}
+    assert seen_hashes(config).isdisjoint(sets["c"].sha256)
+    (entry,) = config["verification"]["left_out"]
+    assert (entry["collection"], entry["writers"]) == ("c", 5)
+    points = config["verification"]["operating_points"]
+    measured = entry["by_references"]["1"]["operating_points"]
+    assert {name: point["threshold"] for name, point in measured.items()} == pytest.approx(
+        {name: point["threshold"] for name, point in points.items()}
+    )
+
+    assert main([*several, "--rates-from", str(out), "--output", str(final.parent)]) == 0
+    assert read_config(final)["verification"]["left_out"] == [entry]
+    elsewhere = load_verifier(str(final)).measured[1].elsewhere["strict"]
+    assert elsewhere.far == (measured["strict"]["far"], measured["strict"]["far"])
+    assert "| c (5 writers) | skilled forgeries | 1 |" in str(model_card("user/name", read_config(final)))
+
+    capsys.readouterr()
+    again = [*several, "--output", str(tmp_path / "again")]
+    assert main([*again, "--leave-one-collection-out", "c", "--init", str(final)]) == 1
+    assert "model have seen 3 writers of c, so that it cannot be left out" in capsys.readouterr().err
+
+
 def test_weights_that_have_seen_the_writers_are_named(words, signatures, tmp_path, capsys):
     first = tmp_path / "first"
     assert main([*words, "--output", str(first)]) == 0
@@ -255,6 +288,10 @@ def test_a_run_without_time_stops_and_says_how_to_go_on(words, tmp_path, capsys)
         (["--all-writers", "--validation-part", "1"], "--validation-part and --all-writers exclude each other"),
         (["--validation-part", "3"], "There is no part 3, counted from 0, of 1 each among the 3 writers"),
         (["--validation-part", "-1"], "validation_part is -1, must not be negative"),
+        (["--leave-one-collection-out", "x"], "no collection x to leave out beside others; there is only one"),
+        (["--leave-one-collection-out", "x", "--folds", "3"], "goes with none of --folds, --all-writers and"),
+        (["--rates-from", "omniglot"], "omniglot was not calibrated"),
+        (["--folds", "3", "--data", "a.zip", "b.zip"], "--folds divides the writers of one collection"),
         (["--folds", "9"], "--folds is 9, must lie in 2 to 5"),
         (["--folds", "3", "--push-to-hub", "user/name"], "--folds makes no single checkpoint to publish"),
         (["--init", "no/such/folder/at/all"], "no/such/folder/at/all"),
