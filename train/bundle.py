@@ -45,6 +45,14 @@ def share_again(folder: Path, checkpoint: Checkpoint, base: str) -> bool:
     return True
 
 
+def left_out_in(path: Path) -> list[dict]:
+    """What a report of evaluate-signatures says of collections that were never seen; raises PublishError."""
+    entries = read_report(path).get("left_out")
+    if not entries:
+        raise PublishError(f"{path} measures no collection of which the checkpoint has seen nobody.")
+    return entries
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Store a checkpoint with the 9216 x 4096 layer as int8 and the rest as float16; one that shares that layer "
@@ -52,6 +60,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--model", metavar="DIR_OR_REPO", required=True, help="the full-precision checkpoint")
     parser.add_argument("--report", metavar="FILE", type=Path, help="JSON of the evaluation command, to carry along")
+    parser.add_argument(
+        "--rates-from",
+        metavar="FILE",
+        type=Path,
+        help="JSON of evaluate-signatures on collections of which the checkpoint has seen nobody, whose rates it names",
+    )
     parser.add_argument("--output", metavar="DIR", type=Path, help="where it goes (default: the package's own)")
 
 
@@ -61,6 +75,9 @@ def run(arguments: argparse.Namespace) -> int:
         checkpoint = load_model(arguments.model, strict=True)[1]
         figures = read_report(arguments.report) if arguments.report else None
         config = checkpoint.config
+        verification = config.get("verification")
+        if arguments.rates_from:
+            verification = (verification or {}) | {"left_out": left_out_in(arguments.rates_from)}
         is_shared = config["storage"] == "shared"
         output = arguments.output or PRETRAINED / (SIGNATURES if is_shared else BUNDLED)
         others = sharing(output)
@@ -70,7 +87,7 @@ def run(arguments: argparse.Namespace) -> int:
             checkpoint.preprocessing,
             storage="shared" if is_shared else "int8",
             base=config["base"]["name"] if is_shared else None,
-            verification=config.get("verification"),
+            verification=verification,
             training=config.get("training"),
             figures=figures or config.get("figures"),
         )

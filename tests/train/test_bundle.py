@@ -58,6 +58,22 @@ def test_it_keeps_what_the_checkpoint_says_and_takes_the_new_report(bundled):
     assert checkpoint.config["figures"] == {"one_shot": []}
 
 
+def test_rates_on_collections_never_seen_are_taken_from_a_report(full, tmp_path, capsys):
+    points = {name: {"threshold": 0.5, "far": 0.25, "frr": 0.1} for name in ("strict", "balanced", "lenient")}
+    measured = {"1": {"eer_skilled": 0.17, "operating_points": points}}
+    entry = {"collection": "tablet", "writers": 40, "forgeries": "skilled forgeries", "by_references": measured}
+    report = tmp_path / "report.json"
+    words = ["bundle", "--model", str(full), "--rates-from", str(report), "--output", str(tmp_path / "out")]
+    report.write_text(json.dumps({"one_shot": [], "left_out": [entry]}), encoding="utf-8")
+    assert main(words) == 0
+    config = load_checkpoint(tmp_path / "out").config
+    assert config["verification"] == VERIFICATION | {"left_out": [entry]}
+    assert config["figures"] == {"old": 1}
+    report.write_text(json.dumps({"one_shot": [], "left_out": []}), encoding="utf-8")
+    assert main(words) == 1
+    assert "measures no collection of which the checkpoint has seen nobody" in capsys.readouterr().err
+
+
 def test_weights_that_share_a_layer_follow_the_new_base_or_are_named(tmp_path, monkeypatch, capsys):
     first, other = (narrow_network(seed) for seed in (1, 2))
     for name, made in (("first", first), ("other", other)):

@@ -3,7 +3,6 @@
 import argparse
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import asdict
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -135,8 +134,8 @@ def evaluate_signatures(arguments: argparse.Namespace) -> dict:
         draw(measured[0][1], Path(arguments.figures))
     report = {"model": model.description, "seed": SEED, "one_shot": [], "verification": [], "signatures": entries[0]}
     if len(entries) > 1:
-        report |= {"collections": entries, "never_seen": never_seen(entries)}
-    return report | {"notes": notes}
+        report["collections"] = entries
+    return report | {"left_out": never_seen(entries), "notes": notes}
 
 
 def measure_collection(
@@ -163,12 +162,21 @@ def measure_collection(
     return entry | {"writers_seen": len(held) - len(names), "writers": list(names)}, by_references
 
 
-def never_seen(entries: Sequence[dict]) -> dict[str, dict]:
-    """The range of the rates over the collections of which the checkpoint has seen nobody, by number of references and
-    operating point; see `siamese.signatures.rates`."""
-    strange = [entry for entry in entries if not entry["writers_seen"]]
-    counts = sorted({count for entry in strange for count in entry["by_references"]}, key=int)
-    return {count: {name: asdict(one) for name, one in rate_ranges(strange, int(count)).items()} for count in counts}
+def never_seen(entries: Sequence[dict]) -> list[dict]:
+    """Errors on the collections of which the checkpoint has seen nobody, as config.json has them under "left_out"."""
+    return [
+        {
+            "collection": Path(entry["data"]).stem,
+            "writers": entry["writers_scored"],
+            "forgeries": entry["forgeries"],
+            "by_references": {
+                count: {name: one[name] for name in ("eer_skilled", "operating_points")}
+                for count, one in entry["by_references"].items()
+            },
+        }
+        for entry in entries
+        if not entry["writers_seen"] and entry["operating_points"]
+    ]
 
 
 def load(sources: Sequence[str], model: Model) -> dict[str, Signatures]:
@@ -254,11 +262,11 @@ def told(report: dict) -> str:
         if entry["forgeries"] != SKILLED:
             scored += f"; what is called skilled is {entry['forgeries']}"
         lines += [f"{report['model']['source']}: {scored}.", "", table(entry), ""]
-    for count, ranges in (report.get("never_seen") or {}).items():
+    for count in report["signatures"]["by_references"]:
         lines += [
             f"On collections it has never seen, {name} point, {count} reference{'s' if count != '1' else ''}: "
-            f"{span(one['far'])} of skilled forgeries pass, {span(one['frr'])} of genuine signatures are refused."
-            for name, one in ranges.items()
+            f"{span(one.far)} of skilled forgeries pass, {span(one.frr)} of genuine signatures are refused."
+            for name, one in rate_ranges(report["left_out"], int(count)).items()
         ]
     return "\n".join([*lines, *report["notes"]])
 
