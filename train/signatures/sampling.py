@@ -154,7 +154,7 @@ def signature_loss(logits: Float[Tensor, "n n"], batch: SignatureBatch, config: 
     return loss
 
 
-def of_signatures(
+def signature_task(
     training: Mapping[str, Signatures],
     validation: Mapping[str, Signatures],
     config: SignatureConfig,

@@ -19,7 +19,7 @@ from train.signatures.collections import PARTS, Division, collection_name, image
 from train.signatures.comparison import compare
 from train.signatures.config import SignatureConfig
 from train.signatures.evaluate import HASHED, seen_hashes, unseen_writers
-from train.signatures.sampling import CURVE_LABEL, begin, of_signatures, with_synthetic
+from train.signatures.sampling import CURVE_LABEL, begin, signature_task, with_synthetic
 from train.signatures.subjects import subjects
 from train.state import check_manifest
 from train.tracking import tracker
@@ -59,7 +59,7 @@ def train_one(
         raise RecipeError("Nobody validates, so there are no thresholds for what is left out; set validation_writers.")
     check_seen(init, validation, left_out)
     network = begin(config, training, init)
-    material = of_signatures(with_synthetic(training, config), validation, config, device)
+    material = signature_task(with_synthetic(training, config), validation, config, device)
     with tracker(arguments.report_to if distributed.is_first() else None, output, config) as report:
         outcome = fit(network, material, config, output, device, arguments.resume, arguments.max_minutes, report)
     if not distributed.is_first():

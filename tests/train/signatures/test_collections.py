@@ -41,10 +41,13 @@ def some_signatures(writers: int, names: int = 1) -> Signatures:
 
 
 def test_collections_are_called_as_their_archives_are(monkeypatch):
-    monkeypatch.setattr(module, "load_signatures", lambda source, _preprocessing: source)
-    assert load_collections(["data/cedar.zip"], CONFIG.preprocessing) == {"": "data/cedar.zip"}
-    both = load_collections(["data/cedar.zip", "user/tablet@0123"], CONFIG.preprocessing)
-    assert both == {"cedar": "data/cedar.zip", "tablet": "user/tablet@0123"}
+    sets = {source: some_signatures(1) for source in ("data/cedar.zip", "user/tablet@0123")}
+    monkeypatch.setattr(module, "load_signatures", lambda source, _preprocessing: sets[source])
+    alone = load_collections(["data/cedar.zip"], CONFIG.preprocessing)
+    assert alone[""] is sets["data/cedar.zip"]
+    both = load_collections(list(sets), CONFIG.preprocessing)
+    assert list(both) == ["cedar", "tablet"]
+    assert both["tablet"] is sets["user/tablet@0123"]
     with pytest.raises(RecipeError, match="Two collections are called cedar"):
         load_collections(["data/cedar.zip", "other/cedar"], CONFIG.preprocessing)
     assert collection_name("folder/") == "folder"
