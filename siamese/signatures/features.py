@@ -9,9 +9,10 @@ Two features of the lines reduced to their middle, so that pen and ink do not co
   with dynamic time warping: Sakoe and Chiba (1978), for words Rath and Manmatha (2003).
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import product
+from functools import cache
 
 import numpy as np
 import torch
@@ -72,8 +73,8 @@ def stroke_features(ink: Float[Tensor, "height width"]) -> StrokeFeatures:
     darkest = float(ink.max())
     if darkest < INK_LEVEL:
         raise ValueError("The picture holds no ink.")
-    lines = skeletonize(ink >= min(LINE_LEVEL, darkest))
-    return StrokeFeatures(hinge_histogram(lines.numpy())[None], direction_profile(lines)[None])
+    lines = skeletonize(ink >= min(LINE_LEVEL, darkest)).numpy()
+    return StrokeFeatures(hinge_histogram(lines)[None], direction_profile(lines)[None])
 
 
 def concatenate(parts: Sequence[StrokeFeatures]) -> StrokeFeatures:
@@ -149,21 +150,22 @@ def hinge_histogram(lines: Bool[np.ndarray, "height width"]) -> Float32[Tensor, 
     legs = _legs(lines)
     angles = np.arctan2(-legs[:, :, 0], legs[:, :, 1]) % (2 * np.pi)
     bins = (angles / (2 * np.pi) * HINGE_DIRECTIONS).astype(np.int64) % HINGE_DIRECTIONS
-    counts = np.zeros((HINGE_DIRECTIONS, HINGE_DIRECTIONS))
-    np.add.at(counts, (bins[:, 0], bins[:, 1]), 1)
-    counts = _circular_blur(counts + counts.T)
+    pairs = bins @ (HINGE_DIRECTIONS, 1)
+    counts = np.bincount(pairs, minlength=HINGE_DIRECTIONS**2).reshape(HINGE_DIRECTIONS, -1).astype(np.float64)
+    blur = _circular_blur()
+    counts = blur @ (counts + counts.T) @ blur.T
     if not len(legs):
         counts += 1
     return torch.from_numpy(np.sqrt(counts / counts.sum()).astype(np.float32).reshape(-1))
 
 
-def _circular_blur(counts: Float64[np.ndarray, "24 24"]) -> Float64[np.ndarray, "24 24"]:
-    """Gaussian blur over neighbouring directions; the last one is a neighbour of the first."""
+@cache
+def _circular_blur() -> Float64[np.ndarray, "24 24"]:
+    """Weights of a Gaussian blur over neighbouring directions; the last one is a neighbour of the first."""
     apart = np.arange(HINGE_DIRECTIONS)
     apart = np.minimum(apart, HINGE_DIRECTIONS - apart)
     weights = np.exp(-((apart / HINGE_BLUR) ** 2) / 2)
-    blur = np.stack([np.roll(weights / weights.sum(), place) for place in range(HINGE_DIRECTIONS)])
-    return blur @ counts @ blur.T
+    return np.stack([np.roll(weights / weights.sum(), place) for place in range(HINGE_DIRECTIONS)])
 
 
 def _legs(lines: Bool[np.ndarray, "height width"]) -> Int64[np.ndarray, "points 2 2"]:
@@ -171,24 +173,39 @@ def _legs(lines: Bool[np.ndarray, "height width"]) -> Int64[np.ndarray, "points 
 
     Only points with two neighbours and long enough lines count. At a branch the straightest way is taken.
     """
-    places = np.argwhere(lines)
-    numbers = np.full((lines.shape[0] + 2, lines.shape[1] + 2), -1)
-    numbers[places[:, 0] + 1, places[:, 1] + 1] = np.arange(len(places))
-    neighbours = np.stack([numbers[places[:, 0] + 1 + down, places[:, 1] + 1 + right] for down, right in AROUND], 1)
-    middle = np.flatnonzero((neighbours >= 0).sum(1) == 2)
-    _, direction = np.nonzero(neighbours[middle] >= 0)  # one walks each way
-    here = neighbours[middle.repeat(2), direction]
+    padded = np.pad(lines, 1).reshape(-1)
+    steps = STEPS @ (lines.shape[1] + 2, 1)
+    places = np.flatnonzero(padded)
+    around = padded[places[:, None] + steps]
+    codes = np.zeros(len(padded), dtype=np.uint8)
+    codes[places] = np.packbits(around, axis=1, bitorder="little")[:, 0]
+    two = np.flatnonzero(around.sum(1) == 2)
+    middle = places[two]
+    _, direction = np.nonzero(around[two])  # one walks each way
+    start = middle.repeat(2)
+    here = start + steps[direction]
     walking = np.ones(len(here), dtype=bool)
+    onward = _straightest()
     for _ in range(LEG_STEPS - 1):
-        ways = np.where(neighbours[here] >= 0, STRAIGHTNESS[direction], -np.inf)
-        direction = ways.argmax(1)
-        walking &= ways.max(1) > -np.inf
-        here = np.where(walking, neighbours[here, direction], here)
-    legs = (places[here] - places[middle.repeat(2)]).reshape(-1, 2, 2)
+        way = onward[direction, codes[here]]
+        walking &= way >= 0
+        direction = np.where(walking, way, direction)
+        here = np.where(walking, here + steps[direction], here)
+    width = lines.shape[1] + 2
+    legs = np.stack([here // width - start // width, here % width - start % width], 1).reshape(-1, 2, 2)
     return legs[walking.reshape(-1, 2).all(1)]
 
 
-def direction_profile(lines: Bool[Tensor, "height width"]) -> Float32[Tensor, "48 18"]:
+@cache
+def _straightest() -> Int64[np.ndarray, "8 256"]:
+    """In which direction a line goes on, for the direction it came by and the neighbours of where it is, a bit for each
+    direction; -1 where it ends."""
+    taken = np.arange(256)[None, :, None] >> np.arange(8) & 1 > 0
+    ways = np.where(taken, STRAIGHTNESS[:, None], -np.inf)
+    return np.where(ways.max(2) > -np.inf, ways.argmax(2), -1)
+
+
+def direction_profile(lines: Bool[np.ndarray, "height width"]) -> Float32[Tensor, "48 18"]:
     """Square roots of the amount of line in each column, by height and direction.
 
     Args:
@@ -197,42 +214,45 @@ def direction_profile(lines: Bool[Tensor, "height width"]) -> Float32[Tensor, "4
     Returns:
         48 columns, each with 3 heights x 6 directions.
     """
-    places = lines.nonzero().double()
+    places = np.argwhere(lines).astype(np.float64)
     # a point more than the deviation, lest a level line be stretched to the full height
-    apart = (places - places.mean(0)) / (places.std(0, correction=0) + 1)
-    down, along = apart.T
+    down, along = ((places - places.mean(0)) / (places.std(0) + 1)).T
     shape = COLUMNS, HEIGHTS, LINE_DIRECTIONS
     coordinates = (
         (along / REACH[0] + 1) / 2 * COLUMNS - 0.5,
         (down / REACH[1] + 1) / 2 * HEIGHTS - 0.5,
-        _directions(lines) / torch.pi * LINE_DIRECTIONS,
+        _directions(lines) / np.pi * LINE_DIRECTIONS,
     )
-    counts = torch.zeros(COLUMNS * HEIGHTS * LINE_DIRECTIONS, dtype=torch.float64)
-    for corner in product((0, 1), repeat=3):  # each point counts for the cells around it, by how near it is
-        weight = torch.ones(len(places), dtype=torch.float64)
-        cell = torch.zeros(len(places), dtype=torch.int64)
-        for axis, (upper, value, size) in enumerate(zip(corner, coordinates, shape, strict=True)):
-            low = value.floor()
-            index = low.long() + upper
-            weight = weight * (value - low if upper else 1 - (value - low))
-            if axis == 2:
-                index = index % size  # a direction and the opposite one are the same
-            weight = weight * ((index >= 0) & (index < size))
-            cell = cell * size + index.clamp(0, size - 1)
-        counts.index_add_(0, cell, weight)
-    return (counts * COLUMNS / len(places)).sqrt().float().reshape(COLUMNS, -1)
+    weights, cells = np.ones((1, len(places))), np.zeros((1, len(places)), dtype=np.int64)
+    for axis, (value, size) in enumerate(zip(coordinates, shape, strict=True)):
+        low = np.floor(value)  # each point counts for the cells around it, by how near it is
+        near = np.stack([1 - (value - low), value - low])
+        index = np.stack([low, low + 1]).astype(np.int64)
+        if axis == 2:
+            index = index % size  # a direction and the opposite one are the same
+        near = near * ((index >= 0) & (index < size))
+        weights = (weights[:, None] * near).reshape(-1, len(places))
+        cells = (cells[:, None] * size + index.clip(0, size - 1)).reshape(-1, len(places))
+    counts = np.bincount(cells.reshape(-1), weights.reshape(-1), math.prod(shape))
+    profile = np.sqrt(counts * COLUMNS / len(places)).astype(np.float32)
+    return torch.from_numpy(profile.reshape(COLUMNS, -1))
 
 
-def _directions(lines: Bool[Tensor, "height width"]) -> Float64[Tensor, " points"]:
+def _directions(lines: Bool[np.ndarray, "height width"]) -> Float64[np.ndarray, " points"]:
     """Direction of the line at each of its points, in [0, pi], from right to up.
 
     It is the main axis of the points in a window around.
     """
-    reach = WINDOW_PX // 2
-    around = torch.cartesian_prod(torch.arange(WINDOW_PX), torch.arange(WINDOW_PX))
-    padded = F.pad(lines, (reach,) * 4)
-    near = padded[tuple((lines.nonzero()[:, None] + around).unbind(2))].double()
-    y, x = (around - reach).double().T
-    count, y, x, yy, xx, xy = (near @ torch.stack([torch.ones_like(y), y, x, y * y, x * x, x * y], 1)).T
+    import cv2
+
+    reach = np.arange(WINDOW_PX, dtype=np.float64) - WINDOW_PX // 2
+    one = np.ones(WINDOW_PX)
+    ink, at = lines.astype(np.float64), np.nonzero(lines)
+
+    def moment(along: np.ndarray, down: np.ndarray) -> Float64[np.ndarray, " points"]:
+        return cv2.sepFilter2D(ink, -1, along, down, borderType=cv2.BORDER_CONSTANT)[at]
+
+    count, y, x = moment(one, one), moment(one, reach), moment(reach, one)
+    yy, xx, xy = moment(one, reach**2), moment(reach**2, one), moment(reach, reach)
     y, x = y / count, x / count
-    return torch.atan2(-2 * (xy / count - x * y), (xx / count - x * x) - (yy / count - y * y)) / 2 % torch.pi
+    return np.arctan2(-2 * (xy / count - x * y), (xx / count - x * x) - (yy / count - y * y)) / 2 % np.pi
