@@ -66,13 +66,20 @@ class WriterSampler:
         return SignatureBatch(torch.cat(rows), torch.cat(writer), torch.cat(genuine), torch.cat(view))
 
     def _chosen(self, count: int, generator: torch.Generator) -> list[Subject]:
-        """No writer twice; which collection comes first is drawn, since a batch may hold one more of it."""
+        """No writer twice and no name twice, lest one writer's genuine signature be another's forgery; which collection
+        comes first is drawn, since a batch may hold one more of it."""
         orders = [torch.randperm(len(writers), generator=generator).tolist() for writers in self.collections]
         first = int(torch.randint(len(self.collections), (), generator=generator))
         turns = [(self.collections[first - which], orders[first - which]) for which in range(len(orders))]
         longest = max(map(len, orders))
         mixed = [writers[order[turn]] for turn in range(longest) for writers, order in turns if turn < len(order)]
-        return [one[int(torch.randint(len(one), (), generator=generator))] for one in mixed[:count]]
+        chosen: list[Subject] = []
+        for writer in mixed:
+            taken = {subject.text for subject in chosen} - {""}
+            free = [subject for subject in writer if subject.text not in taken]
+            if free and len(chosen) < count:
+                chosen.append(free[int(torch.randint(len(free), (), generator=generator))])
+        return chosen
 
 
 def writer_sampler(training: Mapping[str, Signatures]) -> WriterSampler:
@@ -83,7 +90,7 @@ def writer_sampler(training: Mapping[str, Signatures]) -> WriterSampler:
         for one in subjects(signatures):
             if len(one.genuine) > 1:
                 rows = (part + before for part in (one.genuine, one.forged, one.others))
-                by_writer.setdefault(one.writer, []).append(Subject(one.writer, *rows))
+                by_writer.setdefault(one.writer, []).append(Subject(one.writer, one.text, *rows))
         if by_writer:
             collections.append(list(by_writer.values()))
         before += len(signatures)

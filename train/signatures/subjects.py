@@ -18,6 +18,8 @@ class Subject:
     """A signature that is verified: a writer's own or, where several writers wrote the same names, one of the names."""
 
     writer: int
+    text: str
+    """The name; empty for a signature of one's own."""
     genuine: Int64[Tensor, " _"]
     """Rows by the writer's own hand."""
     forged: Int64[Tensor, " _"]
@@ -28,24 +30,22 @@ class Subject:
 
 def subjects(signatures: Signatures) -> list[Subject]:
     """All signatures of a set that can be verified, by writer and name."""
-    texts = {text: place for place, text in enumerate(sorted(set(signatures.text)))}
-    text = torch.tensor([texts[one] for one in signatures.text], dtype=torch.int64)
+    texts = sorted(set(signatures.text))
+    text = torch.tensor([texts.index(one) for one in signatures.text], dtype=torch.int64)
     writer, genuine = signatures.writer, signatures.genuine
     generator = torch.Generator().manual_seed(SEED)
     found = []
     for key in torch.stack([writer, text], 1).unique(dim=0).tolist():
-        own, same_text = writer == key[0], text == key[1]
+        own, same_text, name = writer == key[0], text == key[1], texts[key[1]]
         by_others = ~own & genuine
         forged = (own & same_text & ~genuine).nonzero().flatten()
-        if "" in texts and key[1] == texts[""]:
-            others = by_others
-        else:
+        others = by_others
+        if name:
             same_name = (by_others & same_text).nonzero().flatten()
             same_name = same_name[torch.randperm(len(same_name), generator=generator)[:MOST_BY_OTHERS]]
             forged, others = torch.cat([forged, same_name]), by_others & ~same_text
-        found.append(
-            Subject(key[0], (own & same_text & genuine).nonzero().flatten(), forged, others.nonzero().flatten())
-        )
+        rows = (own & same_text & genuine).nonzero().flatten()
+        found.append(Subject(key[0], name, rows, forged, others.nonzero().flatten()))
     return found
 
 
