@@ -174,6 +174,7 @@ class VerificationEntry(MeasuredEntry):
     threshold: Threshold | None = None
     consistency: ConsistencyEntry | None = None
     fusion: FusionEntry | None = None
+    nearest: Rate | None = None
     by_references: dict[References, MeasuredEntry] | None = None
     left_out: list[LeftOutEntry] | None = None
 

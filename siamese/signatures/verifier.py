@@ -68,6 +68,25 @@ class Scoring:
     """How much the stroke features count; None where the network decides alone."""
     consistency: Consistency | None = None
     """How much room references give that differ among themselves; None where the weights say nothing of it."""
+    nearest: float = 0.0
+    """How far the mean of the logits of several references is moved to the highest of them, in [0, 1]."""
+
+    def offset(
+        self, logits: Float64[Tensor, "references questioned"], among: Float64[Tensor, "references references"]
+    ) -> Float64[Tensor, " questioned"]:
+        """What is added to the mean logit of each questioned signature; nothing where there is one reference.
+
+        Args:
+            logits: Of the questioned signatures with each reference.
+            among: Of the references with each other.
+        """
+        offset = self.nearest * (logits.amax(0) - logits.mean(0))
+        return offset + self.consistency.reference_offset(among) if self.consistency else offset
+
+    def as_dict(self) -> dict:
+        """What config.json holds of it under "verification"."""
+        found = {name: asdict(part) for name in ("fusion", "consistency") if (part := getattr(self, name))}
+        return found | ({"nearest": self.nearest} if self.nearest else {})
 
 
 def scoring_in(config: Mapping) -> Scoring:
@@ -77,6 +96,7 @@ def scoring_in(config: Mapping) -> Scoring:
     return Scoring(
         fusion_in(verification),
         Consistency(float(consistency["weight"]), float(consistency["level"])) if consistency else None,
+        float(verification.get("nearest") or 0),
     )
 
 
@@ -132,8 +152,9 @@ class Verifier:
     ) -> Float[Tensor, " references"]:
         """Logits of a questioned signature with each reference.
 
-        As far as the weights say so, stroke features count beside the network, see `ScoreFusion`, and references that
-        differ among themselves give the questioned signature more room, see `Consistency`.
+        As far as the weights say so, stroke features count beside the network, see `ScoreFusion`, references that
+        differ among themselves give the questioned signature more room, see `Consistency`, and the closest reference
+        counts more than the others, see `Scoring.nearest`.
 
         Args:
             references: Isolated ink of any sizes, see `isolate_signature`.
@@ -146,7 +167,7 @@ class Verifier:
         logits = self._network_logits(inks)[:-1]
         if self.scoring.fusion:
             logits = self.scoring.fusion.logits(logits, *_known_and_all(inks))
-        return logits[:, -1] + self._reference_offset(logits[:, :-1])
+        return logits[:, -1] + self.scoring.offset(logits[:, -1:], logits[:, :-1])
 
     def parts(
         self, references: Sequence[Float[Tensor, "_ _"]], questioned: Float[Tensor, "_ _"], which: int = 0
@@ -171,7 +192,8 @@ class Verifier:
         inks = [*references, questioned]
         logits, features = self._network_logits(inks)[:-1], _known_and_all(inks)
         parts = {name: float(part[which, -1]) for name, part in fusion.parts(logits, *features).items()}
-        return parts | {"references": self._reference_offset(fusion.logits(logits, *features)[:, :-1])}
+        fused = fusion.logits(logits, *features)
+        return parts | {"references": float(self.scoring.offset(fused[:, -1:], fused[:, :-1]))}
 
     def explain(
         self, reference: Float[Tensor, "_ _"], questioned: Float[Tensor, "_ _"]
@@ -185,9 +207,6 @@ class Verifier:
     def pictures(self, inks: Sequence[Float[Tensor, "_ _"]]) -> Float[Tensor, "inks 1 105 105"]:
         """What the network is shown of isolated ink; raises ImageError where there is none."""
         return torch.stack([prepare_isolated(ink, self.preprocessing) for ink in inks])
-
-    def _reference_offset(self, among: Float64[Tensor, "references references"]) -> float:
-        return self.scoring.consistency.reference_offset(among) if self.scoring.consistency else 0.0
 
     def _network_logits(self, inks: Sequence[Float[Tensor, "_ _"]]) -> Float64[Tensor, "inks inks"]:
         embeddings = self.encoder.embed(self.pictures(inks), remember=False)

@@ -17,6 +17,7 @@ from train.run_folder import held_out_run
 from train.signatures.comparison import Comparison, compare
 from train.signatures.fusion import fit_fusion, pairs_of
 from train.signatures.scores import (
+    NEAREST,
     THRESHOLD_REFERENCES,
     Scores,
     consistency_of,
@@ -99,7 +100,7 @@ def verification_of(held_out: Sequence[HeldOut], device: torch.device) -> dict:
     comparisons = [compare(part.network, part.signatures, device) for part in held_out]
     pairs = [pairs_of(comparison) for comparison in comparisons]
     weighed = Scoring(fit_fusion(pairs))
-    scoring = replace(weighed, consistency=consistency_of(comparisons, weighed))
+    scoring = replace(weighed, consistency=consistency_of(comparisons, weighed), nearest=NEAREST)
     by_references: dict[int, list[Scores]] = {}
     for place, comparison in enumerate(comparisons):
         crossed = replace(scoring, fusion=fit_fusion(pairs[:place] + pairs[place + 1 :]) or scoring.fusion)

@@ -1,7 +1,7 @@
 """How alike a network finds the signatures of writers that it has not seen, and what follows from the scores."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 
 import torch
 from jaxtyping import Bool, Float64
@@ -30,7 +30,7 @@ from train.signatures.subjects import subjects
 
 REFERENCES = (1, 3, 5)
 THRESHOLD_REFERENCES = (1, 2, 3, 5, 10)  # numbers that config.json has thresholds for
-CONSISTENCY_WEIGHT = 0.5  # found on validation writers
+CONSISTENCY_WEIGHT, NEAREST = 0.5, 0.5  # found on validation writers
 DRAWS = 20  # of references for each writer, where not all choices of them are gone through
 RANDOM_LIMIT = 500  # other writers' signatures that one writer's references meet
 SEED = 2011  # of the draws: the same for every network
@@ -58,7 +58,7 @@ class Scores:
 def scores_of(comparison: Comparison, references: int, scoring: Scoring = ALONE, seed: int = SEED) -> Scores:
     """Similarities in [0, 1] of everything that can be questioned, with so many references of each writer.
 
-    With one reference all pairs count, otherwise DRAWS draws; of several the mean logit counts.
+    With one reference all pairs count, otherwise DRAWS draws; of several the mean logit counts, moved as the scoring says.
     Writers with too few genuine signatures, or without forgeries, are left out.
     """
     generator = torch.Generator().manual_seed(seed)
@@ -79,9 +79,8 @@ def scores_of(comparison: Comparison, references: int, scoring: Scoring = ALONE,
         for _ in range(DRAWS):
             order = torch.randperm(len(rows), generator=generator)
             chosen = order[:references]
-            mean = logits[chosen].mean(0)
-            if scoring.consistency:
-                mean = mean + scoring.consistency.reference_offset(logits[chosen][:, chosen])
+            some = logits[chosen]
+            mean = some.mean(0) + scoring.offset(some, some[:, chosen])
             among, *rest = mean.split(sizes)
             for part, values in zip(parts, (among[order[references:]], *rest), strict=True):
                 part.append(values)
@@ -185,10 +184,9 @@ def verification_entry(
             "curve": error_curve(roc).as_dict(),
             "calibration": balanced_calibration(scores).as_dict(),
         }
-    parts = {name: asdict(part) for name, part in vars(scoring).items() if part}
     return {
         "measured_on": measured_on,
-        **parts,
+        **scoring.as_dict(),
         **entries[str(min(by_references))],
         "threshold": clear_of_ends(equal_error_point(curves_of(alone).skilled).threshold, 1e-9),
         "calibration": balanced_calibration(alone).as_dict(),

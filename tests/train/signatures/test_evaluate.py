@@ -115,6 +115,18 @@ def test_references_that_differ_give_more_room(line):
         Consistency(1.5, 0.0)
 
 
+def test_the_closest_reference_counts_more_than_the_others(line):
+    signatures, embeddings = some_signatures(1, 3, 1), placed(0, 1, 3, 5)
+    plain, moved = (
+        scores_of(compared(line, embeddings, signatures), 2, Scoring(nearest=nearest)).skilled[0].logit()
+        for nearest in (0.0, 0.5)
+    )
+    # Two of 0, 1 and 3 are references of the forgery at 5: the closer one is 0.5, 1.5 or 1 closer than their mean.
+    assert set((moved - plain).round(decimals=3).tolist()) <= {0.25, 0.75, 0.5}
+    one = scores_of(compared(line, embeddings, signatures), 1, Scoring(nearest=0.5)).skilled[0]
+    assert torch.equal(one, scores_of(compared(line, embeddings, signatures), 1).skilled[0])
+
+
 def with_handwriting(signatures: Signatures) -> Signatures:
     """Turns and courses at random."""
     generator = torch.Generator().manual_seed(1)
@@ -166,7 +178,7 @@ def test_each_pair_is_aligned_once_whatever_asks_for_it(monkeypatch):
 
 
 def test_what_config_json_says_of_the_scoring(tmp_path):
-    scoring = Scoring(FUSION, Consistency(0.5, -1.0))
+    scoring = Scoring(FUSION, Consistency(0.5, -1.0), 0.5)
     scores = by_hand()
     entry = verification_entry({1: scores}, scores, "two writers", scoring)
     save_checkpoint(tmp_path, SiameseNetwork(), SIGNATURE, verification=json.loads(json.dumps(entry)))
