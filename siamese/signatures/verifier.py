@@ -172,7 +172,7 @@ class Verifier:
     def parts(
         self, references: Sequence[Float[Tensor, "_ _"]], questioned: Float[Tensor, "_ _"], which: int = 0
     ) -> dict[str, float]:
-        """What adds up to the logit with one reference, but for a constant.
+        """What adds up to the logit with one reference, but for a constant and for `Scoring.nearest`.
 
         Args:
             references: Isolated ink.
@@ -192,8 +192,8 @@ class Verifier:
         inks = [*references, questioned]
         logits, features = self._network_logits(inks)[:-1], _known_and_all(inks)
         parts = {name: float(part[which, -1]) for name, part in fusion.parts(logits, *features).items()}
-        fused = fusion.logits(logits, *features)
-        return parts | {"references": float(self.scoring.offset(fused[:, -1:], fused[:, :-1]))}
+        among, consistency = fusion.logits(logits, *features)[:, :-1], self.scoring.consistency
+        return parts | {"references": consistency.reference_offset(among) if consistency else 0.0}
 
     def explain(
         self, reference: Float[Tensor, "_ _"], questioned: Float[Tensor, "_ _"]

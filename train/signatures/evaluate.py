@@ -44,8 +44,9 @@ PROTOCOL = (
 COMBINATION = (
     "where the checkpoint has a fusion, the logit of a pair is made, as it says, of the network's logit and of two "
     "distances between how the lines run; with several references the logits of the questioned signature with each are "
-    "averaged, where the checkpoint says so moved half-way to the highest of them, and half of what the mean logit of "
-    f"the references among themselves falls short of that of other writers is added; {DRAWS} draws of references for each writer, the other genuine signatures being questioned"
+    "averaged, moved towards the highest of them as far as the checkpoint says, and half of what the mean logit of the "
+    "references among themselves falls short of that of other writers is added; "
+    f"{DRAWS} draws of references for each writer, the other genuine signatures being questioned"
 )
 
 

@@ -58,7 +58,7 @@ class Scores:
 def scores_of(comparison: Comparison, references: int, scoring: Scoring = ALONE, seed: int = SEED) -> Scores:
     """Similarities in [0, 1] of everything that can be questioned, with so many references of each writer.
 
-    With one reference all pairs count, otherwise DRAWS draws; of several the mean logit counts, moved as the scoring says.
+    With one reference all pairs count, otherwise DRAWS draws; of several the mean logit counts, with `Scoring.offset`.
     Writers with too few genuine signatures, or without forgeries, are left out.
     """
     generator = torch.Generator().manual_seed(seed)
