@@ -70,7 +70,7 @@ def stroke_features(ink: Float[Tensor, "height width"]) -> StrokeFeatures:
     Raises:
         ValueError: There is no ink.
     """
-    darkest = float(ink.max())
+    darkest = float(ink.numpy().max())
     if darkest < INK_LEVEL:
         raise ValueError("The picture holds no ink.")
     lines = skeletonize(ink >= min(LINE_LEVEL, darkest)).numpy()
@@ -245,12 +245,13 @@ def _directions(lines: Bool[np.ndarray, "height width"]) -> Float64[np.ndarray, 
     """
     import cv2
 
-    reach = np.arange(WINDOW_PX, dtype=np.float64) - WINDOW_PX // 2
-    one = np.ones(WINDOW_PX)
-    ink, at = lines.astype(np.float64), np.nonzero(lines)
+    reach = np.arange(WINDOW_PX, dtype=np.float32) - WINDOW_PX // 2
+    one = np.ones(WINDOW_PX, dtype=np.float32)
+    ink, at = lines.astype(np.float32), np.nonzero(lines)
 
     def moment(along: np.ndarray, down: np.ndarray) -> Float64[np.ndarray, " points"]:
-        return cv2.sepFilter2D(ink, -1, along, down, borderType=cv2.BORDER_CONSTANT)[at]
+        sums = cv2.sepFilter2D(ink, -1, along, down, borderType=cv2.BORDER_CONSTANT)  # whole numbers, so exact
+        return sums[at].astype(np.float64)
 
     count, y, x = moment(one, one), moment(one, reach), moment(reach, one)
     yy, xx, xy = moment(one, reach**2), moment(reach**2, one), moment(reach, reach)
