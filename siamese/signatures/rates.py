@@ -32,7 +32,10 @@ def rate_ranges(left_out: Sequence[Mapping], references: int) -> dict[str, RateR
     """
     measured = [found["operating_points"] for entry in left_out if (found := _measure(entry, references))]
     names = measured[0] if measured else ()
-    return {name: _range([(points[name]["far"], points[name]["frr"]) for points in measured]) for name in names}
+    return {
+        name: _range([(float(points[name]["far"]), float(points[name]["frr"])) for points in measured])
+        for name in names
+    }
 
 
 def _range(rates: Sequence[tuple[float, float]]) -> RateRange:

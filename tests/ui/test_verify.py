@@ -205,7 +205,9 @@ def test_errors_on_collections_left_out_come_first(verifier):
     found = Verification(0.8, 0.5, "genuine", 0.9, (0.8,), ())
     assert "15 to 25 of 100 skilled forgeries would, too." in meaning(found, "balanced", point, 0.9, elsewhere)
     measured = {
-        count: replace(rates, references=count, elsewhere=dict.fromkeys(POINTS, RateRange((0, 0), (0, 0), wrong)))
+        count: replace(
+            rates, references=count, elsewhere=dict.fromkeys(POINTS, RateRange((0.0, 0.0), (0.0, 0.0), wrong))
+        )
         for rates in verifier.measured.values()
         for count, wrong in ((1, (0.1, 0.2)), (3, (0.05, 0.08)))
     }
@@ -215,7 +217,10 @@ def test_errors_on_collections_left_out_come_first(verifier):
     assert advice(several, 1) == (
         "One reference says little: of 100 answers 10 to 20 are wrong, with 3 references 5 to 8. Bring more if you can."
     )
-    assert measured[1].as_dict()["strict"] == POINTS["strict"] | {"far_elsewhere": [0, 0], "frr_elsewhere": [0, 0]}
+    assert measured[1].as_dict()["strict"] == POINTS["strict"] | {
+        "far_elsewhere": [0.0, 0.0],
+        "frr_elsewhere": [0.0, 0.0],
+    }
 
 
 def test_the_number_of_references_that_rates_were_measured_with_is_compared_with_what_was_given():
