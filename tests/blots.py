@@ -1,5 +1,7 @@
 """Drawings without strokes, and embeddings without a network: to count with."""
 
+import math
+
 import torch
 
 from siamese.characters.drawings import Drawings
@@ -22,3 +24,12 @@ def embeddings_of(drawings: Drawings, noise: float) -> torch.Tensor:
     generator = torch.Generator().manual_seed(9)
     centres = torch.rand(int(drawings.character.max()) + 1, 4096, generator=generator)
     return (centres[drawings.character] + noise * torch.randn(len(drawings), 4096, generator=generator)).clamp(0, 1)
+
+
+def scribbles(alphabets: int, characters: int, drawers: int) -> Drawings:
+    """Random dots: enough where nothing is to be learned."""
+    shape = alphabets, characters, drawers
+    rows = torch.arange(math.prod(shape))
+    ink = torch.rand(len(rows), 105, 105, generator=torch.Generator().manual_seed(1)) < 0.05
+    names = tuple(f"alphabet {index}" for index in range(alphabets))
+    return Drawings(ink, rows // (characters * drawers), rows // drawers, rows % drawers + 1, names)

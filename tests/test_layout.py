@@ -1,6 +1,7 @@
 """The shape of the project: what lies at the top, and which way imports point."""
 
 import ast
+import functools
 import re
 import subprocess
 from pathlib import Path
@@ -34,12 +35,14 @@ def tracked() -> list[Path]:
     return [Path(name) for name in listed.split("\0") if name]
 
 
+@functools.cache
 def sources() -> dict[str, Path]:
     """Modules by their dotted names."""
     paths = [ROOT / "app.py", *(ROOT / "siamese").rglob("*.py"), *(ROOT / "train").rglob("*.py")]
     return {".".join(p.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): p for p in paths}
 
 
+@functools.cache
 def imports(path: Path) -> set[str]:
     """Dotted names of everything a file imports, at whatever depth; imports for annotations alone left out."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
@@ -81,6 +84,7 @@ def place(module: str) -> tuple[int, str]:
     return max(found)[1:] if found else (-1, "")
 
 
+@functools.cache
 def arrows() -> dict[str, set[str]]:
     """For each module the modules of ours that it imports, at whatever depth; a package stands for its __init__."""
     known = sources()

@@ -2,7 +2,6 @@
 
 import io
 import json
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from siamese.__main__ import main, odds
-from siamese.hub.checkpoint import amend_config, save_checkpoint
+from siamese.hub.checkpoint import save_checkpoint
 from siamese.metrics import NAMED_POINTS
 from siamese.preprocessing import Preprocessing
 from tests.hostile import drawing
@@ -114,8 +113,8 @@ def test_verify_at_an_operating_point(capsys, model, files, tmp_path):
         "lenient": {"threshold": 0.2, "far": 0.5, "frr": 0.01},
     }
     signatures = tmp_path / "signatures"
-    shutil.copytree(model, signatures)
-    amend_config(signatures, verification={"threshold": 0.6, "operating_points": points, "calibration": CALIBRATION})
+    verification = {"threshold": 0.6, "operating_points": points, "calibration": CALIBRATION}
+    save_checkpoint(signatures, narrow_network(), Preprocessing(), verification=verification)
     given = ["verify", files["b"], files["b"], "--model", str(signatures)]
     answer = answer_of(capsys, *given)
     assert (answer["operating_point"], answer["threshold"], answer["verdict"]) == ("balanced", 0.6, "genuine")

@@ -9,7 +9,6 @@ from siamese.hub.card import model_card
 from siamese.hub.checkpoint import (
     CARD_FILE,
     CONFIG_FILE,
-    MEASURES,
     Checkpoint,
     CheckpointError,
     load_checkpoint,
@@ -18,6 +17,7 @@ from siamese.hub.checkpoint import (
 )
 from siamese.hub.errors import HubError
 from siamese.hub.resolve import BUNDLED, PRETRAINED, load_model
+from siamese.hub.schema import MEASURES
 from train.publish import PublishError, read_report
 
 SIGNATURES = "signatures"  # where a checkpoint goes that shares its large layer with the package's first one

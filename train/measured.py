@@ -119,28 +119,29 @@ def loading(device: torch.device, model: str | None) -> Actions:
 
 def training(device: torch.device) -> Actions:
     """Steps of the recipe "modern", and what goes before them."""
-    from train import loop as fit
+    from train import loop
     from train.augment import dihedral, distort
     from train.characters.config import load_recipe
+    from train.characters.objective import make_sampler, step_loss
     from train.seeding import step_generator
 
-    fit.reuse_large_buffers()
+    loop.reuse_large_buffers()
     config = load_recipe("modern")
     drawings = drawings_for("training")
     prepared = drawings.prepared(config.preprocessing).to(device)
-    sampler = fit.make_sampler(drawings, config)
+    sampler = make_sampler(drawings, config)
     network = SiameseNetwork(config.network, config.initialisation, torch.Generator().manual_seed(SEED))
     network.to(device, memory_format=torch.channels_last).train()
-    optimizer = fit.make_optimizer(network, config)
+    optimizer = loop.make_optimizer(network, config)
     steps = count()
 
     def step() -> None:
         number = next(steps)
-        fit.take_step(network, optimizer, fit.step_loss(network, prepared, sampler, config, number), config, number)
+        loop.take_step(network, optimizer, step_loss(network, prepared, sampler, config, number), config, number)
 
     def data() -> Tensor:
         batch = sampler.sample(config.characters, config.drawers, config.views, step_generator(0, 0))
-        return dihedral(fit.pictures(prepared, batch.rows), batch.view)
+        return dihedral(loop.pictures(prepared, batch.rows), batch.view)
 
     images = data()
     return {

@@ -28,6 +28,7 @@ from siamese.hub.errors import HubError
 from siamese.inference.device import usable_device
 from siamese.network import SiameseNetwork
 from train.characters.config import CharacterConfig, load_recipe
+from train.characters.objective import character_task
 from train.characters.run import begin, digest_of, shown, with_held_out
 from train.config import RecipeError, config_from, saved_config
 from train.evaluation import embed_drawings, generator_for, one_shot_accuracy, paired_test, wilson_interval
@@ -197,7 +198,8 @@ def make_run(change: Change, folder: Path, context: SearchContext) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     check_manifest(folder, context.made_with)
     network = begin(change.config, context.drawings, context.init)
-    outcome = fit(network, context.drawings, change.config, folder, context.device, resume=has_state(folder))
+    task = character_task(context.drawings, change.config, context.device)
+    outcome = fit(network, task, change.config, folder, context.device, resume=has_state(folder))
     if not outcome.finished:
         raise SearchError(f"{change.name} was stopped at step {outcome.steps}; the same command goes on from there.")
     training = {"recipe": change.name, "config": change.config.as_dict(), "images": outcome.images}

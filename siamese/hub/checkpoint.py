@@ -17,7 +17,7 @@ from torch import Tensor
 
 from siamese.hub.files import flush_folder, read_bounded, replace_file
 from siamese.hub.quantise import LARGE_TENSOR, SCALE_TENSOR, dequantise, in_float16, quantise
-from siamese.hub.schema import FORMAT, MEASURES, CheckpointError, Storage, checked, network_config, network_entry
+from siamese.hub.schema import FORMAT, CheckpointError, Storage, checked, network_config, network_entry
 from siamese.network import SiameseNetwork
 from siamese.preprocessing import Preprocessing
 
@@ -161,23 +161,6 @@ def read_config(folder: Path | str) -> dict:
     except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} is not valid JSON: {error}.") from error
     return checked(config, path)
-
-
-def amend_config(folder: Path | str, **entries: dict) -> dict:
-    """Replaces `verification`, `training` or `figures` in the config.json of a checkpoint; the weights stay.
-
-    Returns:
-        The whole new config.
-
-    Raises:
-        CheckpointError: Another entry was named, or one is not what a loader needs.
-    """
-    folder = Path(folder)
-    if unknown := set(entries) - set(MEASURES):
-        raise CheckpointError(f"config.json has no entry {', '.join(sorted(unknown))} that may be amended.")
-    config = checked(read_config(folder) | entries, folder / CONFIG_FILE)
-    replace_files(folder, {CONFIG_FILE: as_json(config)})
-    return config
 
 
 def refuse_constant(name: str) -> None:

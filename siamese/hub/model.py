@@ -12,7 +12,6 @@ from siamese.hub.card import model_card
 from siamese.hub.checkpoint import (
     CARD_FILE,
     CONFIG_FILE,
-    MEASURES,
     WEIGHTS_FILE,
     load_checkpoint,
     read_config,
@@ -20,6 +19,7 @@ from siamese.hub.checkpoint import (
 )
 from siamese.hub.push import push_files
 from siamese.hub.resolve import find_model
+from siamese.hub.schema import MEASURES
 from siamese.preprocessing import Preprocessing
 
 

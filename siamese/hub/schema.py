@@ -10,7 +10,7 @@ from siamese.network import CHANNELS, EMBEDDING_UNITS, Activation, NetworkConfig
 from siamese.preprocessing import Preprocessing
 
 FORMAT = "one-look/1"
-MEASURES = ("verification", "training", "figures")  # entries that are about the weights and may be amended
+MEASURES = ("verification", "training", "figures")  # entries that are about the weights
 # Names in files of earlier versions, and what they are called now.
 EARLIER_NAMES = {"preparation": "preprocessing", "weighing": "fusion"}
 EARLIER_PARTS = {

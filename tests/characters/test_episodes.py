@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from siamese.characters.drawings import Drawings
 from siamese.characters.episodes import EpisodeError, Trials, correct, excluded_alphabets, sample_trials, trial_logits
-from siamese.network import SiameseNetwork
+from tests.networks import NARROW, narrow_network
 
 
 def catalogue(sizes: list[int], drawers: int = 3) -> Drawings:
@@ -137,9 +137,10 @@ def test_a_collapsed_network_scores_nothing():
 
 
 def test_logits_are_those_of_compare_one_by_one(monkeypatch):
-    monkeypatch.setattr("siamese.characters.episodes.SCORE_BLOCK_ELEMENTS", 3 * 4 * 4096)  # three at once
-    network = SiameseNetwork(generator=seeded())
-    embeddings = torch.rand(9, 4096, generator=seeded(1))
+    three_trials = 3 * 4 * NARROW.embedding_units
+    monkeypatch.setattr("siamese.characters.episodes.SCORE_BLOCK_ELEMENTS", three_trials)
+    network = narrow_network()
+    embeddings = torch.rand(9, NARROW.embedding_units, generator=seeded(1))
     trials = Trials(
         support=torch.randint(9, (7, 4), generator=seeded(2)),
         query=torch.randint(9, (7,), generator=seeded(3)),

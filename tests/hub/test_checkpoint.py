@@ -16,7 +16,6 @@ from siamese.hub import checkpoint as module
 from siamese.hub import files as files_module
 from siamese.hub.checkpoint import (
     CheckpointError,
-    amend_config,
     as_json,
     load_checkpoint,
     read_config,
@@ -574,16 +573,9 @@ def test_a_file_that_stays_open_leaves_the_old_checkpoint(tmp_path, monkeypatch,
     assert read(tmp_path) == "old"
 
 
-def test_figures_are_added_without_touching_the_weights(copy):
-    before = (copy / "model.safetensors").stat()
-    amend_config(copy, figures={"one_shot": []}, verification={"threshold": 0.4})
-    assert read_config(copy)["figures"] == {"one_shot": []}
-    assert load_checkpoint(copy).config["verification"] == {"threshold": 0.4}
-    assert (copy / "model.safetensors").stat().st_mtime_ns == before.st_mtime_ns
-    with pytest.raises(CheckpointError, match="storage"):
-        amend_config(copy, storage={})
+def test_figures_that_json_cannot_hold_are_refused(tmp_path):
     with pytest.raises(CheckpointError, match="cannot hold"):
-        amend_config(copy, figures={"loss": float("nan")})
+        save_checkpoint(tmp_path, narrow_network(), Preprocessing(), figures={"loss": float("nan")})
 
 
 def test_the_name_of_a_file_as_folder(copy):

@@ -11,16 +11,17 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from siamese.characters.drawings import Drawings
-from siamese.network import NetworkConfig, SiameseNetwork
-from train import distributed
-from train import loop as fit
+from siamese.network import SiameseNetwork
+from tests.blots import scribbles
+from tests.networks import NARROW
+from train import distributed, loop
 from train.augment import Distortions
 from train.characters.config import CharacterConfig
+from train.characters.objective import character_task, make_sampler, step_loss
 from train.state import METRICS, STATE
 
 ALL_AGAINST_ALL = CharacterConfig(
-    network=NetworkConfig(batch_norm=True),
+    network=replace(NARROW, batch_norm=True),
     distortions=Distortions(rotation_deg=10.0, shift_px=2.0),
     hold_out=(),
     characters=2,
@@ -29,25 +30,18 @@ ALL_AGAINST_ALL = CharacterConfig(
     warmup_steps=0,
     optimiser="sgd",
 )
-PAIRS = replace(ALL_AGAINST_ALL, network=NetworkConfig(), sampling="pairs", pairs=4, characters=2, n_way_loss=0.0)
+PAIRS = replace(ALL_AGAINST_ALL, network=NARROW, sampling="pairs", pairs=4, characters=2, n_way_loss=0.0)
 CPU = torch.device("cpu")
-
-
-def scribbles() -> Drawings:
-    """Two alphabets of three characters by two drawers, of random dots."""
-    rows = torch.arange(12)
-    ink = torch.rand(12, 105, 105, generator=torch.Generator().manual_seed(1)) < 0.05
-    return Drawings(ink, rows // 6, rows // 2, rows % 2 + 1, ("one", "two"))
 
 
 def gradients(config: CharacterConfig) -> dict[str, torch.Tensor]:
     """Of the first step, and what batch normalisation remembers of it; float32, so that rounding stays small."""
-    fit.fastest_precision = lambda _device: torch.float32
-    drawings = scribbles()
+    loop.fastest_precision = lambda _device: torch.float32
+    drawings = scribbles(2, 3, 2)
     network = SiameseNetwork(config.network, generator=torch.Generator().manual_seed(2)).train()
     distributed.share_statistics(network)
-    sampler = fit.make_sampler(drawings, config)
-    loss = fit.step_loss(network, drawings.prepared(config.preprocessing), sampler, config, 0)
+    sampler = make_sampler(drawings, config)
+    loss = step_loss(network, drawings.prepared(config.preprocessing), sampler, config, 0)
     loss.backward()
     distributed.average_gradients(network)
     found = {name: parameter.grad for name, parameter in network.named_parameters()}
@@ -65,7 +59,7 @@ def work(folder: Path) -> None:
         folder = folder / "run"
         folder.mkdir(exist_ok=True)
         distributed.wait()
-        fit.fit(network, scribbles(), ALL_AGAINST_ALL, folder, CPU)
+        loop.fit(network, character_task(scribbles(2, 3, 2), ALL_AGAINST_ALL, CPU), ALL_AGAINST_ALL, folder, CPU)
         save_file({"weight": network.convolutions[0].weight.detach().contiguous()}, folder / f"after.{rank}")
         assert distributed.any_rank(rank == "1", CPU)
         assert not distributed.any_rank(False, CPU)
@@ -101,7 +95,7 @@ def folder(tmp_path_factory):
 
 @pytest.mark.parametrize(("name", "config"), [("alphabets", ALL_AGAINST_ALL), ("pairs", PAIRS)])
 def test_two_processes_have_the_gradients_of_one(name, config, folder, monkeypatch):
-    monkeypatch.setattr(fit, "fastest_precision", fit.fastest_precision)  # put back what `gradients` replaces
+    monkeypatch.setattr(loop, "fastest_precision", loop.fastest_precision)  # put back what `gradients` replaces
     expected = gradients(config)
     for rank in range(2):
         found = load_file(folder / f"{name}.{rank}")
@@ -121,7 +115,7 @@ def test_two_processes_have_the_gradients_of_one(name, config, folder, monkeypat
 def test_both_processes_hold_the_same_weights_after_a_step_and_the_first_alone_writes(folder):
     after = [load_file(folder / "run" / f"after.{rank}")["weight"] for rank in range(2)]
     assert torch.equal(*after)
-    network = SiameseNetwork(generator=torch.Generator().manual_seed(2))
+    network = SiameseNetwork(ALL_AGAINST_ALL.network, generator=torch.Generator().manual_seed(2))
     assert not torch.equal(after[0], network.convolutions[0].weight)
     assert (folder / "run" / STATE).is_file()
     assert len((folder / "run" / METRICS).read_text(encoding="utf-8").splitlines()) == 1
@@ -135,7 +129,7 @@ def test_a_batch_that_cannot_be_shared_is_refused(folder):
 
 def test_without_a_launcher_nothing_is_different(monkeypatch):
     monkeypatch.delenv("WORLD_SIZE", raising=False)
-    images, network = torch.rand(3, 1, 105, 105), SiameseNetwork(NetworkConfig(batch_norm=True))
+    images, network = torch.rand(3, 1, 105, 105), SiameseNetwork(replace(NARROW, batch_norm=True))
     with distributed.processes(CPU) as device:
         assert device == CPU
         assert distributed.count() == 1

@@ -18,28 +18,31 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from siamese.characters.drawings import Drawings
 from siamese.network import NetworkConfig, SiameseNetwork, signed_distances
+from tests.blots import scribbles
+from tests.networks import initial_network
 from train import loop as module
-from train.augment import Distortions
+from train.augment import Distortions, distort
+from train.characters import objective
 from train.characters.config import CharacterConfig, load_recipe
+from train.characters.objective import batch_loss, character_task, make_sampler, step_loss
 from train.loop import (
+    Outcome,
     TrainingError,
-    batch_loss,
     fit,
     freeze_layers,
     learning_rate,
     make_optimizer,
     momentum,
     out_of_patience,
-    split,
-    step_loss,
+    pictures,
     take_step,
 )
-from train.losses import balanced_cross_entropy, contrastive, hardest, n_way_cross_entropy, sameness, triplet
 from train.pens import pen_layers
 from train.state import METRICS, STATE, has_state
 
+NARROW = NetworkConfig(batch_norm=True, channels=(2, 3, 4, 4), embedding_units=8)
 TINY = CharacterConfig(
-    network=NetworkConfig(batch_norm=True),
+    network=NARROW,
     distortions=Distortions(rotation_deg=10.0, shift_px=2.0, elastic_px=1.0, pen_share=0.5),
     hold_out=(),
     characters=2,
@@ -52,17 +55,10 @@ TINY = CharacterConfig(
 CPU = torch.device("cpu")
 
 
-def scribbles(alphabets: int, characters: int, drawers: int) -> Drawings:
-    """Random dots: enough where nothing is to be learned."""
-    shape = alphabets, characters, drawers
-    rows = torch.arange(math.prod(shape))
-    ink = torch.rand(len(rows), 105, 105, generator=torch.Generator().manual_seed(1)) < 0.05
-    names = tuple(f"alphabet {index}" for index in range(alphabets))
-    return Drawings(ink, rows // (characters * drawers), rows // drawers, rows % drawers + 1, names)
-
-
-def beginning(config: CharacterConfig) -> SiameseNetwork:
-    return SiameseNetwork(config.network, config.initialisation, torch.Generator().manual_seed(config.seed))
+def train_on(
+    network: SiameseNetwork, drawings: Drawings, config: CharacterConfig, output: Path, **options: object
+) -> Outcome:
+    return fit(network, character_task(drawings, config, CPU), config, output, CPU, **options)
 
 
 def metrics(folder: Path) -> list[dict]:
@@ -84,7 +80,7 @@ def scrawl():
 def straight(tmp_path_factory, scrawl):
     """A run of four steps that nothing interrupted."""
     folder = tmp_path_factory.mktemp("straight")
-    outcome = fit(beginning(TINY), scrawl, TINY, folder, CPU)
+    outcome = train_on(initial_network(TINY), scrawl, TINY, folder)
     assert (outcome.steps, outcome.finished, outcome.images) == (4, True, 16)
     assert outcome.validation_accuracy is None
     return folder
@@ -98,7 +94,7 @@ def run_until_killed(folder: Path) -> None:
         if line["step"] == 3:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    fit(beginning(TINY), scribbles(2, 3, 2), TINY, folder, CPU, report=report)
+    train_on(initial_network(TINY), scribbles(2, 3, 2), TINY, folder, report=report)
 
 
 def test_a_killed_run_goes_on_bit_for_bit(straight, scrawl, tmp_path):
@@ -110,7 +106,7 @@ def test_a_killed_run_goes_on_bit_for_bit(straight, scrawl, tmp_path):
     assert state(tmp_path)[1]["step"] == "2"
 
     other_weights = SiameseNetwork(TINY.network, generator=torch.Generator().manual_seed(99))
-    outcome = fit(other_weights, scrawl, TINY, tmp_path, CPU, resume=True)
+    outcome = train_on(other_weights, scrawl, TINY, tmp_path, resume=True)
 
     assert (outcome.steps, outcome.finished) == (4, True)
     assert metrics(tmp_path) == metrics(straight)
@@ -122,11 +118,11 @@ def test_a_killed_run_goes_on_bit_for_bit(straight, scrawl, tmp_path):
 
 
 def test_drop_out_follows_the_seed_and_the_step_too(scrawl, tmp_path):
-    config = replace(TINY, network=NetworkConfig(batch_norm=True, dropout=0.5), steps=2)
+    config = replace(TINY, network=replace(NARROW, dropout=0.5), steps=2)
     for run in ("a", "b"):
         torch.manual_seed(ord(run))  # what another process, or another day, would have
         (tmp_path / run).mkdir()
-        fit(beginning(config), scrawl, config, tmp_path / run, CPU)
+        train_on(initial_network(config), scrawl, config, tmp_path / run)
     assert metrics(tmp_path / "a") == metrics(tmp_path / "b")
 
 
@@ -136,7 +132,7 @@ LAGGING = partial(module.DeferredMetrics, every=3)  # as on a GPU, only that thr
 def test_losses_that_are_read_late_change_nothing(straight, scrawl, monkeypatch, tmp_path):
     monkeypatch.setattr(module, "DeferredMetrics", LAGGING)
     seen = []
-    fit(beginning(TINY), scrawl, TINY, tmp_path, CPU, report=lambda line: seen.append(line["step"]))
+    train_on(initial_network(TINY), scrawl, TINY, tmp_path, report=lambda line: seen.append(line["step"]))
     assert seen == [1, 2, 3, 4]
     assert metrics(tmp_path) == metrics(straight)
     (tensors, metadata), (expected, expected_metadata) = state(tmp_path), state(straight)
@@ -147,9 +143,9 @@ def test_losses_that_are_read_late_change_nothing(straight, scrawl, monkeypatch,
 @pytest.mark.parametrize("where", ["loss", "gradient"])
 def test_what_is_noticed_late_has_changed_no_weight(scrawl, monkeypatch, tmp_path, where):
     monkeypatch.setattr(module, "DeferredMetrics", LAGGING)
-    network, before = beginning(TINY), []
+    network, before = initial_network(TINY), []
     prepared = scrawl.prepared(TINY.preprocessing)
-    sampler = module.make_sampler(scrawl, TINY)
+    sampler = make_sampler(scrawl, TINY)
 
     def breaking(network: SiameseNetwork, step: int) -> torch.Tensor:
         if step == 1:
@@ -185,7 +181,7 @@ def test_a_step_on_a_gpu_would_wait_for_nothing(scrawl, monkeypatch):
     """From the drawings on: what is drawn from the generator is known on the CPU. The device's answers are noted."""
     distortions = replace(load_recipe("gpu").distortions, gap_share=0.5, low_share=0.5, crop_share=0.5, noise=0.1)
     config = replace(TINY, contrastive_loss=1.0, triplet_loss=1.0, distortions=distortions)
-    network = beginning(config).train()
+    network = initial_network(config).train()
     monkeypatch.setattr(  # as on a GPU
         network,
         "compare_all",
@@ -193,13 +189,13 @@ def test_a_step_on_a_gpu_would_wait_for_nothing(scrawl, monkeypatch):
     )
     optimizer, unread = make_optimizer(network, config), module.DeferredMetrics(CPU, every=3)
     generator = torch.Generator().manual_seed(0)
-    batch = module.make_sampler(scrawl, config).sample(config.characters, config.drawers, 1, generator)
+    batch = make_sampler(scrawl, config).sample(config.characters, config.drawers, 1, generator)
     prepared = pen_layers(scrawl.prepared(config.preprocessing))
     with Waits() as waits:
         assert torch.ones(3)[torch.tensor([True, False, True])].sum().item() == 2.0  # a mask, and a question
     assert waits.found == ["index", "_local_scalar_dense"]
     with Waits() as waits:
-        images = module.distort(module.pictures(prepared, batch.rows), config.distortions, generator)
+        images = distort(pictures(prepared, batch.rows), config.distortions, generator)
         loss = batch_loss(network, images, batch, config)
         unread.add({"step": 1}, loss, take_step(network, optimizer, loss, config, 0, unread.broken))
     assert waits.found == []
@@ -219,7 +215,7 @@ def test_a_signal_ends_the_run_between_two_steps_with_its_state_saved(scrawl, tm
         os.kill(os.getpid(), signal.SIGTERM)
 
     before = signal.getsignal(signal.SIGTERM)
-    outcome = fit(beginning(TINY), scrawl, TINY, tmp_path, CPU, report=report)
+    outcome = train_on(initial_network(TINY), scrawl, TINY, tmp_path, report=report)
     assert (outcome.steps, outcome.finished, outcome.images) == (1, False, 4)
     assert state(tmp_path)[1]["step"] == "1"
     assert signal.getsignal(signal.SIGTERM) == before
@@ -227,7 +223,7 @@ def test_a_signal_ends_the_run_between_two_steps_with_its_state_saved(scrawl, tm
 
 def test_no_time_is_no_step(scrawl, tmp_path):
     config = replace(TINY, optimiser="sgd")
-    outcome = fit(beginning(config), scrawl, config, tmp_path, CPU, max_minutes=0.0)
+    outcome = train_on(initial_network(config), scrawl, config, tmp_path, max_minutes=0.0)
     assert (outcome.steps, outcome.finished) == (0, False)
     assert has_state(tmp_path)
     assert not (tmp_path / METRICS).exists()
@@ -236,7 +232,7 @@ def test_no_time_is_no_step(scrawl, tmp_path):
 @pytest.mark.parametrize("culprit", ["loss", "gradient"])
 def test_what_is_no_number_stops_before_the_optimiser(culprit, straight, scrawl, tmp_path, monkeypatch):
     """The weights stay as they were and nothing is saved over the last state."""
-    network = beginning(TINY)
+    network = initial_network(TINY)
     saved = (straight / STATE).stat()
 
     def broken(*_arguments: object) -> torch.Tensor:
@@ -245,11 +241,11 @@ def test_what_is_no_number_stops_before_the_optimiser(culprit, straight, scrawl,
             return weight.sum() * math.nan
         return (weight - weight.detach()).sum().sqrt()  # 0, and its slope is infinite
 
-    monkeypatch.setattr(module, "step_loss", broken)
+    monkeypatch.setattr(objective, "step_loss", broken)
     weights = {name: value.clone() for name, value in network.state_dict().items()}
     os.link(straight / STATE, tmp_path / STATE)
     with pytest.raises(TrainingError, match=r"step 0 is .*try a lower learning_rate"):
-        fit(network, scrawl, TINY, tmp_path, CPU)
+        train_on(network, scrawl, TINY, tmp_path)
     assert all(torch.equal(value, weights[name]) for name, value in network.state_dict().items())
     assert (tmp_path / STATE).stat().st_ino == saved.st_ino
     assert not (tmp_path / METRICS).exists()
@@ -268,10 +264,10 @@ class FewSteps:
 def test_patience_returns_the_best_weights(scrawl, tmp_path, monkeypatch):
     """Best after step 1, then two validations without a new best."""
     config = replace(TINY, hold_out=("alphabet 1",), patience=2, validate_every=1, steps=9, optimiser="sgd")
-    monkeypatch.setattr(module, "split", lambda *_arguments: (scrawl, FewSteps(0.5, 0.4, 0.5)))
-    monkeypatch.setattr(module, "step_loss", lambda network, *_rest: network.head.bias.sum())
-    network = beginning(config)
-    outcome = fit(network, scrawl, config, tmp_path, CPU)
+    monkeypatch.setattr(objective, "split", lambda *_arguments: (scrawl, FewSteps(0.5, 0.4, 0.5)))
+    monkeypatch.setattr(objective, "step_loss", lambda network, *_rest: network.head.bias.sum())
+    network = initial_network(config)
+    outcome = train_on(network, scrawl, config, tmp_path)
     assert (outcome.steps, outcome.finished, outcome.validation_accuracy) == (3, True, 0.5)
     # the slope of the bias is 1: one step from 4 at half the height, the warm-up's first
     assert network.head.bias.item() == pytest.approx(4 - learning_rate(config, 0), abs=1e-6)
@@ -308,7 +304,7 @@ def test_each_layer_steps_at_its_own_rate_and_decay_spares_biases():
     """SGD without momentum and with gradients of 1: w - rate * lr * (1 + decay * w), biases without decay."""
     config = replace(
         TINY,
-        network=NetworkConfig(),
+        network=replace(NARROW, batch_norm=False),
         optimiser="sgd",
         learning_rate=0.1,
         schedule="constant",
@@ -318,7 +314,7 @@ def test_each_layer_steps_at_its_own_rate_and_decay_spares_biases():
         layer_rates=(0.0, 1.0, 2.0, 3.0, 4.0, 5.0),
         distance_head=False,
     )
-    network = beginning(config)
+    network = initial_network(config)
     before = {name: value.clone() for name, value in network.state_dict().items()}
     loss = sum(parameter.sum() for parameter in network.parameters())
     take_step(network, make_optimizer(network, config), loss, config, 0)
@@ -332,7 +328,7 @@ def test_each_layer_steps_at_its_own_rate_and_decay_spares_biases():
 
 def test_norms_go_with_their_layer_and_are_not_decayed():
     config = replace(TINY, layer_rates=(1.0, 2.0, 3.0, 4.0, 5.0, 6.0))
-    network = beginning(config)
+    network = initial_network(config)
     groups = {id(p): group for group in make_optimizer(network, config).param_groups for p in group["params"]}
     assert len(groups) == len(list(network.parameters()))
     assert groups[id(network.convolution_norms[2].weight)]["rate"] == 3
@@ -342,36 +338,10 @@ def test_norms_go_with_their_layer_and_are_not_decayed():
 
 
 def test_the_head_stays_a_distance_where_asked_for():
-    network = beginning(TINY)
+    network = initial_network(TINY)
     config = replace(TINY, warmup_steps=0, learning_rate=1.0)
     take_step(network, make_optimizer(network, config), -network.head.weight.sum(), config, 0)
     assert network.head.weight.max() == 0
-
-
-def test_the_loss_is_the_weighted_sum_of_its_parts(scrawl, monkeypatch):
-    config = replace(TINY, pair_loss=0.5, n_way_loss=2.0, contrastive_loss=3.0, triplet_loss=4.0, label_smoothing=0.1)
-    network = beginning(config)
-    batch = module.alphabet_sampler(scrawl).sample(3, 2, 1, torch.Generator().manual_seed(1))
-    embeddings = torch.rand(6, 4096, generator=torch.Generator().manual_seed(2))
-    monkeypatch.setattr(module, "embed", lambda *_arguments: embeddings)
-    logits = network.compare_all(embeddings, embeddings)
-    masks, distance = sameness(batch.character), network.head.bias - logits
-    expected = 0.5 * balanced_cross_entropy(logits, *masks, 0.1) + 2 * n_way_cross_entropy(logits, *masks)
-    expected = expected + 3 * contrastive(distance, *masks, 4.0) + 4 * triplet(distance, *masks, 4.0)
-    torch.testing.assert_close(batch_loss(network, torch.zeros(6, 1, 105, 105), batch, config), expected)
-
-
-def test_only_the_hardest_different_pairs_may_count(scrawl, monkeypatch):
-    config = replace(TINY, n_way_loss=0.0, hard_share=0.3)
-    network = beginning(config)
-    batch = module.alphabet_sampler(scrawl).sample(3, 2, 1, torch.Generator().manual_seed(1))
-    embeddings = torch.rand(6, 4096, generator=torch.Generator().manual_seed(2))
-    monkeypatch.setattr(module, "embed", lambda *_arguments: embeddings)
-    logits = network.compare_all(embeddings, embeddings)
-    same, different = sameness(batch.character)
-    expected = balanced_cross_entropy(logits, same, hardest(logits, different, 0.3))
-    assert expected > balanced_cross_entropy(logits, same, different)
-    torch.testing.assert_close(batch_loss(network, torch.zeros(6, 1, 105, 105), batch, config), expected)
 
 
 def test_averaged_weights_are_those_of_a_loop_and_survive_a_stop(straight, scrawl, tmp_path):
@@ -382,11 +352,11 @@ def test_averaged_weights_are_those_of_a_loop_and_survive_a_stop(straight, scraw
         return lambda _line: seen.append({name: value.clone() for name, value in network.state_dict().items()})
 
     for _ in range(2):  # two steps, then the clock
-        network = beginning(config)
+        network = initial_network(config)
         stopping = iter([False, False, True])
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(module.distributed, "any_rank", lambda *_arguments: next(stopping))  # noqa: B023
-            outcome = fit(network, scrawl, config, tmp_path, CPU, resume=True, report=noting(network))
+            outcome = train_on(network, scrawl, config, tmp_path, resume=True, report=noting(network))
     assert (outcome.steps, outcome.finished) == (4, True)
     assert metrics(tmp_path) == metrics(straight)
     expected = seen[0]
@@ -398,61 +368,6 @@ def test_averaged_weights_are_those_of_a_loop_and_survive_a_stop(straight, scraw
     assert not torch.allclose(network.head.weight, seen[-1]["head.weight"], atol=1e-5)
 
 
-def test_a_batch_of_pairs_gives_the_mean_cross_entropy_of_its_pairs(scrawl, monkeypatch):
-    config = replace(TINY, sampling="pairs", pairs=6, characters=4, n_way_loss=0.0, copies=1, initialisation="paper")
-    network = beginning(config)
-    prepared = scrawl.prepared(config.preprocessing)
-    sampler = module.make_sampler(scrawl, config)
-    seen = []
-
-    def embed(_network: SiameseNetwork, images: torch.Tensor) -> torch.Tensor:
-        seen.append(images)
-        return torch.rand(len(images), 4096, generator=torch.Generator().manual_seed(3))
-
-    monkeypatch.setattr(module, "embed", embed)
-    loss = step_loss(network, prepared, sampler, config, 0)
-    batch = sampler.sample(4, 0)
-    a, b = embed(network, seen[0]).chunk(2)
-    probability = network.compare(a, b).sigmoid()
-    expected = -torch.where(batch.same, probability, 1 - probability).log().mean()
-    torch.testing.assert_close(loss, expected)
-    undistorted = prepared[torch.cat([batch.first, batch.second])].float() / 255
-    same_picture = (seen[0] == undistorted).flatten(1).all(1)
-    assert torch.equal(same_picture, torch.cat([batch.copy, batch.copy]) == 0)
-
-
-def test_split_keeps_held_out_alphabets_and_drawers_apart():
-    drawings = scribbles(3, 20, 20)
-    config = replace(TINY, hold_out=("alphabet 2",), train_drawers=12, validation_drawers=4, validation_trials=30)
-    training, validation = split(drawings, config)
-    assert set(training.alphabet.tolist()) == {0, 1}
-    assert set(training.drawer.tolist()) == set(range(1, 13))
-    assert set(validation.drawings.alphabet.tolist()) == {2}
-    assert set(validation.drawings.drawer.tolist()) == {13, 14, 15, 16}
-    assert len(validation.trials) == 30
-    assert torch.equal(split(drawings, config)[1].trials.support, validation.trials.support)
-
-
-def test_only_the_alphabets_named_and_invented_ones_beside_are_trained_on():
-    drawings = scribbles(3, 4, 3)
-    training, _ = split(drawings, replace(TINY, hold_out=(), alphabets=("alphabet 1",), synthetic_alphabets=2))
-    names = [training.alphabet_names[i] for i in training.alphabet.unique().tolist()]
-    assert names[0] == "alphabet 1"
-    assert len(names) == 3
-    assert not set(names[1:]) & set(drawings.alphabet_names)
-    assert len(training) == 4 * 3 + 2 * 20 * 20
-    assert len(training.character.unique()) == 4 + 2 * 20
-
-
-def test_split_without_held_out_alphabets_has_no_validation(scrawl):
-    training, validation = split(scrawl, TINY)
-    assert len(training) == len(scrawl)
-    assert validation is None
-
-
-NARROW = NetworkConfig(batch_norm=True, channels=(2, 3, 4, 4), embedding_units=8)
-
-
 @pytest.mark.parametrize("name", ["pens", "gpu"])
 def test_pens_are_drawn_while_training_and_a_run_goes_on_in_pieces(name, scrawl, tmp_path):
     """The recipes' own distortions, on few drawings and a narrow network: two steps at once, and one by one."""
@@ -461,13 +376,13 @@ def test_pens_are_drawn_while_training_and_a_run_goes_on_in_pieces(name, scrawl,
     config = replace(recipe, network=NARROW, hold_out=(), synthetic_alphabets=0, steps=2, characters=3)
     for run in ("straight", "pieces"):
         (tmp_path / run).mkdir()
-    fit(beginning(config), scrawl, config, tmp_path / "straight", CPU)
+    train_on(initial_network(config), scrawl, config, tmp_path / "straight")
 
     def stop(line: dict) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
-    first = fit(beginning(config), scrawl, config, tmp_path / "pieces", CPU, report=stop)
-    second = fit(beginning(config), scrawl, config, tmp_path / "pieces", CPU, resume=True)
+    first = train_on(initial_network(config), scrawl, config, tmp_path / "pieces", report=stop)
+    second = train_on(initial_network(config), scrawl, config, tmp_path / "pieces", resume=True)
     assert [(one.steps, one.finished) for one in (first, second)] == [(1, False), (2, True)]
     assert metrics(tmp_path / "pieces") == metrics(tmp_path / "straight")
 
@@ -477,7 +392,7 @@ def test_a_shared_embedding_stays_to_the_bit(scrawl, tmp_path):
     start = SiameseNetwork(replace(NARROW, batch_norm=False), generator=torch.Generator().manual_seed(3))
     network = start.unfolded(NARROW, scrawl.prepared(config.preprocessing)[:8].float() / 255)
     freeze_layers(network, config)
-    fit(network, scrawl, config, tmp_path, CPU)
+    train_on(network, scrawl, config, tmp_path)
     made = network.folded()
     assert torch.equal(made.embedding.weight, start.embedding.weight)
     assert not torch.equal(made.convolutions[1].weight, start.convolutions[1].weight)

@@ -29,6 +29,7 @@ from tests.hub_double import OWNER_TOKEN, HubDouble
 from tests.networks import NARROW, narrow_network
 from train.__main__ import main
 from train.characters.config import CharacterConfig
+from train.characters.objective import character_task
 from train.loop import fit
 from train.publish import push_model, space_metadata, split_front_matter
 
@@ -237,7 +238,8 @@ def test_round_trip(hub, drawings, tmp_path, capsys):
     steps, minutes = (100_000, ROUND_TRIP_S / 60) if ROUND_TRIP_S else (2, math.inf)
     config = CharacterConfig(hold_out=(), steps=steps, characters=3, warmup_steps=1)
     network = SiameseNetwork(NARROW, generator=seeded(0))
-    outcome = fit(network, drawings, config, tmp_path, torch.device("cpu"), max_minutes=minutes)
+    cpu = torch.device("cpu")
+    outcome = fit(network, character_task(drawings, config, cpu), config, tmp_path, cpu, max_minutes=minutes)
     assert outcome.steps >= 2
     save_checkpoint(tmp_path / "model", network, config.preprocessing, training={"steps": outcome.steps})
     arguments = ["publish", "--model", str(tmp_path / "model"), "--repo-id", REPO, "--private"]

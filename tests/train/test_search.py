@@ -32,6 +32,7 @@ characters = 4
 validation_trials = 20
 weight_decay = 0.0
 optimiser = "sgd"
+network = { batch_norm = true, channels = [4, 8, 8, 16], embedding_units = 48 }
 
 [changes.control]
 says = "as it is"

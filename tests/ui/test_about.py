@@ -1,17 +1,17 @@
 from pathlib import Path
 
 import pytest
-import torch
 
 from siamese.characters.recognizer import Recognizer, load_recognizer
-from siamese.hub.checkpoint import amend_config, read_config, save_checkpoint
+from siamese.hub.checkpoint import read_config, save_checkpoint
 from siamese.hub.resolve import ResolvedModel
 from siamese.inference.encoder import Encoder
-from siamese.network import SiameseNetwork
 from siamese.preprocessing import SIGNATURE, Preprocessing
 from siamese.signatures.verifier import Verifier, load_verifier
 from siamese.ui.pages import about
+from tests.networks import narrow_network
 
+PARAMETERS = f"{sum(part.numel() for part in narrow_network().parameters()):,}"
 REPORT = {
     "one_shot": [
         {"protocol": "lake_runs", "n_way": 20, "trials": 400, "accuracy": 0.9775, "interval": [0.958, 0.989]},
@@ -32,11 +32,10 @@ def page(recognizer: Recognizer) -> str:
 
 
 def test_figures_come_from_the_checkpoint_with_task_interval_and_trials(tmp_path: Path):
-    network = SiameseNetwork(generator=torch.Generator().manual_seed(0))
-    save_checkpoint(tmp_path, network, Preprocessing(), storage="int8")
-    amend_config(tmp_path, figures=REPORT, training={"recipe": "<b>modern"})
+    given = {"figures": REPORT, "training": {"recipe": "<b>modern"}}
+    save_checkpoint(tmp_path, narrow_network(), Preprocessing(), storage="int8", **given)
     text = page(load_recognizer(str(tmp_path)))
-    for words in ("97.75\u00a0%", "95.8\u00a0% to 98.9\u00a0%", "86.10\u00a0%", "61.2\u00a0%", "38,951,745", "0.981"):
+    for words in ("97.75\u00a0%", "95.8\u00a0% to 98.9\u00a0%", "86.10\u00a0%", "61.2\u00a0%", PARAMETERS, "0.981"):
         assert words in text
     assert "90.00\u00a0%" not in text  # each protocol is shown at its largest number of candidates
     assert "<script>" not in text
@@ -57,7 +56,7 @@ def test_nothing_of_a_stranger_is_read_as_html(field, words):
 
 
 def test_without_figures_none_are_claimed():
-    text = page(Recognizer(SiameseNetwork(generator=torch.Generator().manual_seed(0))))
+    text = page(Recognizer(narrow_network()))
     assert "carry no evaluation" in text
     assert "97." not in text
 
@@ -71,7 +70,7 @@ def test_the_chart_ends_each_line_with_its_name():
 
 
 def test_only_addresses_that_exist_are_linked(monkeypatch, tmp_path: Path):
-    network = SiameseNetwork(generator=torch.Generator().manual_seed(0))
+    network = narrow_network()
     monkeypatch.delenv("SPACE_ID", raising=False)
     assert "huggingface.co" not in page(Recognizer(network))
     monkeypatch.setenv("SPACE_ID", "user/one-look")
@@ -87,7 +86,7 @@ def test_the_page_says_whose_weights_answer_and_why(tmp_path: Path):
         "user/one-look could not be loaded: <the> Hub is out of order (500). Revision 0123456 from the cache answers."
     )
     origin = ResolvedModel(tmp_path, "user/one-look", "0123456" + "f" * 33, note)
-    network = SiameseNetwork(generator=torch.Generator().manual_seed(0))
+    network = narrow_network()
     text = page(Recognizer(network, origin=origin))
     for words in ("user/one-look", "0123456" + "f" * 33, note.replace("<the>", "&lt;the&gt;")):
         assert words in text
@@ -106,13 +105,13 @@ SIGNATURES = {
 
 
 def test_what_verifies_signatures_is_named_with_its_errors(tmp_path: Path):
-    network = SiameseNetwork(generator=torch.Generator().manual_seed(0))
-    save_checkpoint(tmp_path, network, SIGNATURE, storage="int8")
-    digest = read_config(tmp_path)["weights_sha256"]
+    network = narrow_network()
     rates = {"far": 0.1, "frr": 0.1}
     points = {name: rates | {"threshold": at} for name, at in (("strict", 0.9), ("balanced", 0.517), ("lenient", 0.1))}
     verification = {"threshold": 0.843, "operating_points": points}  # of the network alone, and of the whole score
-    amend_config(tmp_path, figures={"one_shot": [], "signatures": SIGNATURES}, verification=verification)
+    figures = {"one_shot": [], "signatures": SIGNATURES}
+    save_checkpoint(tmp_path, network, SIGNATURE, storage="int8", verification=verification, figures=figures)
+    digest = read_config(tmp_path)["weights_sha256"]
     text = about.markup(Recognizer(network), load_verifier(str(tmp_path)))
     signatures = text.split("What was measured", 1)[1]
     for words in (
@@ -144,20 +143,18 @@ def test_what_counts_beside_the_network_is_told_with_what_it_is_worth():
 @pytest.mark.parametrize("part", ["one_shot", "verification", "signatures"])
 @pytest.mark.parametrize("malformed", [[{}], {"by_references": {"1": {}}}, [{"protocol": "lake_runs"}], "text"])
 def test_malformed_figures_of_a_stranger_do_not_keep_the_page_from_opening(part, malformed, tmp_path: Path):
-    network = SiameseNetwork(generator=torch.Generator().manual_seed(0))
-    save_checkpoint(tmp_path, network, Preprocessing(), storage="int8")
-    amend_config(tmp_path, figures=REPORT | {part: malformed})
+    network = narrow_network()
+    save_checkpoint(tmp_path, network, Preprocessing(), storage="int8", figures=REPORT | {part: malformed})
     recognizer = load_recognizer(str(tmp_path))
     text = about.markup(recognizer, Verifier(Encoder(network), origin=recognizer.origin))
     assert "The model that recognises characters" in text
 
 
 def test_every_stage_of_the_training_is_named(tmp_path: Path):
-    network = SiameseNetwork(generator=torch.Generator().manual_seed(0))
-    save_checkpoint(tmp_path, network, Preprocessing(), storage="int8")
     first = {"images": 288_000, "held_out_alphabets": ["Bengali"], "began_with": None}
     second = {"images": 230_400, "held_out_alphabets": [], "began_with": first}
-    amend_config(tmp_path, training={"validation_accuracy": 0.78862847, "began_with": second})
+    training = {"validation_accuracy": 0.78862847, "began_with": second}
+    save_checkpoint(tmp_path, narrow_network(), Preprocessing(), storage="int8", training=training)
     text = page(load_recognizer(str(tmp_path)))
     for words in (">0.7886<", ">230,400 images<", ">288,000 images, alphabets held out: 1<"):
         assert words in text
@@ -165,7 +162,5 @@ def test_every_stage_of_the_training_is_named(tmp_path: Path):
 
 @pytest.mark.parametrize("training", [{"began_with": {"images": 1, "held_out_alphabets": 5}}, [1], "text", 7])
 def test_a_malformed_training_does_not_keep_the_page_from_opening(training):
-    text = about.model_table(
-        Recognizer(SiameseNetwork(generator=torch.Generator().manual_seed(0))), {"training": training}, "The model"
-    )
-    assert "38,951,745" in text
+    text = about.model_table(Recognizer(narrow_network()), {"training": training}, "The model")
+    assert PARAMETERS in text

@@ -3,7 +3,7 @@ from types import SimpleNamespace
 import pytest
 
 from siamese.characters.recognizer import Recognizer
-from siamese.hub.checkpoint import amend_config, save_checkpoint
+from siamese.hub.checkpoint import save_checkpoint
 from siamese.preprocessing import Preprocessing
 from siamese.ui.pages.challenge import lake_accuracy, percent, title
 from tests.networks import narrow_network
@@ -11,9 +11,7 @@ from tests.networks import narrow_network
 
 def with_figures(folder, figures):
     """A recogniser whose config.json holds these figures."""
-    save_checkpoint(folder, narrow_network(), Preprocessing())
-    if figures is not None:
-        amend_config(folder, figures=figures)
+    save_checkpoint(folder, narrow_network(), Preprocessing(), figures=figures)
     recognizer = Recognizer(narrow_network())
     recognizer.origin = SimpleNamespace(folder=folder)
     return recognizer

@@ -1,16 +1,15 @@
 import pytest
-import torch
 
 from siamese.characters.recognizer import Recognizer
 from siamese.metrics import Calibration
-from siamese.network import SiameseNetwork
 from siamese.ui.pages import compare
 from siamese.ui.pages.compare import reliability_sentence
+from tests.networks import narrow_network
 
 
 @pytest.fixture(scope="module")
 def network():
-    return SiameseNetwork(generator=torch.Generator().manual_seed(0))
+    return narrow_network()
 
 
 @pytest.fixture(scope="module")

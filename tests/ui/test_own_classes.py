@@ -1,11 +1,10 @@
 import io
 
-import torch
 from PIL import Image, ImageDraw
 
 from siamese.characters.recognizer import Recognizer
-from siamese.network import SiameseNetwork
 from siamese.ui.pages.own_classes import ranking
+from tests.networks import narrow_network
 
 
 def picture(shift: int = 0) -> bytes:
@@ -17,7 +16,7 @@ def picture(shift: int = 0) -> bytes:
 
 
 def test_a_query_below_the_threshold_is_none_of_these():
-    network = SiameseNetwork(generator=torch.Generator().manual_seed(0))
+    network = narrow_network()
     strict, lenient = (Recognizer(network, threshold=threshold) for threshold in (0.999, 0.001))
     answer = ranking(strict, [picture(), picture(9)], picture(7))
     assert answer["similarities"] == strict.classify([picture(), picture(9)], picture(7))

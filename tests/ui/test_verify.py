@@ -12,7 +12,6 @@ from pathlib import Path
 
 import httpx
 import pytest
-import torch
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
@@ -21,7 +20,6 @@ from siamese.hub.resolve import ResolvedModel
 from siamese.inference.encoder import Encoder
 from siamese.inference.verdict import Verification
 from siamese.metrics import Calibration, ErrorCurve, OperatingPoint
-from siamese.network import SiameseNetwork
 from siamese.preprocessing import Preprocessing
 from siamese.signatures.rates import RateRange
 from siamese.signatures.verifier import ErrorRates, Verifier
@@ -38,6 +36,7 @@ from siamese.ui.pages.verify import (
     unmeasured_sentence,
 )
 from siamese.ui.wording import DOUBT
+from tests.networks import narrow_network
 from tests.running_app import App, start_app, stop_app
 from tests.signature_weights import CALIBRATION, CURVE, POINTS, SIGNATURE, data_url, png, signature, signature_weights
 
@@ -60,7 +59,7 @@ def functions(verifier: Verifier) -> list[Callable[[dict], dict]]:
 
 @pytest.fixture(scope="module")
 def verifier() -> Verifier:
-    network = SiameseNetwork(generator=torch.Generator().manual_seed(0)).eval()
+    network = narrow_network()
     calibration = Calibration(**{name: tuple(values) for name, values in CALIBRATION.items()})
     points = {name: OperatingPoint(**point) for name, point in POINTS.items()}
     curve = ErrorCurve(**{name: tuple(map(float, values)) for name, values in CURVE.items()})

@@ -15,10 +15,11 @@ from siamese.preprocessing import Preprocessing
 from train import distributed
 from train.characters import drift
 from train.characters.config import CharacterConfig, load_recipe
+from train.characters.objective import character_task, split
 from train.config import RecipeError
 from train.evaluation import HeldOut, calibrate, embed_drawings
 from train.fit_options import add_common_arguments, recipe_changes, run_training
-from train.loop import Outcome, fit, freeze_layers, split
+from train.loop import Outcome, fit, freeze_layers
 from train.run_folder import BEST_MODEL, MODEL, STOPPED, draw_curve, held_out_run, prepare_output, push
 from train.seeding import step_generator
 from train.state import check_manifest
@@ -90,7 +91,7 @@ def train(arguments: argparse.Namespace, config: CharacterConfig, device: torch.
 
         outcome = fit(
             network,
-            drawings,
+            character_task(drawings, config, device),
             config,
             output,
             device,

@@ -11,7 +11,6 @@ import gradio as gr
 
 from siamese.characters.recognizer import Recognizer
 from siamese.hub.signature_card import PARTS
-from siamese.network import PARAMETERS
 from siamese.signatures.verifier import Verifier
 from siamese.ui.charts import Series, line_chart
 from siamese.ui.weights import config_of, figures_of
@@ -232,7 +231,7 @@ def as_far_as_readable(draw: Callable[[dict[str, Any]], Any], report: object) ->
 def model_table(model: Recognizer | Verifier, config: dict[str, Any], title: str) -> str:
     """Which weights answer, and how they were trained."""
     origin = model.origin
-    rows = [("Parameters", f"{PARAMETERS:,}")]
+    rows = [("Parameters", f"{sum(part.numel() for part in model.encoder.network.parameters()):,}")]
     if origin is not None:
         rows += [
             ("Weights", origin.name),

@@ -147,7 +147,7 @@ def test_improvements_are_published_while_the_run_goes_on(data, tmp_path, monkey
         return False
 
     monkeypatch.setattr("train.run_folder.push_model", push_model)
-    monkeypatch.setattr("train.loop.Validation.accuracy", lambda self, network, device: 0.5)
+    monkeypatch.setattr("train.characters.objective.Validation.accuracy", lambda self, network, device: 0.5)
     quick = tmp_path / "quick.toml"
     quick.write_text("validate_every = 1\n" + RECIPE, encoding="utf-8")
     given = ["fit", "--data", data, "--recipe", str(quick), "--steps", "2", "--output", str(tmp_path / "run")]

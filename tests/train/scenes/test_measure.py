@@ -5,8 +5,8 @@ import torch
 
 from siamese.characters.episodes import sample_trials
 from siamese.characters.recognizer import Recognizer
-from siamese.network import SiameseNetwork
 from siamese.signatures.verifier import Verifier
+from tests.networks import narrow_network
 from train.scenes.measure import (
     CharacterRow,
     SignatureRow,
@@ -19,7 +19,7 @@ from train.scenes.measure import (
 
 @pytest.fixture(scope="module")
 def recognizer():
-    return Recognizer(SiameseNetwork(generator=torch.Generator().manual_seed(0)), precision=torch.float32)
+    return Recognizer(narrow_network(), precision=torch.float32)
 
 
 def test_characters_are_answered_kind_by_kind(recognizer, drawings):

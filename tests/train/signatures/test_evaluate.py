@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from siamese.hub.checkpoint import amend_config, load_checkpoint, read_config, save_checkpoint
+from siamese.hub.checkpoint import load_checkpoint, read_config, save_checkpoint
 from siamese.metrics import NAMED_POINTS, Consistency, calibration_in
 from siamese.network import SiameseNetwork
 from siamese.preprocessing import SIGNATURE
@@ -14,6 +14,7 @@ from siamese.signatures.dataset import Signatures
 from siamese.signatures.features import StrokeFeatures, banded_dtw, hinge_distances, profile_distances
 from siamese.signatures.fusion import ScoreFusion
 from siamese.signatures.verifier import Scoring, scoring_in
+from tests.networks import narrow_network
 from train.__main__ import main
 from train.figures import Curve, detection_error_tradeoff, signature_roc
 from train.signatures import collections as module
@@ -181,7 +182,7 @@ def test_what_config_json_says_of_the_scoring(tmp_path):
     scoring = Scoring(FUSION, Consistency(0.5, -1.0), 0.5)
     scores = by_hand()
     entry = verification_entry({1: scores}, scores, "two writers", scoring)
-    save_checkpoint(tmp_path, SiameseNetwork(), SIGNATURE, verification=json.loads(json.dumps(entry)))
+    save_checkpoint(tmp_path, narrow_network(), SIGNATURE, verification=json.loads(json.dumps(entry)))
     assert scoring_in(read_config(tmp_path)) == scoring
     assert scoring_in({}) == Scoring()
 
@@ -248,7 +249,7 @@ def test_the_entry_of_config_json_loads_and_gives_its_thresholds(tmp_path):
     assert points["strict"]["far"] <= 0.01 < points["balanced"]["far"]
     assert points["lenient"]["frr"] <= 0.01 < points["balanced"]["frr"]
     assert points["lenient"]["threshold"] < points["balanced"]["threshold"] < points["strict"]["threshold"]
-    save_checkpoint(tmp_path, SiameseNetwork(), SIGNATURE, verification=json.loads(json.dumps(entry)))
+    save_checkpoint(tmp_path, narrow_network(), SIGNATURE, verification=json.loads(json.dumps(entry)))
     config = load_checkpoint(tmp_path).config
     assert thresholds_for(config, 1) == {name: points[name]["threshold"] for name in NAMED_POINTS}
     assert thresholds_for(config, 3) == thresholds_for(config, 1)
@@ -299,7 +300,7 @@ def drawn():
 def model(drawn, tmp_path, monkeypatch):
     """A checkpoint that was trained on the first writer and validated on the second."""
     monkeypatch.setattr(module, "load_signatures", lambda _source, _preparation: drawn)
-    network = SiameseNetwork(generator=torch.Generator().manual_seed(1))
+    network = narrow_network(1)
     seen = {"training": {"writer 0": [drawn.sha256[0]]}, "validation": {"writer 1": [drawn.sha256[7]]}, "test": {}}
     seen["hashed"] = HASHED
     generator = torch.Generator().manual_seed(1)
@@ -347,9 +348,10 @@ def test_the_command_scores_unseen_writers_only_and_says_so(model, tmp_path, cap
 
 
 def test_who_was_seen_must_be_told_by_pixels(model, capsys):
-    training = read_config(model)["training"]
+    checkpoint = load_checkpoint(model)
+    training = checkpoint.config["training"]
     del training["signatures"]["hashed"]  # the hashes of files, as they once were, match no hash of pixels
-    amend_config(model, training=training)
+    save_checkpoint(model, checkpoint.network, checkpoint.preprocessing, training=training)
     assert main(["evaluate-signatures", "--model", str(model), "--data", "x.zip", "--device", "cpu"]) == 1
     assert "names whom it has seen in a way that is no longer read" in capsys.readouterr().err
 
@@ -362,7 +364,7 @@ def test_writers_that_were_all_seen_are_refused(model, drawn, monkeypatch, capsy
 
 
 def test_a_source_that_is_not_there_is_refused(tmp_path, capsys):
-    save_checkpoint(tmp_path / "model", SiameseNetwork(), SIGNATURE)
+    save_checkpoint(tmp_path / "model", narrow_network(), SIGNATURE)
     words = ["evaluate-signatures", "--model", str(tmp_path / "model"), "--data", str(tmp_path / "none.zip")]
     assert main([*words, "--device", "cpu"]) == 1
     assert len(capsys.readouterr().err.strip().splitlines()) == 1

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from siamese.network import SiameseNetwork
 from siamese.signatures.dataset import synthetic_signatures
 from siamese.signatures.features import hinge_distances, profile_distances
+from tests.networks import narrow_network
 from train.evaluation import embed_drawings
 from train.signatures.comparison import compare
 from train.signatures.fusion import Pairs, fit_fusion, pairs_of
@@ -20,7 +20,7 @@ def signatures():
 
 @pytest.fixture(scope="module")
 def network():
-    return SiameseNetwork(generator=torch.Generator().manual_seed(0)).eval()
+    return narrow_network()
 
 
 def drawn_pairs(weights: tuple[float, float, float], bias: float, count: int = 20_000) -> Pairs:

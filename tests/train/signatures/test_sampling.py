@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from siamese.hub.checkpoint import save_checkpoint
-from siamese.network import NetworkConfig, SiameseNetwork
 from siamese.preprocessing import SIGNATURE
 from siamese.signatures.dataset import synthetic_signatures
+from tests.networks import NARROW, narrow_network
 from train.augment import Distortions
 from train.config import RecipeError
 from train.signatures.collections import fold_splits, split_writers
@@ -27,7 +27,7 @@ from train.signatures.sampling import (
 
 NAMES = tuple(f"{index:02d}" for index in range(1, 56))
 SMALL = SignatureConfig(
-    network=NetworkConfig(batch_norm=True),
+    network=replace(NARROW, batch_norm=True),
     preprocessing=SIGNATURE,
     steps=2,
     warmup_steps=1,
@@ -168,7 +168,7 @@ def test_synthetic_writers_are_one_more_collection(signatures):
 def untrained(tmp_path_factory):
     """A checkpoint of random weights."""
     folder = tmp_path_factory.mktemp("weights") / "untrained"
-    save_checkpoint(folder, SiameseNetwork(generator=torch.Generator().manual_seed(1)), SIGNATURE, "int8")
+    save_checkpoint(folder, narrow_network(1), SIGNATURE, "int8")
     return folder
 
 
