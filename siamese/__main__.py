@@ -73,9 +73,13 @@ class AppendToFirst(argparse.Action):
     """Joins `first` and the rest, so that argparse itself asks for at least two."""
 
     def __call__(
-        self, _parser: object, namespace: argparse.Namespace, values: list[str], _option: object = None
+        self,
+        _parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: str | Sequence[str] | None,
+        _option: str | None = None,
     ) -> None:
-        namespace.images = [namespace.first, *values]
+        namespace.images = [namespace.first, *(values or ())]
 
 
 def opened(path: Path) -> "Image.Image":

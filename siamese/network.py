@@ -13,13 +13,13 @@ KERNELS = (10, 7, 4, 4)
 EMBEDDING_UNITS = 4096
 FEATURE_MAP = 6 * 6  # what the convolutions and poolings leave of each channel of 105 x 105 pixels
 FLAT_UNITS = CHANNELS[-1] * FEATURE_MAP
-PARAMETERS = 38_951_745
 NORM_MOMENTUM = 0.02  # batches of one alphabet differ more than mixed ones; their statistics need a longer memory
 BLOCK_ELEMENTS = 1 << 26  # of a broadcast difference: 256 MiB in float32
 SUPPORT_BLOCK = 64  # embeddings: 1 MiB in float32, which stays in a core's cache between the three operations
 
 Activation = Literal["relu", "selu"]
 Initialisation = Literal["paper", "modern"]
+BatchNorm = nn.modules.batchnorm._BatchNorm  # what those for one and for two dimensions have in common
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class SiameseNetwork(nn.Module):
             self.convolution_norms = nn.ModuleList(
                 nn.BatchNorm2d(width, momentum=NORM_MOMENTUM) for width in config.channels
             )
-            self.embedding_norm = nn.BatchNorm1d(config.embedding_units, momentum=NORM_MOMENTUM)
+            self.embedding_norm: BatchNorm = nn.BatchNorm1d(config.embedding_units, momentum=NORM_MOMENTUM)
         if not self.head.weight.is_meta:  # drawing on "meta" would import 900 modules: a second and 150 MB
             initialise(self, initialisation, generator)
 
@@ -173,7 +173,7 @@ class SiameseNetwork(nn.Module):
         norms = [*self.convolution_norms, self.embedding_norm] if self.config.batch_norm else [None] * len(layers)
         for target, layer, norm in zip([*plain.convolutions, plain.embedding], layers, norms, strict=True):
             target.load_state_dict(layer.state_dict())
-            if isinstance(norm, nn.modules.batchnorm._BatchNorm):
+            if isinstance(norm, BatchNorm):
                 fold(target, norm)
         return plain.eval()
 
@@ -183,9 +183,10 @@ class SiameseNetwork(nn.Module):
         Layers before the first one that learns need no backward pass: with the first frozen, whose maps are the
         largest, a training step takes 60 % of the time.
         """
-        for index, convolution in enumerate(self.convolutions[:count]):
-            if self.config.batch_norm:
-                fold(convolution, self.convolution_norms[index])
+        for index, convolution in enumerate(convolutions_of(self)[:count]):
+            norm = self.convolution_norms[index] if self.config.batch_norm else None
+            if isinstance(norm, BatchNorm):
+                fold(convolution, norm)
                 self.convolution_norms[index] = nn.Identity()
             convolution.requires_grad_(False)
 
@@ -223,9 +224,17 @@ class SiameseNetwork(nn.Module):
         return network
 
 
+def convolutions_of(network: SiameseNetwork) -> list[nn.Conv2d]:
+    """The convolutions under their own type; of what a `ModuleList` holds no more is known than that it is modules."""
+    return [layer for layer in network.convolutions if isinstance(layer, nn.Conv2d)]
+
+
 @torch.no_grad()
-def fold(layer: nn.Conv2d | nn.Linear, norm: nn.modules.batchnorm._BatchNorm) -> None:
+def fold(layer: nn.Conv2d | nn.Linear, norm: BatchNorm) -> None:
     """Changes `layer` so that it computes what it and `norm` together compute in evaluation mode."""
+    assert norm.running_mean is not None  # these layers keep statistics
+    assert norm.running_var is not None
+    assert layer.bias is not None
     scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)
     layer.weight.mul_(scale.view(-1, *[1] * (layer.weight.ndim - 1)))
     layer.bias.mul_(scale).add_(norm.bias - norm.running_mean * scale)
@@ -253,7 +262,8 @@ def initialise(network: SiameseNetwork, scheme: Initialisation, generator: torch
     Raises:
         ValueError: There is no such scheme.
     """
-    for layer in network.convolutions:
+    for layer in convolutions_of(network):
+        assert layer.bias is not None
         if scheme == "paper":
             nn.init.normal_(layer.weight, 0, 1e-2, generator=generator)
             nn.init.normal_(layer.bias, 0.5, 1e-2, generator=generator)

@@ -51,6 +51,20 @@ def omniglot():
 
 
 @pytest.fixture(scope="session")
+def signature_app(tmp_path_factory):
+    """One app, for all tests, with weights that were measured on signatures; it writes nowhere but into its folder."""
+    from tests.running_app import start_app, stop_app
+    from tests.signature_weights import signature_weights
+
+    folder = tmp_path_factory.mktemp("signature-app")
+    weights = signature_weights(tmp_path_factory.mktemp("weights") / "signatures")
+    homes = {name: str(folder / "home") for name in ("HOME", "HF_HOME", "XDG_CACHE_HOME", "MPLCONFIGDIR")}
+    app = start_app(folder, SIGNATURE_MODEL_ID=str(weights), **homes)
+    yield app
+    stop_app(app)
+
+
+@pytest.fixture(scope="session")
 def app_address():
     """One app for all tests of a session that need it running."""
     from tests.running_app import running_app

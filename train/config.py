@@ -191,7 +191,7 @@ def _checked(table: Mapping[str, Any], kind: type, where: str) -> dict[str, Any]
             if not isinstance(value, list | tuple):
                 raise RecipeError(f"{name} is {value!r}, must be a list.")
             values[name] = tuple(value)
-        elif is_dataclass(wanted):
+        elif isinstance(wanted, type) and is_dataclass(wanted):
             if not isinstance(value, dict):
                 raise RecipeError(f"{name} is {value!r}, must be a table: [{name}].")
             values[name] = wanted(**_checked(value, wanted, name))

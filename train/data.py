@@ -227,11 +227,10 @@ def _check(source: str, output: Path) -> None:
         took_s = time.perf_counter() - start
         print(f"{split}: {describe(split, drawings)}\n  read in {took_s:.1f} s")
         sheets.append(samples(drawings))
-    for refusal in refusals:
-        if sheets:
-            print(refusal)
-        else:
-            raise refusal
+    for missing in refusals:
+        if not sheets:
+            raise missing
+        print(missing)
     _write_sheet(torch.cat(sheets), output)
     print(f"Samples: {output}")
 

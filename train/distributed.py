@@ -16,7 +16,7 @@ import torch.distributed as dist
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from siamese.network import SiameseNetwork
+from siamese.network import BatchNorm, SiameseNetwork
 
 
 class DistributedError(RuntimeError):
@@ -154,11 +154,11 @@ class _Mean(torch.autograd.Function):
         return _Mean.forward(ctx, gradient)
 
 
-class _WholeBatchNorm(nn.modules.batchnorm._BatchNorm):
+class _WholeBatchNorm(BatchNorm):
     """Batch normalisation over the parts of all processes; `torch.nn.SyncBatchNorm` does not support CPUs."""
 
     @classmethod
-    def like(cls, norm: nn.modules.batchnorm._BatchNorm) -> "_WholeBatchNorm":
+    def like(cls, norm: BatchNorm) -> "_WholeBatchNorm":
         whole = cls(norm.num_features, norm.eps, norm.momentum).to(norm.weight)
         whole.load_state_dict(norm.state_dict())
         return whole.train(norm.training)
@@ -175,6 +175,10 @@ class _WholeBatchNorm(nn.modules.batchnorm._BatchNorm):
         mean = _Mean.apply(wide.mean(others))
         centred = wide - mean.view(shape)
         variance = _Mean.apply(centred.square().mean(others))
+        assert self.running_mean is not None  # `like` copies a layer that keeps statistics
+        assert self.running_var is not None
+        assert self.num_batches_tracked is not None
+        assert self.momentum is not None
         with torch.no_grad():
             values = wide.numel() // len(mean) * dist.get_world_size()
             self.running_mean.lerp_(mean.to(self.running_mean), self.momentum)

@@ -17,6 +17,7 @@ from siamese.metrics import Roc, area_under_curve, equal_error_point
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
 PEOPLE = 0.955  # 20-way on Lake's runs (Lake et al., 2015)
@@ -98,25 +99,18 @@ def accuracy_over_n(report: dict, path: Path) -> None:
 
 def roc_curves(curves: Sequence[Curve], path: Path) -> None:
     """Draws the share of same pairs accepted over that of different pairs, with area and equal error rate."""
-    figure, axes = _new(5.4, 5.2)
-    for curve, colour in zip(curves, (BLUE, GREEN, ORANGE, GREY), strict=False):
-        point = equal_error_point(curve.roc)
-        label = f"{curve.name}: AUC {area_under_curve(curve.roc):.4f}, EER {100 * point.far:.1f} %"
-        axes.plot(curve.roc.far.numpy(), (1 - curve.roc.frr).numpy(), color=colour, label=label)
-        axes.plot([point.far], [1 - point.frr], "o", color=colour)
-    axes.plot([0, 1], [1, 0], ":", color=GREY, linewidth=1)
-    axes.set(
-        xlabel="different pairs accepted (FAR)", ylabel="same pairs accepted (1 - FRR)", xlim=(-0.01, 1), ylim=(0, 1.01)
-    )
-    _per_cent(axes.xaxis)
-    _per_cent(axes.yaxis)
-    axes.legend(fontsize=8, loc="lower right", title="different pairs from")
-    axes.set_title("Verification (dots: FAR = FRR)")
-    _save(figure, path)
+    axis_names = "different pairs accepted (FAR)", "same pairs accepted (1 - FRR)"
+    _draw_rocs(curves, path, axis_names, "different pairs from", "Verification (dots: FAR = FRR)")
 
 
 def signature_roc(curves: Sequence[Curve], path: Path) -> None:
     """Draws the share of genuine signatures accepted over that of forgeries, with area and equal error rate."""
+    axis_names = "forgeries accepted (FAR)", "genuine signatures accepted (1 - FRR)"
+    title = "Signatures of unseen writers (dots: FAR = FRR)"
+    _draw_rocs(curves, path, axis_names, "forgeries, references", title)
+
+
+def _draw_rocs(curves: Sequence[Curve], path: Path, axis_names: tuple[str, str], legend: str, title: str) -> None:
     figure, axes = _new(5.6, 5.2)
     for curve, colour in zip(curves, (BLUE, GREEN, ORANGE, GREY), strict=False):
         point = equal_error_point(curve.roc)
@@ -124,16 +118,11 @@ def signature_roc(curves: Sequence[Curve], path: Path) -> None:
         axes.plot(curve.roc.far.numpy(), (1 - curve.roc.frr).numpy(), color=colour, label=label)
         axes.plot([point.far], [1 - point.frr], "o", color=colour)
     axes.plot([0, 1], [1, 0], ":", color=GREY, linewidth=1)
-    axes.set(
-        xlabel="forgeries accepted (FAR)",
-        ylabel="genuine signatures accepted (1 - FRR)",
-        xlim=(-0.01, 1),
-        ylim=(0, 1.01),
-    )
+    axes.set(xlabel=axis_names[0], ylabel=axis_names[1], xlim=(-0.01, 1), ylim=(0, 1.01))
     _per_cent(axes.xaxis)
     _per_cent(axes.yaxis)
-    axes.legend(fontsize=8, loc="lower right", title="forgeries, references")
-    axes.set_title("Signatures of unseen writers (dots: FAR = FRR)")
+    axes.legend(fontsize=8, loc="lower right", title=legend)
+    axes.set_title(title)
     _save(figure, path)
 
 
@@ -190,7 +179,7 @@ def trials_picture(
     """
     shown = trial_rows(won, rows)
     columns = trials.n_way + 2  # the query, a gap, the candidates
-    figure, _ = _new(0.72 * columns + 0.4, 1.1 * len(shown) + 0.5, axes=False)
+    figure = _figure(0.72 * columns + 0.4, 1.1 * len(shown) + 0.5)
     widths = [1.0, 0.25, *[1.0] * trials.n_way]
     grid = figure.subplots(
         len(shown), columns, squeeze=False, gridspec_kw={"wspace": 0.12, "hspace": 0.6, "width_ratios": widths}
@@ -265,7 +254,8 @@ def read_metrics(metrics: Path) -> tuple[list[tuple[int, float]], list[tuple[int
         lines = metrics.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise FigureError(f"The metrics {metrics} cannot be read: {error}.") from error
-    losses, accuracies = [], []
+    losses: list[tuple[int, float]] = []
+    accuracies: list[tuple[int, float]] = []
     for number, line in enumerate(lines, 1):
         try:
             entry = json.loads(line)
@@ -299,19 +289,22 @@ def _thumbnail(axes: "Axes", ink: Bool[Tensor, "105 105"]) -> None:
     axes.set_yticks([])
 
 
-def _new(width_inches: float, height_inches: float, axes: bool = True) -> tuple["Figure", "Axes | None"]:
+def _figure(width_inches: float, height_inches: float) -> "Figure":
     from matplotlib.figure import Figure  # takes half a second, which only figures should cost
 
-    figure = Figure(figsize=(width_inches, height_inches), dpi=DPI)
-    if not axes:
-        return figure, None
-    drawn = figure.add_subplot()
-    drawn.grid(alpha=0.3)
-    drawn.spines[["top", "right"]].set_visible(False)
-    return figure, drawn
+    return Figure(figsize=(width_inches, height_inches), dpi=DPI)
 
 
-def _per_cent(axis: object) -> None:
+def _new(width_inches: float, height_inches: float) -> tuple["Figure", "Axes"]:
+    """A figure with one pair of axes."""
+    figure = _figure(width_inches, height_inches)
+    axes = figure.add_subplot()
+    axes.grid(alpha=0.3)
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def _per_cent(axis: "Axis") -> None:
     from matplotlib.ticker import PercentFormatter
 
     axis.set_major_formatter(PercentFormatter(xmax=1, decimals=None))

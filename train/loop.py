@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import torch
 from jaxtyping import Float, UInt8
@@ -105,11 +106,11 @@ def fit(
     """
     first = distributed.is_first()
     reuse_large_buffers()
-    network.to(device, memory_format=torch.channels_last).train()
+    network.to(device).to(memory_format=torch.channels_last).train()
     distributed.share_statistics(network)
     optimizer = make_optimizer(network, config)
     average = averaged(network, config.weight_average) if config.weight_average else None
-    measured = network if average is None else average.module
+    measured = network if average is None else cast(SiameseNetwork, average.module)
     step, best = 0, (0.0, 0)
     if resume and has_state(output):
         step, best = restore_state(output, network, optimizer, config, average)
@@ -146,8 +147,8 @@ def fit(
             line["seconds"] = round(time.monotonic() - began, 2)
             deferred.add(line, loss, norm)
             accuracy = None
-            validates = task.accuracy and (step % config.validate_every == 0 or step == config.steps)
-            if not (validates or deferred.is_long or time.monotonic() - saved > SAVE_EVERY_S):
+            validate = task.accuracy if step % config.validate_every == 0 or step == config.steps else None
+            if not (validate or deferred.is_long or time.monotonic() - saved > SAVE_EVERY_S):
                 continue
             lines = deferred.read()
             bar.set_postfix(
@@ -155,8 +156,8 @@ def fit(
                 images_s=f"{config.images_a_step * (bar.format_dict['rate'] or 0):.0f}",
                 refresh=False,
             )
-            if validates:
-                accuracy = distributed.broadcast(task.accuracy(measured), device)
+            if validate:
+                accuracy = distributed.broadcast(validate(measured), device)
                 line |= {"validation_accuracy": accuracy, "seconds": round(time.monotonic() - began, 2)}
                 if first:
                     bar.write(f"step {step}: {accuracy:.2%} of {task.measure}, before {best[0]:.2%}")
@@ -283,7 +284,7 @@ def take_step(
         check_numbers(step, loss.item(), norm.item())
     else:
         broken.copy_(torch.maximum(broken, (~(loss.detach() + norm).isfinite()).float()))
-        optimizer.found_inf = broken
+        optimizer.found_inf = broken  # type: ignore[attr-defined]  # fused ones read it, as gradient scaling sets it
     for group in optimizer.param_groups:
         group["lr"] = learning_rate(config, step) * group["rate"]
         if config.optimiser == "sgd":

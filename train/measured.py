@@ -7,10 +7,12 @@ and each has a peak of memory of its own.
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from itertools import count, cycle
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from types import TracebackType
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -60,7 +62,7 @@ def machine(device: torch.device, sizes: tuple[int, ...] = ()) -> Actions:
     for size in sizes or ((8192, 16384) if device.type == "cuda" else (2048, 4096)):
         for name, kind in (("float32", torch.float32), ("bfloat16", torch.bfloat16)):
             a, b = (torch.randn(size, size, device=device).to(kind) for _ in range(2))
-            actions[f"{name} {size}"] = lambda a=a, b=b: a @ b
+            actions[f"{name} {size}"] = partial(torch.matmul, a, b)
         if device.type == "cpu" and int8.is_fast():
             actions[f"int8 {size}"] = int8_product(size)
     source = torch.zeros(COPY_BYTES // 4, device=device)
@@ -105,8 +107,8 @@ def serving(device: torch.device, model: str | None, batches: tuple[int, ...] = 
     def warm_files() -> None:
         recognizer.classify(files[:WAYS], next(queries))
 
-    embed = {f"embed {n}": lambda n=n: recognizer.embed_pictures(pictures[:n], remember=False) for n in batches}
-    trials = {"cold": cold, "warm": warm, "cold from files": cold_files, "warm from files": warm_files}
+    embed: Actions = {f"embed {n}": partial(recognizer.embed_pictures, pictures[:n], remember=False) for n in batches}
+    trials: Actions = {"cold": cold, "warm": warm, "cold from files": cold_files, "warm from files": warm_files}
     return embed | trials
 
 
@@ -122,16 +124,17 @@ def training(device: torch.device) -> Actions:
     from train import loop
     from train.augment import dihedral, distort
     from train.characters.config import load_recipe
-    from train.characters.objective import make_sampler, step_loss
+    from train.characters.objective import step_loss
+    from train.characters.sampling import alphabet_sampler
     from train.seeding import step_generator
 
     loop.reuse_large_buffers()
     config = load_recipe("modern")
     drawings = drawings_for("training")
     prepared = drawings.prepared(config.preprocessing).to(device)
-    sampler = make_sampler(drawings, config)
+    sampler = alphabet_sampler(drawings)
     network = SiameseNetwork(config.network, config.initialisation, torch.Generator().manual_seed(SEED))
-    network.to(device, memory_format=torch.channels_last).train()
+    network.to(device).to(memory_format=torch.channels_last).train()
     optimizer = loop.make_optimizer(network, config)
     steps = count()
 
@@ -165,7 +168,8 @@ def plain(device: torch.device, batches: tuple[int, ...] = BATCHES) -> Actions:
         with torch.no_grad():
             network.tower(pictures[:number])
 
-    return {f"embed {n}": lambda n=n: embed(n) for n in batches} | {
+    embeddings: Actions = {f"embed {n}": partial(embed, n) for n in batches}
+    return embeddings | {
         "trial": lambda: plain_reference.trial(network, pictures[:WAYS], pictures[WAYS]),
         "trial from files": lambda: plain_reference.trial_of_files(network, files[:WAYS], files[WAYS], device),
         "step": learning.step,
@@ -173,7 +177,7 @@ def plain(device: torch.device, batches: tuple[int, ...] = BATCHES) -> Actions:
     }
 
 
-SIDES = {
+SIDES: dict[str, Callable[..., Actions]] = {
     "machine": machine,
     "serving": serving,
     "loading": loading,
@@ -216,7 +220,7 @@ class Side:
             self._process.kill()
             self._process.join()
 
-    def _answer(self) -> object:
+    def _answer(self) -> Any:
         try:
             answer = self._pipe.recv()
         except EOFError as error:

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -242,6 +243,7 @@ def collect_pictures(
         shutil.copyfile(path, target / path.name)
     from train.figures import FigureError, accuracy_over_n, training_curve
 
+    drawn: dict[str, tuple[Callable[..., None], dict | Path | None]]
     if of_signatures:
         from train.signatures.sampling import CURVE_LABEL
 

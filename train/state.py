@@ -146,7 +146,7 @@ def hash_of(tensors: dict[str, Tensor]) -> str:
     """Returns the SHA-256 of all values in the order of their names; safetensors itself has no checksum."""
     digest = hashlib.sha256()
     for name in sorted(tensors):
-        digest.update(tensors[name].reshape(-1).numpy())
+        digest.update(tensors[name].reshape(-1).numpy().data)
     return digest.hexdigest()
 
 

@@ -27,7 +27,12 @@ def tracker(kind: str | None, output: Path, config: TrainConfig) -> Iterator[Cal
         yield None
     elif kind == "tensorboard":
         with imported(kind).SummaryWriter(str(output / kind)) as writer:
-            yield lambda line: [writer.add_scalar(name, value, line["step"]) for name, value in figures(line).items()]
+
+            def show(line: dict) -> None:
+                for name, value in figures(line).items():
+                    writer.add_scalar(name, value, line["step"])
+
+            yield show
     else:
         trackio = imported(kind)
         trackio.init(project=PROJECT, name=output.resolve().name, config=config.as_dict(), resume="allow")

@@ -84,7 +84,7 @@ def unusual_picture(generator: np.random.Generator) -> Picture:
     kind = generator.integers(7)
     shade = generator.integers(0, 120)
     rows, columns = np.mgrid[0:SIZE_PX, 0:SIZE_PX]
-    picture = np.full((SIZE_PX, SIZE_PX), 250, np.uint8)
+    picture: np.ndarray = np.full((SIZE_PX, SIZE_PX), 250, np.uint8)
     middle = tuple(int(at) for at in generator.integers(110, 190, 2))
     if kind == 0:  # a face: shaded oval, hair, eyes, mouth
         axes = int(generator.integers(60, 90)), int(generator.integers(80, 110))
@@ -109,7 +109,7 @@ def unusual_picture(generator: np.random.Generator) -> Picture:
         picture = generator.integers(0, 256, (SIZE_PX, SIZE_PX)).astype(np.uint8)
         if generator.random() < 0.6:
             picture = cv2.GaussianBlur(picture, (0, 0), float(generator.uniform(0.8, 5)))
-            picture = cv2.normalize(picture, None, 0, 255, cv2.NORM_MINMAX)
+            picture = cv2.normalize(picture, np.empty_like(picture), 0, 255, cv2.NORM_MINMAX)
     elif kind == 4:  # a texture
         waves = np.sin(columns / generator.uniform(3, 12)) * np.sin(rows / generator.uniform(3, 12))
         picture = (128 + 100 * waves + 60 * (smooth_noise(generator, 9) - 0.5)).clip(0, 255).astype(np.uint8)
@@ -163,8 +163,8 @@ def fit_detector(usual: Float[np.ndarray, "n 8"], unusual: Float[np.ndarray, "m 
 
 def signature_threshold(entry: dict, scans: list[Float[np.ndarray, " 8"]]) -> float:
     """The logit that FALSE_ALARMS of scanned signatures exceed, never below the threshold for drawings."""
-    values = [tuple(entry[name]) for name in ("mean", "scale", "weights")]
-    detector = Detector(*values, entry["bias"], entry["threshold"], entry["threshold"])
+    mean, scale, weights = (tuple(entry[name]) for name in ("mean", "scale", "weights"))
+    detector = Detector(mean, scale, weights, entry["bias"], entry["threshold"], entry["threshold"])
     logits = [detector.logit(features) for features in scans]
     return round(max(entry["threshold"], float(np.quantile(logits, 1 - FALSE_ALARMS))), 5)
 

@@ -35,8 +35,8 @@ class Drawings:
 
     def digest(self) -> str:
         """Gives the SHA-256 of all pixels and of which character each drawing shows."""
-        digest = hashlib.sha256(self.ink.numpy())
-        digest.update(self.character.numpy())
+        digest = hashlib.sha256(self.ink.numpy().data)
+        digest.update(self.character.numpy().data)
         return digest.hexdigest()
 
     def take(self, rows: Int64[Tensor, " rows"] | Bool[Tensor, " drawings"]) -> "Drawings":

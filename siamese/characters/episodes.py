@@ -88,8 +88,8 @@ def sample_trials(
     place = _below(characters.drawings[chosen], generator)
     true = chosen.gather(1, label[:, None]).squeeze(1)
     true_place = place.gather(1, label[:, None]).squeeze(1)
-    count = characters.drawings[true]
-    other_place = (true_place + 1 + _below(count - 1, generator)) % count
+    drawn = characters.drawings[true]
+    other_place = (true_place + 1 + _below(drawn - 1, generator)) % drawn
     return Trials(
         support=characters.rows[characters.first[chosen] + place],
         query=characters.rows[characters.first[true] + other_place],

@@ -115,7 +115,8 @@ def synthetic_alphabet(characters: int, generator: np.random.Generator) -> Alpha
     chosen: list[Character] = []
     looks = np.empty((0, LOOK_CELLS * LOOK_CELLS))
     for _ in range(characters):
-        best, best_look, least = None, None, math.inf
+        best: Character | None = None
+        best_look, least = np.empty(0), math.inf
         for _ in range(ATTEMPTS):
             related = chosen and generator.uniform() < style.kinship
             base = chosen[int(generator.integers(len(chosen)))].strokes if related else ()
@@ -123,10 +124,11 @@ def synthetic_alphabet(characters: int, generator: np.random.Generator) -> Alpha
             look, legible = _look(character)
             likeness = float((looks @ look).max()) if len(looks) else 0.0
             likeness += 0.0 if legible else 1.0
-            if likeness < least:
+            if best is None or likeness < least:
                 best, best_look, least = character, look, likeness
             if likeness < TWIN_LIKENESS:
                 break
+        assert best is not None  # the first attempt is better than none
         chosen.append(best)
         looks = np.vstack([looks, best_look])
     return Alphabet(name, tuple(chosen))

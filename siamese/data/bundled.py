@@ -75,8 +75,10 @@ def read_bundled(split: Split) -> BundledDrawings:
     """Reads a bundled split without its pictures."""
     path = FOLDER / f"{split}.parquet"
     table = _open(path).read(columns=["alphabet", "character", "drawer"], use_threads=False)
-    columns = (torch.from_numpy(table[name].to_numpy().astype(np.int64)) for name in table.column_names)
-    return BundledDrawings(path, *columns, _class_names(table.schema))
+    alphabet, character, drawer = (
+        torch.from_numpy(table[name].to_numpy().astype(np.int64)) for name in ("alphabet", "character", "drawer")
+    )
+    return BundledDrawings(path, alphabet, character, drawer, _class_names(table.schema))
 
 
 def _open(path: Path) -> "pyarrow.parquet.ParquetFile":

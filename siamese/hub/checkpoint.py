@@ -80,7 +80,7 @@ def save_checkpoint(
     tensors = {name: tensor.detach().float().cpu().contiguous() for name, tensor in plain.state_dict().items()}
     check_finite(tensors, "cannot be saved")
     base_entry = None
-    if storage == "shared":
+    if base is not None:
         base_entry = {"name": base, "weights_sha256": read_config(BASES / base)["weights_sha256"]}
         if not torch.equal(tensors.pop(LARGE_TENSOR), base_layer(base_entry, Path(folder))):
             raise CheckpointError(

@@ -146,17 +146,25 @@ def download(request: Request, timeouts: Timeouts, cache: Path, force_download: 
 
     def work() -> Path:
         remove_leftovers(cache / request.folder / "blobs")
-        options = {
-            "token": access_token(request.token),
-            "cache_dir": cache,
-            "endpoint": endpoint(),
-            "etag_timeout": timeouts.answer_s,
-            "force_download": force_download,
-            "tqdm_class": progress_bar(progress),
-        }
-        config = Path(hf_hub_download(request.repo_id, CONFIG_FILE, revision=request.revision, **options))
-        hf_hub_download(request.repo_id, WEIGHTS_FILE, revision=config.parent.name, **options)
-        return config.parent
+        token, bar = access_token(request.token), progress_bar(progress)
+
+        def file(name: str, revision: str) -> Path:
+            path = hf_hub_download(
+                request.repo_id,
+                name,
+                revision=revision,
+                token=token,
+                cache_dir=cache,
+                endpoint=endpoint(),
+                etag_timeout=timeouts.answer_s,
+                force_download=force_download,
+                tqdm_class=bar,
+            )
+            return Path(path)
+
+        folder = file(CONFIG_FILE, request.revision).parent
+        file(WEIGHTS_FILE, folder.name)
+        return folder
 
     try:
         return in_thread(work, progress, timeouts.silence_s, timeouts.download_s)
@@ -181,8 +189,8 @@ class Progress:
     """How far a download has come: written by its thread, read by the one that waits for it."""
 
     def __init__(self) -> None:
-        self.received_bytes = 0
-        self.most_bytes = 0
+        self.received_bytes: float = 0
+        self.most_bytes: float = 0
         self.moved_at = time.monotonic()
         self.abandoned = False
 

@@ -84,9 +84,10 @@ def connection_reason(error: BaseException, causes: list[BaseException], answer_
 def chain(error: BaseException) -> list[BaseException]:
     """An error and what caused it, the first cause last."""
     causes: list[BaseException] = []
-    while error is not None and error not in causes:
-        causes.append(error)
-        error = error.__cause__ or error.__context__
+    cause: BaseException | None = error
+    while cause is not None and cause not in causes:
+        causes.append(cause)
+        cause = cause.__cause__ or cause.__context__
     return causes
 
 

@@ -3,6 +3,7 @@
 import os
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import torch
 from huggingface_hub import ModelCard, ModelHubMixin
@@ -52,7 +53,7 @@ class SiameseNetwork(network.SiameseNetwork, ModelHubMixin):
         self.measures = measures or {}
 
     @classmethod
-    def from_pretrained(
+    def from_pretrained(  # type: ignore[override]  # takes no other options: one that is misspelt is refused
         cls,
         pretrained_model_name_or_path: str | os.PathLike,
         *,
@@ -104,7 +105,7 @@ class SiameseNetwork(network.SiameseNetwork, ModelHubMixin):
         *,
         repo_id: str | None = None,
         push_to_hub: bool = False,
-        **options: str | bool | None,
+        **options: Any,
     ) -> str | None:
         """Writes model.safetensors, config.json and a card.
 
@@ -128,7 +129,7 @@ class SiameseNetwork(network.SiameseNetwork, ModelHubMixin):
         self.generate_model_card(repo_id or folder.resolve().name, read_config(folder)).save(folder / CARD_FILE)
         return self.push_to_hub(repo_id or folder.resolve().name, **options) if push_to_hub else None
 
-    def push_to_hub(
+    def push_to_hub(  # type: ignore[override]  # publishes these files whole: no patterns, no pull requests
         self,
         repo_id: str,
         *,

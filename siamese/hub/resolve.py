@@ -7,6 +7,7 @@ import os
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from siamese.hub.checkpoint import CONFIG_FILE, WEIGHTS_FILE, Checkpoint, CheckpointError, load_checkpoint
 from siamese.hub.download import COMMIT, Request, Timeouts, fetch, is_complete
@@ -18,8 +19,6 @@ BUNDLED = "omniglot"
 REPOSITORY = re.compile(r"(?P<repo_id>\w[\w.-]*/\w[\w.-]*)(@(?P<revision>[\w./-]+))?")
 SOME = Timeouts(answer_s=3.0, silence_s=10.0, download_s=60.0)  # other weights could answer
 MUCH = Timeouts(answer_s=10.0, silence_s=60.0, download_s=3600.0)  # nothing else could
-
-Option = str | os.PathLike | bool | None
 
 
 @dataclass(frozen=True)
@@ -40,12 +39,12 @@ Found = tuple[ResolvedModel, Checkpoint | None]
 """A model and what was read of it: nothing of bundled weights, which need no proof before they are chosen."""
 
 
-def resolve_model(source: str | os.PathLike | None = None, **options: Option) -> ResolvedModel:
+def resolve_model(source: str | os.PathLike | None = None, **options: Any) -> ResolvedModel:
     """Finds a checkpoint as `load_model` does, without reading bundled weights."""
     return find_model(source, **options)[0]
 
 
-def load_model(source: str | os.PathLike | None = None, **options: Option) -> tuple[ResolvedModel, Checkpoint]:
+def load_model(source: str | os.PathLike | None = None, **options: Any) -> tuple[ResolvedModel, Checkpoint]:
     """Finds a checkpoint and reads it, once.
 
     Args:
@@ -207,7 +206,8 @@ def cached_snapshots(request: Request) -> tuple[Path | None, list[Path]]:
     try:
         names = (CONFIG_FILE, WEIGHTS_FILE)
         found = [try_to_load_from_cache(request.repo_id, name, cache, request.revision) for name in names]
-        exact = Path(found[0]).parent if all(isinstance(path, str) for path in found) else None
+        paths = [path for path in found if isinstance(path, str)]  # others stand for files that are not there
+        exact = Path(paths[0]).parent if len(paths) == len(names) else None
         folders = [folder for folder in (cache / request.folder / "snapshots").iterdir() if is_complete(folder)]
         folders.sort(key=lambda folder: folder.stat().st_mtime, reverse=True)
     except OSError:

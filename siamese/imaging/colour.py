@@ -93,7 +93,9 @@ def _two_inks(density: Float32[np.ndarray, "pixels 3"]) -> tuple[np.ndarray, np.
         return None
     cv2.setRNGSeed(1)  # k-means draws its first centres
     criteria = (cv2.TERM_CRITERIA_EPS + cv2.TERM_CRITERIA_MAX_ITER, 20, 1e-3)
-    _, labels, centres = cv2.kmeans(directions.astype(np.float32), 2, None, criteria, 2, cv2.KMEANS_PP_CENTERS)
+    _, labels, centres = cv2.kmeans(  # type: ignore[call-overload]  # its stubs lack None: no labels to begin with
+        directions.astype(np.float32), 2, None, criteria, 2, cv2.KMEANS_PP_CENTERS
+    )
     labels = labels.ravel()
     centres /= np.linalg.norm(centres, axis=1, keepdims=True)
     angle = float(np.degrees(np.arccos(np.clip(centres[0] @ centres[1], -1, 1))))

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Sequence
 from os import PathLike, fspath
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 import numpy as np
 from jaxtyping import Float
@@ -126,6 +126,11 @@ def _decoded(source: object, formats: Sequence[str]) -> tuple[Image.Image, list[
     return picture, codes
 
 
+def _extrema(grey: Image.Image) -> tuple[int, int]:
+    """The darkest and the lightest value of a picture with one band."""
+    return cast(tuple[int, int], grey.getextrema())  # of several bands Pillow gives several pairs
+
+
 def _page(picture: Image.Image) -> tuple[Image.Image, list[str]]:
     """The paper alone in grey, dark ink on white; and codes of remarks."""
     codes: list[str] = []
@@ -137,12 +142,12 @@ def _page(picture: Image.Image) -> tuple[Image.Image, list[str]]:
         picture = Image.fromarray(flattened(np.asarray(picture), corners))
         grey = picture.convert("L")
     if picture.mode == "RGB":
-        darkest, lightest = grey.getextrema()
+        darkest, lightest = _extrema(grey)
         if not is_small or lightest - darkest < LOW_CONTRAST:
             found, more = grey_by_contrast(np.asarray(picture), np.asarray(grey))
             grey = Image.fromarray(found)
             codes += more
-    darkest, lightest = grey.getextrema()
+    darkest, lightest = _extrema(grey)
     if lightest - darkest < MIN_CONTRAST:
         raise ImageError(
             f"The image is blank: its darkest and lightest pixel differ by {lightest - darkest} of 255; please bring "
@@ -160,7 +165,7 @@ def check_format(data: bytes, formats: Sequence[str] = WEB_FORMATS) -> None:
         ImageError: With a sentence that says, where the format is known, how to convert the file.
     """
     kind = format_of(data)
-    if kind not in formats:
+    if kind is None or kind not in formats:
         raise ImageError(how_to_convert(kind, formats))
 
 
@@ -247,7 +252,7 @@ def _read(source: object) -> bytes:
 
 def _decoded_file(data: bytes, formats: Sequence[str]) -> tuple[Image.Image, list[str]]:
     kind = format_of(data)
-    if kind not in formats:
+    if kind is None or kind not in formats:
         raise ImageError(how_to_convert(kind, formats))
     try:
         check_bounds(kind, data)
@@ -264,13 +269,13 @@ def _decoded_file(data: bytes, formats: Sequence[str]) -> tuple[Image.Image, lis
 
 def _decoded_picture(image: Image.Image, formats: Sequence[str]) -> tuple[Image.Image, list[str]]:
     """Checks of what the header says, decoding, and paper where nothing is; for Pillow images of any origin."""
-    is_file = isinstance(image, ImageFile.ImageFile)
-    if is_file and image.format not in {*formats, "MPO"}:
+    tiles = image.tile if isinstance(image, ImageFile.ImageFile) else []
+    if isinstance(image, ImageFile.ImageFile) and image.format not in {*formats, "MPO"}:
         raise ImageError(how_to_convert(image.format, formats))
-    can_be_reduced = image.format in {"JPEG", "MPO"} and is_file
+    can_be_reduced = image.format in {"JPEG", "MPO"} and isinstance(image, ImageFile.ImageFile)
     max_pixels = MAX_BILEVEL_PIXELS if image.mode == "1" else MAX_PIXELS
     check_size(*image.size, MAX_JPEG_PIXELS if can_be_reduced else max_pixels)
-    if image.format == "BMP" and is_file and image.tile and image.tile[0][0] == "bmp_rle":
+    if image.format == "BMP" and tiles and tiles[0][0] == "bmp_rle":
         check_size(*image.size, MAX_RLE_PIXELS)
     if image.width * image.height > LARGE_PIXELS:
         with _one_large_image:
@@ -282,7 +287,7 @@ def _decoded_picture(image: Image.Image, formats: Sequence[str]) -> tuple[Image.
 
 def _decode(image: Image.Image, can_be_reduced: bool) -> tuple[Image.Image, list[str], int]:
     """The decoded image in grey or, where colours count, in "RGB"; codes of remarks; and its EXIF orientation."""
-    if can_be_reduced and image.tile:
+    if can_be_reduced and isinstance(image, ImageFile.ImageFile) and image.tile:
         small = (DRAFT_SIDE_PX, DRAFT_SIDE_PX) if image.width * image.height > LARGE_PIXELS else image.size
         image.draft("L" if image.mode == "L" else "RGB", small)
         check_size(*image.size, MAX_PIXELS)
@@ -315,7 +320,7 @@ def _on_white(image: Image.Image) -> tuple[Image.Image, list[str]]:
         return (colours if is_colourful(np.asarray(colours)) else colours.convert("L")), []
     alpha, grey = image.getchannel("A"), image.convert("L")
     on_white = Image.composite(grey, Image.new("L", image.size, 255), alpha)
-    darkest, lightest = on_white.getextrema()
+    darkest, lightest = _extrema(on_white)
     if lightest - darkest >= MIN_CONTRAST:
         return on_white, []
     return Image.composite(grey, Image.new("L", image.size, 0), alpha), []  # white ink on nothing: seen on black

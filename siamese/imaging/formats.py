@@ -144,7 +144,7 @@ def has_further_pages(data: bytes) -> bool:
 
 def _first_page(data: bytes) -> tuple[Literal["little", "big"], list[bytes], int]:
     """The byte order of a TIFF, the tags of its first page, and where the next page is (0 for none)."""
-    order = "little" if data[:2] == b"II" else "big"
+    order: Literal["little", "big"] = "little" if data[:2] == b"II" else "big"
     place = int.from_bytes(data[4:8], order)
     end = place + 2 + 12 * int.from_bytes(data[place : place + 2], order)
     tags = data[place + 2 : end]

@@ -48,15 +48,15 @@ def dotted_lines(mask: Mask) -> Mask:
             waiting = [one for one in waiting[1:] if one not in row]
             if len(row) < DOTS:
                 continue
-            row = np.array(sorted(row, key=lambda one: centres[one, along]))
-            gaps = np.diff(centres[row, along])
+            spots = np.array(sorted(row, key=lambda one: centres[one, along]))
+            gaps = np.diff(centres[spots, along])
             usual = float(np.median(gaps))
-            line = np.polynomial.Polynomial.fit(centres[row, along], centres[row, beside], 1)
-            straight = np.abs(line(centres[row, along]) - centres[row, beside]) <= max(1.2, 0.25 * size)
+            line = np.polynomial.Polynomial.fit(centres[spots, along], centres[spots, beside], 1)
+            straight = np.abs(line(centres[spots, along]) - centres[spots, beside]) <= max(1.2, 0.25 * size)
             even = np.mean(np.abs(gaps / max(usual, 1) - np.round(gaps / max(usual, 1))) < 0.3)
-            alike = np.ptp(np.percentile(stats[row, 4], (20, 80))) <= 0.5 * np.median(stats[row, 4]) + 2
+            alike = np.ptp(np.percentile(stats[spots, 4], (20, 80))) <= 0.5 * np.median(stats[spots, 4]) + 2
             if straight.sum() >= DOTS and even > 0.75 and alike:
-                goes[row[straight]] = True
+                goes[spots[straight]] = True
     return goes[labels]
 
 

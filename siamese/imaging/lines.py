@@ -59,7 +59,7 @@ def find_tilt_deg(dark: Mask) -> float | None:
     factor = max(1, round(max(dark.shape) / 400))
     coarse = cv2.resize(dark.astype(np.uint8) * 255, None, fx=1 / factor, fy=1 / factor, interpolation=cv2.INTER_AREA)
     coarse = np.where(coarse > 60, 255, 0).astype(np.uint8)
-    edges = coarse & ~cv2.erode(coarse, np.ones((3, 3), np.uint8))  # a broad stroke counts by its outline
+    edges = cv2.subtract(coarse, cv2.erode(coarse, np.ones((3, 3), np.uint8)))  # a broad stroke counts by its outline
     votes = max(20, round(0.75 * LEAST_LINE * min(coarse.shape)))
     best, most = None, 0.0
     span = np.radians(MAX_TILT_DEG)
@@ -93,8 +93,8 @@ def find_lines(dark: Mask, inside: Mask) -> list[Line]:
     """The straight, thin lines of a mask that are nearly level or nearly upright; `inside` is where the picture is."""
     room = 2 * round(RIM_SHARE * min(dark.shape)) + 1
     inner = cv2.erode(inside.astype(np.uint8), np.ones((room, room), np.uint8), borderValue=0).astype(bool)
-    upright = [np.ascontiguousarray(mask.T) for mask in (dark, inner)]
-    return [*_level_lines(dark, inner, False), *_level_lines(*upright, True)]
+    upright = _level_lines(np.ascontiguousarray(dark.T), np.ascontiguousarray(inner.T), True)
+    return [*_level_lines(dark, inner, False), *upright]
 
 
 def _level_lines(dark: Mask, inner: Mask, is_upright: bool) -> list[Line]:

@@ -45,9 +45,14 @@ class Detector:
 def load_detector() -> Detector:
     """The fitted detector that comes with the package."""
     entry = json.loads(FITTED.read_text(encoding="utf-8"))
-    values = {name: tuple(entry[name]) for name in ("mean", "scale", "weights")}
-    numbers = {name: float(entry[name]) for name in ("bias", "threshold", "signature_threshold")}
-    return Detector(**values, **numbers)
+    return Detector(
+        mean=tuple(entry["mean"]),
+        scale=tuple(entry["scale"]),
+        weights=tuple(entry["weights"]),
+        bias=float(entry["bias"]),
+        threshold=float(entry["threshold"]),
+        signature_threshold=float(entry["signature_threshold"]),
+    )
 
 
 def unusual_codes(ink: Float[Tensor, "_ _"], is_signature: bool = False) -> list[str]:

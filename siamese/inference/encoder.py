@@ -6,6 +6,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from typing import TypeVar
 
 import torch
 from cachetools import LRUCache
@@ -23,7 +24,7 @@ CACHED_EMBEDDINGS = 2_048  # of 16 KiB each
 
 Picture = Float[Tensor, "1 105 105"]
 Embedding = Float32[Tensor, " units"]
-Source = object  # anything that the caller can load: a path, the bytes of a file, an image
+Source = TypeVar("Source")  # anything that the caller can load: a path, the bytes of a file, an image
 
 
 class Encoder:
@@ -53,24 +54,27 @@ class Encoder:
         self.device = torch.device(device)
         self.network = on_device(network, self.device)
         precision = precision or answering_precision(self.device)
-        shares = base is not None and base.device == self.device and same_layer(base.network, self.network)
-        if shares:
+        held = None
+        if base is not None and base.device == self.device and same_layer(base.network, self.network):
             self.network.embedding.weight = base.network.embedding.weight
+            held = base
         fast = None
         if precision == torch.int8:
             precision = fastest_precision(self.device)
             if calibration is not None:
-                held = base._cast if shares and isinstance(base._cast, Int8Encoder) else None
-                fast = int8_encoder(self.network, calibration(), held, precision)
+                packed = held._cast if held is not None and isinstance(held._cast, Int8Encoder) else None
+                fast = int8_encoder(self.network, calibration(), packed, precision)
         self.precision = torch.int8 if fast else precision
-        layer = base._cast.embedding.weight if shares and base.precision == self.precision else None
-        self._cast = fast or cast_encoder(self.network, self.precision, layer)
+        layer = None
+        if held is not None and held.precision == self.precision and isinstance(held._cast, SiameseNetwork):
+            layer = held._cast.embedding.weight
+        self._cast: Int8Encoder | SiameseNetwork = fast or cast_encoder(self.network, self.precision, layer)
         self._gpu = None
         if gpu is not None:
             gpu_precision = fastest_precision(self.device) if fast else self.precision
             self._gpu = ZeroGpuEncoder(cast_encoder(self.network, gpu_precision, None), gpu, gpu_precision)
         self._cache: LRUCache[bytes, Embedding] = LRUCache(CACHED_EMBEDDINGS)
-        self._waiting: deque[tuple[Picture, Future]] = deque()
+        self._waiting: deque[tuple[Picture, Future[Embedding]]] = deque()
         self._lock = threading.Lock()  # held for moments, over the cache and what waits
 
     def embed(
@@ -115,7 +119,8 @@ class Encoder:
         if new:
             embeddings = self.embed(torch.stack([load(sources[place]) for place in new]))
             made = dict(zip(new, embeddings.unbind(), strict=True))
-            self._remember({keys[place]: made[place].clone() for place in new if keys[place] is not None})
+            files = [(place, keys[place]) for place in new]
+            self._remember({key: made[place].clone() for place, key in files if key is not None})
         return torch.stack([known[key] if key in known else made[place] for place, key in enumerate(keys)])
 
     def compare(
@@ -170,7 +175,7 @@ class Encoder:
 
         There are as many calls of `_embed_waiting` as all threads' pictures need, so none is left waiting.
         """
-        futures = {key: Future() for key in new}
+        futures: dict[bytes, Future[Embedding]] = {key: Future() for key in new}
         with self._lock:
             self._waiting.extend((picture, futures[key]) for key, picture in new.items())
         for _ in range(0, len(new), BATCH):
@@ -217,7 +222,7 @@ def same_layer(a: SiameseNetwork, b: SiameseNetwork) -> bool:
     return torch.equal(a.embedding.weight, b.embedding.weight)
 
 
-def cast_encoder(network: SiameseNetwork, precision: torch.dtype, layer: nn.Parameter | None) -> SiameseNetwork:
+def cast_encoder(network: SiameseNetwork, precision: torch.dtype, layer: Tensor | None) -> SiameseNetwork:
     """The network with its heavy layers in `precision`, cast once: casting at each call would cost 40 ms.
 
     Args:
@@ -230,7 +235,7 @@ def cast_encoder(network: SiameseNetwork, precision: torch.dtype, layer: nn.Para
         return network
     known = {} if layer is None else {id(network.embedding.weight): layer}  # deepcopy takes it for the copy
     cast = copy.deepcopy(network, known).requires_grad_(False)
-    cast.convolutions.to(precision, memory_format=torch.channels_last)
+    cast.convolutions.to(precision).to(memory_format=torch.channels_last)
     cast.embedding.to(precision)
 
     def in_float32(_layer: nn.Module, _inputs: tuple[Tensor, ...], units: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from jaxtyping import Float, Float32, Int8, UInt8
 from torch import Tensor
 from torch.nn import functional as F
 
-from siamese.network import SiameseNetwork
+from siamese.network import SiameseNetwork, convolutions_of
 
 SIZES_PX = (105, 48, 21, 9)  # of what each convolution is given
 LEVELS = 255
@@ -101,7 +101,7 @@ def int8_encoder(
     if network.config.activation != "relu" or network.config.batch_norm:
         return None
     features, scales = pictures, [1 / LEVELS]
-    exact_convolutions = copy.deepcopy(network.convolutions).to(precision, memory_format=torch.channels_last)
+    exact_convolutions = copy.deepcopy(network.convolutions).to(precision).to(memory_format=torch.channels_last)
     for index, convolution in enumerate(exact_convolutions):
         parts = []
         for part in features.contiguous(memory_format=torch.channels_last).split(8):  # what is pooled is soon let go
@@ -111,7 +111,8 @@ def int8_encoder(
         scales.append(step_of(features))
     exact = torch.sigmoid(network.embedding(features.flatten(1)))
     convolutions = []
-    for convolution, size_px, scale in zip(network.convolutions, SIZES_PX, scales, strict=False):
+    for convolution, size_px, scale in zip(convolutions_of(network), SIZES_PX, scales, strict=False):
+        assert convolution.bias is not None
         whole, rows = whole_rows(convolution.weight.flatten(1))
         shape = [BATCH, convolution.in_channels, size_px, size_px]
         packed = OPERATIONS.qconv_prepack(

@@ -16,6 +16,7 @@ DEFAULT_THRESHOLD = 0.5  # where a checkpoint names none: the network's own even
 CLOSE_CALL = 0.05  # half the width, in similarity, of "unsure" for a comparison without a calibration
 
 Verdict = Literal["genuine", "forgery", "unsure"]
+Sameness = Literal["same", "different", "unsure"]
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Comparison:
     """In [0, 1]."""
     threshold: float
     """The similarity from which on two images count as the same."""
-    verdict: Literal["same", "different", "unsure"]
+    verdict: Sameness
     reliability: float | None
     """How often a score like this one is on the right side of the threshold; None where nothing was measured."""
     remarks: tuple[Remark, ...] = ()
@@ -68,10 +69,9 @@ def judge(
     score = logits.mean().sigmoid().item()
     is_doubtful = any(remark.is_doubt for remark in remarks)
     reliability = None if is_doubtful else share_right(score, threshold, calibration)
+    verdict: Verdict = "genuine" if score >= threshold else "forgery"
     if is_doubtful or (reliability is not None and reliability < SURE):
         verdict = "unsure"
-    else:
-        verdict = "genuine" if score >= threshold else "forgery"
     return Verification(score, threshold, verdict, reliability, tuple(logits.sigmoid().tolist()), tuple(remarks))
 
 
@@ -91,7 +91,7 @@ def judge_comparison(
     reliability = share_right(similarity, threshold, calibration)
     is_near = abs(similarity - threshold) < CLOSE_CALL
     is_close = is_near if reliability is None else reliability < SURE
-    verdict = "unsure" if is_close else "same" if similarity >= threshold else "different"
+    verdict: Sameness = "unsure" if is_close else "same" if similarity >= threshold else "different"
     return Comparison(similarity, threshold, verdict, reliability, tuple(remarks))
 
 

@@ -9,7 +9,7 @@ from functools import partial
 from os import cpu_count
 from pathlib import PurePosixPath
 from re import split as split_by
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -151,14 +151,21 @@ def synthetic_signatures(
 
 @dataclass(frozen=True)
 class _Prepared:
-    """One image, prepared; where it cannot be used, `refusal` says why and the rest is missing."""
+    """One image, prepared."""
 
     sha256: str
-    refusal: str | None = None
-    remarks: tuple[str, ...] = ()
-    image: UInt8[Tensor, "1 105 105"] | None = None
-    statistics: Float32[np.ndarray, "5"] | None = None
-    strokes: StrokeFeatures | None = None
+    remarks: tuple[str, ...]
+    image: UInt8[Tensor, "1 105 105"]
+    statistics: Float32[np.ndarray, "5"]
+    strokes: StrokeFeatures
+
+
+@dataclass(frozen=True)
+class _Refused:
+    """One image that cannot be used, and why."""
+
+    sha256: str
+    reason: str
 
 
 def _prepare_all(
@@ -169,36 +176,37 @@ def _prepare_all(
     kept, remarks = _without_duplicates(ordered, [one.sha256 for one in prepared])
     if not any(ordered[row].genuine for row in kept):
         raise SourceError(f"{source.subject} holds no genuine signature.")
-    rows = [row for row in kept if prepared[row].refusal is None]
-    unusable = [f"{ordered[row].path}: {prepared[row].refusal}" for row in kept if prepared[row].refusal is not None]
+    usable = {row: one for row in kept if isinstance(one := prepared[row], _Prepared)}
+    unusable = [f"{ordered[row].path}: {one.reason}" for row in kept if isinstance(one := prepared[row], _Refused)]
+    rows = list(usable)
     if not any(ordered[row].genuine for row in rows):
         raise SourceError(f"{source.subject} holds no genuine signature that can be used ({unusable[0]})")
     if unusable:
         remarks.append(f"Files that cannot be used and were left out: {len(unusable)} ({unusable[0]})")
-    for sentence in sorted({remark for row in rows for remark in prepared[row].remarks}):
-        concerned = [ordered[row].path for row in rows if sentence in prepared[row].remarks]
+    for sentence in sorted({remark for one in usable.values() for remark in one.remarks}):
+        concerned = [ordered[row].path for row, one in usable.items() if sentence in one.remarks]
         remarks.append(f"{concerned[0]}, one of {len(concerned)} such files: {sentence}")
     names = sorted({ordered[row].writer for row in rows}, key=_natural)
     places = {name: place for place, name in enumerate(names)}
     return Signatures(
-        images=torch.stack([prepared[row].image for row in rows]),
+        images=torch.stack([one.image for one in usable.values()]),
         writer=torch.tensor([places[ordered[row].writer] for row in rows]),
         genuine=torch.tensor([ordered[row].genuine for row in rows]),
         writer_names=tuple(names),
-        sha256=tuple(prepared[row].sha256 for row in rows),
+        sha256=tuple(one.sha256 for one in usable.values()),
         text=tuple(ordered[row].text for row in rows),
         medium=tuple(ordered[row].medium for row in rows),
-        raw_statistics=torch.from_numpy(np.stack([prepared[row].statistics for row in rows])),
-        strokes=concatenate([prepared[row].strokes for row in rows]),
+        raw_statistics=torch.from_numpy(np.stack([one.statistics for one in usable.values()])),
+        strokes=concatenate([one.strokes for one in usable.values()]),
         remarks=tuple(remarks),
     )
 
 
 def _in_threads(
-    prepare: Callable[[SignatureFile], _Prepared], files: Sequence[SignatureFile], progress: bool
-) -> list[_Prepared]:
+    prepare: Callable[[SignatureFile], _Prepared | _Refused], files: Sequence[SignatureFile], progress: bool
+) -> list[_Prepared | _Refused]:
     """Each file prepared, on all cores and with few of them in memory at one moment."""
-    found: list[_Prepared] = []
+    found: list[_Prepared | _Refused] = []
     with ThreadPoolExecutor(cpu_count()) as pool, _bar(len(files), progress) as bar:
         try:
             for begin in range(0, len(files), AT_ONCE):
@@ -217,21 +225,21 @@ def _bar(images: int, shown: bool) -> "tqdm":
     return tqdm(total=images, desc="preparing", unit="image", disable=not shown)
 
 
-def _prepare(file: SignatureFile, preprocessing: Preprocessing) -> _Prepared:
+def _prepare(file: SignatureFile, preprocessing: Preprocessing) -> _Prepared | _Refused:
     data = file.read()
     try:
         grey = open_image(data)
     except ImageError as error:
-        return _Prepared(hashlib.sha256(data).hexdigest(), str(error))
+        return _Refused(hashlib.sha256(data).hexdigest(), str(error))
     sha256 = picture_hash(grey)
     try:
         ink = isolate_signature(grey)
         image = (prepare_isolated(ink, preprocessing) * 255).round().to(torch.uint8)
         strokes = stroke_features(ink)
     except ImageError as error:
-        return _Prepared(sha256, str(error))
+        return _Refused(sha256, str(error))
     remarks = tuple(remark.text for remark in image_remarks(grey))
-    return _Prepared(sha256, None, remarks, image, image_statistics(255 - np.asarray(grey)), strokes)
+    return _Prepared(sha256, remarks, image, image_statistics(255 - np.asarray(grey)), strokes)
 
 
 def picture_hash(grey: Image.Image) -> str:
@@ -278,9 +286,9 @@ def _stored(signatures: Signatures) -> Stored:
 
 
 def _restored(stored: Stored) -> Signatures:
-    tensors = {name: stored.tensors[name] for name in TENSORS}
+    tensors: dict[str, Any] = {name: stored.tensors[name] for name in TENSORS}
     strokes = {
         name.removeprefix("strokes."): tensor for name, tensor in stored.tensors.items() if name.startswith("strokes.")
     }
-    values = {name: tuple(stored.values[name]) for name in VALUES}
+    values: dict[str, Any] = {name: tuple(stored.values[name]) for name in VALUES}
     return Signatures(**tensors, **values, strokes=StrokeFeatures(**strokes))

@@ -153,9 +153,10 @@ def _surroundings(grey: Image.Image, box: tuple[int, int, int, int], scale: floa
     """The part of an image around a box that was found at 1 / `scale` of its size."""
     left, top, right, bottom = box
     margin = CLOSE_UP_MARGIN * max(right - left, bottom - top)
-    low = [max(0, round((at - margin) * scale)) for at in (left, top)]
-    high = [min(side, round((at + margin) * scale)) for side, at in zip(grey.size, (right, bottom), strict=True)]
-    return grey.crop((*low, *high))
+    left, top = (max(0, round((at - margin) * scale)) for at in (left, top))
+    right = min(grey.width, round((right + margin) * scale))
+    bottom = min(grey.height, round((bottom + margin) * scale))
+    return grey.crop((left, top, right, bottom))
 
 
 def _depth(values: UInt8[np.ndarray, "height width"]) -> Values:

@@ -124,8 +124,8 @@ def open_signatures(source: Source) -> Iterator[list[SignatureFile]]:
         SourceError: Where the source cannot be read or holds no signature in a layout that is known.
     """
     if source.kind == "invented":
-        files = dict(synthetic_files(*INVENTED))
-        yield files_by_path({path: partial(bytes, content) for path, content in files.items()}, source)
+        readers = {path: partial(bytes, content) for path, content in synthetic_files(*INVENTED)}
+        yield files_by_path(readers, source)
     elif source.kind == "hub" or source.tables:
         yield _table_rows(load_tables(source), source)
     else:

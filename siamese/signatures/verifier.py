@@ -295,7 +295,7 @@ def load_verifier(
         Encoder(
             checkpoint.network,
             chosen,
-            base=base and base.encoder,
+            base=None if base is None else base.encoder,
             calibration=lambda: int8_calibration(preprocessing),
         ),
         {count: error_rates_in(entry, count, verification.get("left_out") or ()) for count, entry in entries.items()},

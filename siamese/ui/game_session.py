@@ -105,8 +105,7 @@ class RoundStore:
         """
         with self._lock:
             self._drop_old()
-            found = self._kept.get(identity) if isinstance(identity, str) else None
-            if found is None:
+            if not isinstance(identity, str) or (found := self._kept.get(identity)) is None:
                 raise UserError("This round was answered already or is too old; please take the next one.")
             if take:
                 del self._kept[identity]

@@ -5,6 +5,7 @@ Gradio answers more than this app uses: it would fetch addresses, record screens
 
 import json
 import re
+from collections.abc import MutableMapping
 from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -141,7 +142,7 @@ class TextCompression(GZipMiddleware):
     def __init__(self, app: Any) -> None:
         super().__init__(app, minimum_size=MIN_COMPRESSED_BYTES, compresslevel=COMPRESSION_LEVEL)
 
-    async def __call__(self, scope: dict, receive: Any, send: Any) -> None:
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
         has_suffix = "." in scope.get("path", "").rpartition("/")[2]
         await (self.app if has_suffix else super().__call__)(scope, receive, send)
 

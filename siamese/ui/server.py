@@ -75,7 +75,7 @@ def patch_gradio() -> None:
     Uploads become OwnUpload. The API page's examples become ones that run as they stand: Gradio's name a file that
     does not exist, and its line for curl reads an answer in a way that bash does not keep.
     """
-    route_utils.GradioUploadFile = OwnUpload
+    route_utils.GradioUploadFile = OwnUpload  # type: ignore[misc]  # a class of theirs by one of ours
     routes.generate_code_snippets = code_snippets
 
 
@@ -92,8 +92,9 @@ def endpoint_value(label: str, schema: dict[str, Any], example: Any = None, defa
         default: What it is where a call leaves it out; None where it may not be left out.
     """
     component = Api(default, schema, label)
-    component.example_payload = lambda: example
-    component.async_move_resource_to_block_cache = _left_where_it_is
+    # of this component alone: a class of its own would have another name in Gradio's config
+    component.example_payload = lambda: example  # type: ignore[method-assign]
+    component.async_move_resource_to_block_cache = _left_where_it_is  # type: ignore[method-assign, assignment]
     return component
 
 

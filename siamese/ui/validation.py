@@ -197,8 +197,12 @@ def whole_number(value: object, least: int, most: int, what: str) -> int:
     Raises:
         UserError: It is none.
     """
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not is_number or not least <= value <= most or int(value) != value:  # NaN and infinity fail the range
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int | float)
+        or not least <= value <= most  # NaN and infinity fail it
+        or int(value) != value
+    ):
         raise UserError(f"{what} must be a whole number from {least} to {most}.")
     return int(value)
 

@@ -18,4 +18,5 @@ def config_of(model: Recognizer | Verifier) -> dict[str, Any]:
 
 
 def figures_of(config: dict[str, Any]) -> dict[str, Any]:
-    return config.get("figures") if isinstance(config.get("figures"), dict) else {}
+    figures = config.get("figures")
+    return figures if isinstance(figures, dict) else {}

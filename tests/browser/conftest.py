@@ -1,8 +1,7 @@
-"""One browser for the session, one page of a given size and scheme for each test."""
+"""One browser for the session, which keeps its cache of scripts; each test is a visitor of its own."""
 
 import os
 import shutil
-from pathlib import Path
 
 import pytest
 
@@ -16,7 +15,6 @@ CHROMIUM_FLAGS = (
     "--disable-quic",
     "--use-fake-device-for-media-stream",  # a camera that shows a clock
 )
-PICTURES = Path(__file__).parent.parent.parent / "artifacts"
 PATIENCE_MS = 60_000  # a busy machine is no failure
 
 
@@ -41,18 +39,43 @@ def browser():
         browser.close()
 
 
+@pytest.fixture(scope="session")
+def shared_context(browser):
+    """Keeps its cache of scripts from test to test, and nothing else, see `forget`."""
+    context = browser.new_context()
+    context.set_default_timeout(PATIENCE_MS)
+    yield context
+    context.close()
+
+
+def forget(context, address: str) -> None:
+    """Closes the pages of a context and drops what they stored, what they were allowed and what stood in between."""
+    context.unroute_all()
+    context.clear_permissions()
+    for page in context.pages:
+        page.close()
+    blank = context.new_page()
+    stored = {"origin": address, "storageTypes": "cookies,local_storage,indexeddb,cache_storage,service_workers"}
+    context.new_cdp_session(blank).send("Storage.clearDataForOrigin", stored)
+    blank.close()
+
+
 @pytest.fixture
-def open_page(browser, app_address):
-    """A function that opens the app: width in pixels, "light" or "dark", what stands behind the address, options."""
+def open_page(browser, shared_context, app_address):
+    """A function that opens the app: width in pixels, "light" or "dark", what stands behind the address, options.
+
+    With options of the browser (such as a touch screen) the page has a context of its own.
+    """
     contexts, troubles = [], []
 
     def opened(width: int = 1280, scheme: str = "light", query: str = "", context=None, **options):
-        if context is None:
-            size = {"width": width, "height": 844 if width < 500 else 800}
-            context = browser.new_context(viewport=size, color_scheme=scheme, **options)
+        if options:
+            context = browser.new_context(**options)
             context.set_default_timeout(PATIENCE_MS)
             contexts.append(context)
-        page = context.new_page()
+        page = (context or shared_context).new_page()
+        page.set_viewport_size({"width": width, "height": 844 if width < 500 else 800})
+        page.emulate_media(color_scheme=scheme)
         page.on("pageerror", lambda error: troubles.append(str(error)))
         page.on("console", lambda message: troubles.append(message.text) if message.type == "error" else None)
 
@@ -67,15 +90,5 @@ def open_page(browser, app_address):
     yield opened
     for context in contexts:
         context.close()
+    forget(shared_context, app_address)
     assert troubles == []
-
-
-@pytest.fixture
-def keep():
-    """A function that keeps a picture of the page under artifacts/, which git ignores."""
-
-    def kept(page, name: str):
-        PICTURES.mkdir(exist_ok=True)
-        page.screenshot(path=PICTURES / f"{name}.png", full_page=True)
-
-    return kept

@@ -49,7 +49,7 @@ def finished(page, link: str, right: int) -> None:
 
 
 @pytest.mark.parametrize(("width", "scheme", "ways"), [(1280, "light", 20), (390, "dark", 10)])
-def test_two_rounds_without_scrolling(open_page, keep, width, scheme, ways):
+def test_two_rounds_without_scrolling(open_page, width, scheme, ways):
     page = open_page(width, scheme, reduced_motion="reduce")
     dealt(page, 10)
     if ways != 10:
@@ -58,13 +58,11 @@ def test_two_rounds_without_scrolling(open_page, keep, width, scheme, ways):
         dealt(page, ways)
         for part in (".challenge .query", ".candidate >> nth=0", f".candidate >> nth={ways - 1}"):
             assert in_sight(page, part), part
-        keep(page, f"challenge-asked-{width}-{scheme}")
         page.locator(".candidate").nth(3).click()
         expect(page.locator(".candidate.truth")).to_have_count(1)
         expect(page.locator(SAID)).to_have_text(re.compile("^(Right|Wrong)"))
         for part in (".challenge .query", SAID, NEXT, ".candidate.truth", f".candidate >> nth={ways - 1}"):
             assert in_sight(page, part), part
-        keep(page, f"challenge-answered-{width}-{scheme}")
         page.locator(NEXT).click()
         expect(page.locator(".candidate .share")).to_have_count(0)
     assert page.evaluate("scrollY") == 0
@@ -152,7 +150,7 @@ def test_tags_leave_the_drawings_alone(open_page, width):
         page.keyboard.press("Enter")
 
 
-def test_a_match_by_keyboard_alone_survives_a_reload_and_ends_with_a_review(open_page, keep):
+def test_a_match_by_keyboard_alone_survives_a_reload_and_ends_with_a_review(open_page):
     page = open_page()
     dealt(page, 10)
     page.locator("input[value='5']").check()
@@ -193,7 +191,6 @@ def test_a_match_by_keyboard_alone_survives_a_reload_and_ends_with_a_review(open
     assert wrong  # of 5, always the last or the third
     expect(page.locator(".review li").first).to_contain_text(re.compile(r"Round \d+\s*Asked\s*Right: [A-E]"))
     assert page.locator(".review li").count() <= wrong
-    keep(page, "challenge-match")
     page.reload()
     expect(heading).to_have_text(re.compile(r"\d+ of 10 right"))
     page.get_by_role("button", name="Play again").click()
@@ -218,7 +215,7 @@ def test_a_link_carries_the_score_to_beat(open_page):
     expect(friend.locator(SAID)).to_have_text("Round 1 of 10")
 
 
-def test_the_daily_is_played_once(open_page, keep):
+def test_the_daily_is_played_once(open_page):
     page = open_page(390, "dark")
     dealt(page, 10)
     played(page, f"daily-{datetime.now(UTC).date()}", [True, False] * 4, ways=10)  # eight rounds of today's
@@ -235,7 +232,6 @@ def test_the_daily_is_played_once(open_page, keep):
     expect(finish.locator(".countdown")).to_have_text(re.compile(r"^\d\d:\d\d:\d\d$"))
     expect(finish).to_contain_text("0:00 UTC")
     expect(finish).to_contain_text("Streak: 1 day.")
-    keep(page, "challenge-daily-390")
     page.reload()
     expect(finish.locator("h3")).to_be_visible()
     choose(page, "Free play")
@@ -340,7 +336,7 @@ def test_a_refusal_costs_no_match(open_page):
     expect(score).to_have_text(re.compile("^[0-2] / 2$"))
 
 
-def test_a_game_chosen_by_mouse_is_not_changed_by_an_arrow_and_enter_starts_the_minute(open_page, keep):
+def test_a_game_chosen_by_mouse_is_not_changed_by_an_arrow_and_enter_starts_the_minute(open_page):
     page = open_page()
     dealt(page, 10)
     choose(page, "Match")
@@ -373,7 +369,7 @@ def test_a_game_chosen_by_mouse_is_not_changed_by_an_arrow_and_enter_starts_the_
     expect(page.locator(".challenge .clock")).to_have_text("60 s")
 
 
-def test_drawing_on_a_phone(open_page, keep):
+def test_drawing_on_a_phone(open_page):
     page = open_page(390, query="/?challenge=draw")
     canvas = page.locator(".challenge .pad-sheet canvas")
     expect(canvas).to_be_visible()
@@ -402,7 +398,6 @@ def test_drawing_on_a_phone(open_page, keep):
     page.locator(".candidate").nth(1).click()
     expect(page.locator(".scores dd").first).to_have_text(re.compile(r"^[01] / 1$"))
     expect(page.locator(SAID)).to_have_text(re.compile("^The network was right|^You drew B; the network took it for"))
-    keep(page, "challenge-draw-390")
 
 
 def test_a_phone_has_the_share_sheet_and_both_links(open_page):

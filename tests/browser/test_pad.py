@@ -54,7 +54,7 @@ def bring(page, number: int, file: dict):
 
 
 @pytest.mark.parametrize("width", [1280, 390])
-def test_a_part_is_kept_with_the_mouse_and_judged_instead_of_the_whole(compare, keep, width):
+def test_a_part_is_kept_with_the_mouse_and_judged_instead_of_the_whole(compare, width):
     page = compare(width)
     pad = bring(page, 1, png(two_strokes()))
     bring(page, 2, png(two_strokes().crop((200, 0, 400, 200))))
@@ -68,7 +68,6 @@ def test_a_part_is_kept_with_the_mouse_and_judged_instead_of_the_whole(compare, 
     page.mouse.down()
     page.mouse.move(frame["x"] + 0.98 * frame["width"], frame["y"] + 0.96 * frame["height"], steps=4)
     page.mouse.up()
-    keep(page, f"crop-{width}")
     pad.get_by_role("button", name="Keep this part").click()
     expect(score).not_to_have_text(whole)
     assert shape(pad) == pytest.approx([184, 184], abs=3)

@@ -27,7 +27,7 @@ def drawing(kind: str) -> dict:
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
-def test_two_uploads_are_compared(open_page, keep, width, scheme):
+def test_two_uploads_are_compared(open_page, width, scheme):
     page = open_page(width, scheme)
     open_tab(page, "Compare")
     page.locator("input[name=picture-1]").set_input_files(drawing("corner"))
@@ -40,7 +40,6 @@ def test_two_uploads_are_compared(open_page, keep, width, scheme):
     expect(answer.locator("img.seen")).to_have_count(2)
     answer.get_by_role("button", name="Why this result?").click()
     expect(answer.locator("img.why")).to_have_count(2)
-    keep(page, f"compare-{width}-{scheme}")
     page.locator("input[name=picture-2]").set_input_files(drawing("triangle"))
     expect(answer.locator(".score")).not_to_have_text(same)
     page.locator("input[name=picture-2]").set_input_files(
@@ -187,7 +186,7 @@ def test_a_comparison_by_keyboard_alone(open_page):
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "dark"), (390, "light")])
-def test_a_signature_is_verified(open_page, keep, width, scheme):
+def test_a_signature_is_verified(open_page, width, scheme):
     page = open_page(width, scheme)
     open_tab(page, "Verify a signature")
     sheets = page.locator(".verify .pad-sheet canvas")
@@ -203,12 +202,11 @@ def test_a_signature_is_verified(open_page, keep, width, scheme):
     expect(answer.locator(".score")).to_contain_text("3 references")
     expect(answer.locator(".inks figure")).to_have_count(4)
     expect(page.locator(".verify .note")).to_contain_text("Nothing that is signed here is kept")
-    keep(page, f"verify-{width}-{scheme}")
     page.get_by_role("button", name="Remove reference 3").click()
     expect(answer.locator(".score")).to_contain_text("2 references")
 
 
-def test_own_classes_are_named_ranked_exported_and_imported(open_page, keep, tmp_path):
+def test_own_classes_are_named_ranked_exported_and_imported(open_page, tmp_path):
     page = open_page()
     open_tab(page, "Your own classes")
     page.locator("input[name=class]").set_input_files([drawing("corner"), drawing("triangle")])
@@ -216,7 +214,6 @@ def test_own_classes_are_named_ranked_exported_and_imported(open_page, keep, tmp
     page.locator("input[name=query]").set_input_files(drawing("triangle"))
     expect(page.locator(".own .answer")).to_be_visible()
     expect(page.locator(".ranking .rank-name").first).to_have_text("triangle")
-    keep(page, "own-classes-1280")
     with page.expect_download() as download:
         page.get_by_role("button", name="Export as ZIP").click()
     download.value.save_as(tmp_path / "set.zip")
@@ -284,11 +281,10 @@ def test_a_class_is_added_once_and_costs_no_newer_drawing(open_page):
 
 
 @pytest.mark.parametrize(("width", "scheme"), VIEWS)
-def test_no_tab_is_wider_than_the_screen(open_page, keep, width, scheme):
+def test_no_tab_is_wider_than_the_screen(open_page, width, scheme):
     page = open_page(width, scheme)
     for name in TABS:
         open_tab(page, name)
         expect(page.locator("[role=tabpanel]:visible .panel")).to_be_visible()
         overflow = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
         assert overflow <= 0, f"{name} at {width} px"
-        keep(page, f"tab-{name.split()[0].lower()}-{width}-{scheme}")

@@ -48,7 +48,7 @@ LABELS = """[...document.querySelectorAll("#about .chart .end")].map((node) => {
 
 
 @pytest.mark.parametrize(("width", "scheme"), VIEWS)
-def test_about_can_be_read(open_page, keep, width, scheme):
+def test_about_can_be_read(open_page, width, scheme):
     page = open_page(width, scheme, "/?tab=about")
     expect(page.locator(".chart")).to_be_visible()
     expect(page.locator("#about table:visible")).to_have_count(1)  # the rest is behind Details
@@ -60,7 +60,6 @@ def test_about_can_be_read(open_page, keep, width, scheme):
     page.locator("#about summary").click()
     expect(page.locator("#about table:visible").nth(2)).to_be_visible()
     assert page.evaluate(SMALLEST_TEXT) >= 11
-    keep(page, f"about-{width}-{scheme}")
     assert page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") <= 0
 
 

@@ -8,20 +8,15 @@ from PIL import Image
 
 from tests.browser.test_axe import RUN
 from tests.browser.visitor import Refusing, open_tab, scribble
-from tests.running_app import start_app, stop_app
-from tests.signature_weights import png, signature, signature_weights
+from tests.signature_weights import png, signature
 
 expect = pytest.importorskip("playwright.sync_api").expect
 pytestmark = pytest.mark.browser
 
 
 @pytest.fixture(scope="module")
-def app_address(tmp_path_factory):
-    """An app with weights that were measured on signatures."""
-    weights = signature_weights(tmp_path_factory.mktemp("weights") / "signatures")
-    app = start_app(tmp_path_factory.mktemp("app"), SIGNATURE_MODEL_ID=str(weights))
-    yield app.address
-    stop_app(app)
+def app_address(signature_app):
+    return signature_app.address
 
 
 @pytest.fixture
@@ -52,7 +47,7 @@ def overflow(page) -> int:
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
-def test_a_signature_is_judged_at_the_point_that_is_chosen(desk, keep, width, scheme):
+def test_a_signature_is_judged_at_the_point_that_is_chosen(desk, width, scheme):
     page = desk(width, scheme)
     page.locator("input[name=reference]").set_input_files([file("a.png"), file("b.png", 0.1)])
     expect(page.locator(".file-list figure")).to_have_count(2)
@@ -87,7 +82,6 @@ def test_a_signature_is_judged_at_the_point_that_is_chosen(desk, keep, width, sc
     answer.get_by_role("button", name="Why this result?").click()
     expect(answer.locator("[data-parts]")).to_be_visible()
     expect(page.locator(".verify .note")).to_contain_text("Nothing that is signed here is kept")
-    keep(page, f"verify-points-{width}-{scheme}")
     assert overflow(page) <= 0
     assert checked(page) == []
 
@@ -129,7 +123,7 @@ def test_nothing_of_it_stays_in_the_page(desk):
 
 
 @pytest.mark.parametrize("width", [1280, 390])
-def test_an_example_is_judged_with_one_press(desk, keep, width):
+def test_an_example_is_judged_with_one_press(desk, width):
     page = desk(width)
     examples = page.locator("#verify .example")
     expect(examples).to_have_count(3)
@@ -137,13 +131,12 @@ def test_an_example_is_judged_with_one_press(desk, keep, width):
         examples.nth(number).click()
         expect(page.locator(".file-list figure")).to_have_count(3)
         expect(page.locator(".verify .score")).to_contain_text("3 references")
-    keep(page, f"verify-example-{width}")
     page.get_by_role("button", name="Start over").click()
     expect(page.locator(".file-list figure")).to_have_count(0)
 
 
 @pytest.mark.parametrize("width", [1280, 390])
-def test_one_of_several_pieces_of_writing_is_chosen(desk, keep, width):
+def test_one_of_several_pieces_of_writing_is_chosen(desk, width):
     page = desk(width)
     sheet = Image.new("L", (900, 700), 255)
     for top, phase in ((80, 0.0), (400, 1.2)):
@@ -153,7 +146,6 @@ def test_one_of_several_pieces_of_writing_is_chosen(desk, keep, width):
     pad = page.locator("[data-desk] .pad").nth(1)
     expect(pad.locator(".crop-region")).to_have_count(2)
     expect(pad.locator(".pad-note")).to_have_text("2 pieces of writing were found. Choose one, or drag a rectangle.")
-    keep(page, f"verify-pieces-{width}")
     assert checked(page) == []
     page.locator("input[name=reference]").set_input_files([file("a.png"), file("b.png", 0.1)])
     expect(page.locator(".file-list figure")).to_have_count(2)
@@ -197,7 +189,7 @@ def test_the_keyboard_goes_on_where_a_reference_was_removed(desk):
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
-def test_a_friend_forges(desk, keep, width, scheme):
+def test_a_friend_forges(desk, width, scheme):
     page = desk(width, scheme)
     page.locator("input[name=verify-mode][value=game]").check()
     game = page.locator(".verify [data-game]")
@@ -223,7 +215,6 @@ def test_a_friend_forges(desk, keep, width, scheme):
     game.get_by_role("button", name="Clear: Signature").click()
     scribble(page, canvas, 1.4)
     expect(go).to_be_enabled()
-    keep(page, f"game-forge-{width}-{scheme}")
     assert checked(page) == []
     go.click()
     expect(game.locator("h3").first).to_have_text("Hand the device back")
@@ -234,7 +225,6 @@ def test_a_friend_forges(desk, keep, width, scheme):
     expect(game.locator("h3").first).to_have_text(re.compile("^(The signer|The forger|Nobody) wins$"))
     expect(game.locator(".judged")).to_have_count(2)
     expect(game.locator(".judged").first).to_contain_text("lenient setting")
-    keep(page, f"game-won-{width}-{scheme}")
     assert overflow(page) <= 0
     assert checked(page) == []
     game.get_by_role("button", name="Another forger, the same signatures").click()

@@ -407,6 +407,7 @@ def test_a_bad_setting_ends_the_app_with_a_sentence_and_at_once(tmp_path, enviro
     assert (status, said) == (1, "GRADIO_SERVER_PORT must be a number from 1 to 65535, not 'eighty'.\n")
 
 
+@pytest.mark.slow
 def test_the_app_starts_behind_a_company_s_proxies_and_listens_at_ipv6(tmp_path, environment):
     """With a home that holds nothing, and a setting of Gradio's that would end it."""
     names = ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")

@@ -37,8 +37,8 @@ from siamese.ui.pages.verify import (
 )
 from siamese.ui.wording import DOUBT
 from tests.networks import narrow_network
-from tests.running_app import App, start_app, stop_app
-from tests.signature_weights import CALIBRATION, CURVE, POINTS, SIGNATURE, data_url, png, signature, signature_weights
+from tests.running_app import App
+from tests.signature_weights import CALIBRATION, CURVE, POINTS, SIGNATURE, data_url, png, signature
 
 MINE, ALSO_MINE, OTHER = (data_url(png(signature(phase))) for phase in (0.0, 0.05, 1.2))
 BLANK = data_url(png(Image.new("L", (90, 50), 255)))
@@ -300,14 +300,8 @@ def test_nothing_in_memory_outlives_a_call(verifier, judge, monkeypatch, caplog)
 
 
 @pytest.fixture(scope="module")
-def app(tmp_path_factory) -> App:
-    """An app with weights for signatures, that writes nowhere but into its folder."""
-    folder = tmp_path_factory.mktemp("app")
-    weights = signature_weights(tmp_path_factory.mktemp("weights") / "signatures")
-    homes = {name: str(folder / "home") for name in ("HOME", "HF_HOME", "XDG_CACHE_HOME", "MPLCONFIGDIR")}
-    app = start_app(folder, SIGNATURE_MODEL_ID=str(weights), **homes)
-    yield app
-    stop_app(app)
+def app(signature_app) -> App:
+    return signature_app
 
 
 @pytest.fixture(scope="module")

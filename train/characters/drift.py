@@ -32,7 +32,7 @@ def eer_logits(
         For each network the logit at its equal error rate on invented alphabets, by protocol.
     """
     drawings = synthetic_drawings(*INVENTED)
-    found = []
+    found: list[dict[str, float]] = []
     for network, preprocessing in networks:
         embeddings = embed_drawings(network, drawings.prepared(preprocessing), device)
         found.append({})

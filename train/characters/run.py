@@ -64,7 +64,8 @@ def train(arguments: argparse.Namespace, config: CharacterConfig, device: torch.
             f"The data has no alphabet {', '.join(unknown)} to hold out; it has {', '.join(drawings.alphabet_names)}."
         )
     config = with_held_out(config, drawings.alphabet_names)
-    carried, before = None, []
+    carried: dict | None = None
+    before: list[dict[str, float]] = []
     if distributed.is_first():
         if arguments.calibration_from:  # looked at now, not after hours
             carried = carried_verification(arguments.calibration_from, drawings, device) | {"from_held_out_run": True}
@@ -77,6 +78,7 @@ def train(arguments: argparse.Namespace, config: CharacterConfig, device: torch.
     with tracker(arguments.report_to if distributed.is_first() else None, output, config) as report:
 
         def export(measured: SiameseNetwork, outcome: Outcome, folder: Path) -> None:
+            verification: dict | None
             if carried:
                 (now,) = drift.eer_logits([(measured, config.preprocessing)], device)
                 verification = drift.transfer_thresholds(carried, before, now)
@@ -193,7 +195,8 @@ def carried_verification(sources: list[str], drawings: Drawings, device: torch.d
         if "operating_points" in found:
             raise CheckpointError(f"{sources[0]} was calibrated on signatures; give a run that held out alphabets.")
         return found
-    held_out, seen = [], set()
+    held_out: list[HeldOut] = []
+    seen: set[str] = set()
     for source in sources:
         checkpoint = load_model(source, strict=True)[1]
         names = never_seen(checkpoint.config.get("training") or {})
@@ -219,8 +222,10 @@ def loaded(source: str, device: torch.device) -> tuple[SiameseNetwork, Preproces
 def never_seen(training: dict) -> set[str]:
     """The alphabets that every stage of a training held out, by what its config.json says."""
     names = set(training.get("held_out_alphabets") or ())
-    while training := training.get("began_with"):
-        names &= set(training.get("held_out_alphabets") or ())
+    earlier = training.get("began_with")
+    while earlier:
+        names &= set(earlier.get("held_out_alphabets") or ())
+        earlier = earlier.get("began_with")
     return names
 
 

@@ -87,7 +87,7 @@ def _sheet(writing: Writing, extent_px: int, generator: np.random.Generator) -> 
     rows, columns = np.nonzero(writing > 0.25)
     if len(rows) == 0:
         raise ValueError("The writing holds no ink.")
-    ink = writing[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1].astype(np.float32)
+    ink: Writing = writing[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1].astype(np.float32)
     scale = extent_px / max(ink.shape)
     size = (max(4, round(ink.shape[1] * scale)), max(4, round(ink.shape[0] * scale)))
     ink = cv2.resize(ink, size, interpolation=cv2.INTER_CUBIC if scale > 1 else cv2.INTER_AREA)
@@ -101,7 +101,8 @@ def _sheet(writing: Writing, extent_px: int, generator: np.random.Generator) -> 
     whole = np.zeros((height, width), dtype=np.float32)
     whole[top : top + ink.shape[0], left : left + ink.shape[1]] = ink
     pen = np.array(PENS[generator.integers(len(PENS))], dtype=np.float32) / 255
-    white = np.array([generator.uniform(0.93, 0.99)] * 3, dtype=np.float32) - np.float32([0, 0.005, 0.02])
+    yellowing = np.array([0, 0.005, 0.02], dtype=np.float32)
+    white = np.array([generator.uniform(0.93, 0.99)] * 3, dtype=np.float32) - yellowing
     paper = np.ones((height, width, 3), dtype=np.float32) * white
     box = (top, left, top + ink.shape[0], left + ink.shape[1])
     return Sheet(_inked(paper, whole, pen), box, pen, whole)
@@ -303,7 +304,8 @@ def _stamp(sheet: Sheet, strength: float, generator: np.random.Generator) -> Col
 def _highlighter(sheet: Sheet, strength: float, generator: np.random.Generator) -> Colour:
     """A translucent band of yellow, green or pink over part of the writing."""
     top, left, bottom, right = sheet.box
-    colour = np.float32([[1.0, 0.95, 0.25], [0.55, 0.98, 0.45], [1.0, 0.6, 0.8]][generator.integers(3)])
+    inks = [[1.0, 0.95, 0.25], [0.55, 0.98, 0.45], [1.0, 0.6, 0.8]]
+    colour = np.array(inks[generator.integers(3)], dtype=np.float32)
     middle = top + (bottom - top) * generator.uniform(0.35, 0.65)
     half = max(12.0, (bottom - top) * (0.2 + 0.35 * strength))
     mask = np.zeros_like(sheet.writing)
@@ -326,7 +328,8 @@ def _desk(kind: str, shape: tuple[int, int], generator: np.random.Generator) -> 
     """A table top: dark or light, even or speckled, or wood with its grain."""
     height, width = shape
     if kind == "wood":
-        base = np.float32([[0.45, 0.29, 0.17], [0.62, 0.44, 0.27], [0.33, 0.21, 0.14]][generator.integers(3)])
+        woods = [[0.45, 0.29, 0.17], [0.62, 0.44, 0.27], [0.33, 0.21, 0.14]]
+        base = np.array(woods[generator.integers(3)], dtype=np.float32)
         along = _noise((height, width), 300, generator)
         rows = np.arange(height, dtype=np.float32)[:, None] / generator.uniform(4, 9)
         grain = np.sin(rows + 2.5 * along + 0.5 * _noise(shape, 30, generator))
@@ -334,7 +337,7 @@ def _desk(kind: str, shape: tuple[int, int], generator: np.random.Generator) -> 
         level = 1 + 0.10 * grain + 0.06 * planks + 0.04 * _noise(shape, 5, generator)
         return (base * level[..., None]).astype(np.float32)
     low, high = (0.08, 0.32) if kind == "dark" else (0.5, 0.74)
-    base = np.float32(generator.uniform(low, high) + generator.uniform(-0.05, 0.05, 3))
+    base = (generator.uniform(low, high) + generator.uniform(-0.05, 0.05, 3)).astype(np.float32)
     speckle = generator.choice([0.0, 0.02, 0.05])
     level = 1 + 0.05 * _noise(shape, 120, generator) + speckle * _noise(shape, 2.5, generator)
     return (base * level[..., None]).astype(np.float32)
@@ -361,7 +364,7 @@ def _laid(
     height, width = sheet.writing.shape
     side = round(np.sqrt(height * width / share))
     canvas = (max(side, round(height * 1.12)), max(side, round(width * 1.12)))
-    corners = np.float32([[-width, -height], [width, -height], [width, height], [-width, height]]) / 2
+    corners = np.array([[-width, -height], [width, -height], [width, height], [-width, height]], dtype=np.float32) / 2
     turn, tilt = np.deg2rad(turn_deg), np.deg2rad(tilt_deg)
     around = generator.uniform(0, 2 * np.pi)
     x = corners[:, 0] * np.cos(turn) - corners[:, 1] * np.sin(turn)
@@ -374,8 +377,8 @@ def _laid(
     room = (canvas[1] - np.ptp(x), canvas[0] - np.ptp(y))
     x = x - x.min() + max(room[0], 4) * generator.uniform(0.35, 0.65)
     y = y - y.min() + max(room[1], 4) * generator.uniform(0.35, 0.65)
-    target = np.float32(np.stack([x, y], 1))
-    source = np.float32([[0, 0], [width, 0], [width, height], [0, height]])
+    target = np.stack([x, y], 1).astype(np.float32)
+    source = np.array([[0, 0], [width, 0], [width, height], [0, height]], dtype=np.float32)
     matrix = cv2.getPerspectiveTransform(source, target)
     size = (canvas[1], canvas[0])
     laid = cv2.warpPerspective(sheet.colour, matrix, size, flags=cv2.INTER_AREA)
@@ -460,7 +463,9 @@ def _through_jpeg(picture: Image.Image, quality: int) -> Image.Image:
     data: UInt8[np.ndarray, " bytes"] = cv2.imencode(
         ".jpg", np.asarray(picture)[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality]
     )[1]
-    return Image.fromarray(cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1])
+    decoded = cv2.imdecode(data, cv2.IMREAD_COLOR)
+    assert decoded is not None  # it was encoded just now
+    return Image.fromarray(decoded[..., ::-1])
 
 
 KINDS: dict[str, Trouble] = {

@@ -135,7 +135,9 @@ def measures(scores: Scores, thresholds: Mapping[str, float], seed: int = SEED) 
     intervals = {"eer_skilled": list(equal_error_interval(scores.genuine, scores.skilled, generator))}
     if curves.random:
         met = [pair for pair in zip(scores.genuine, scores.random, strict=True) if len(pair[1])]
-        intervals["eer_random"] = list(equal_error_interval(*map(list, zip(*met, strict=True)), generator))
+        intervals["eer_random"] = list(
+            equal_error_interval([own for own, _ in met], [other for _, other in met], generator)
+        )
     return {
         "writers": len(scores.writers),
         "eer_skilled": equal_error_point(curves.skilled).far,

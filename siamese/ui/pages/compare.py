@@ -6,7 +6,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from siamese.characters.recognizer import Recognizer
-from siamese.imaging.decode import ImageError
+from siamese.imaging.decode import ImageError, Source
 from siamese.imaging.reading import Remark
 from siamese.inference.verdict import Comparison
 from siamese.ui.pictures import drawing_url, ink_url, overlay_url
@@ -51,8 +51,8 @@ def reliability_sentence(recognizer: Recognizer, similarity: float) -> str:
     )
 
 
-def comparison(recognizer: Recognizer, first: object, second: object) -> dict:
-    """Two safe grey images (anything `open_image` takes) to the figures that page and programs are given."""
+def comparison(recognizer: Recognizer, first: Source, second: Source) -> dict:
+    """Two safe grey images to the figures that page and programs are given."""
     return figures(recognizer.compare(first, second))
 
 

@@ -1,11 +1,12 @@
 """The tab "Your own classes": one picture of each class, then any number of queries, and no training in between."""
 
 import base64
+from collections.abc import Sequence
 
 import gradio as gr
 
 from siamese.characters.recognizer import Recognizer
-from siamese.imaging.decode import WEB_FORMATS, ImageError, open_image
+from siamese.imaging.decode import WEB_FORMATS, ImageError, Source, open_image
 from siamese.preprocessing import prepare_ink
 from siamese.ui.class_archive import LIMITS, MOST_CLASSES, OwnClass, pack, unpack
 from siamese.ui.pictures import drawing_url, ink_url, kept_url
@@ -49,7 +50,7 @@ MARKUP = """
 """
 
 
-def ranking(recognizer: Recognizer, support: list, query: object) -> dict:
+def ranking(recognizer: Recognizer, support: Sequence[Source], query: Source) -> dict:
     """Similarities of the query with one picture of each class, whether it is none of them, remarks on the query."""
     similarities = recognizer.classify(support, query)
     best = max(range(len(similarities)), key=similarities.__getitem__)

@@ -4,7 +4,7 @@ Nothing that a visitor signs is kept: pictures come as data URLs and are judged 
 """
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict
 from html import escape
 from typing import Any
@@ -299,13 +299,13 @@ def judged(
     noticed = [remark for _, remark in remarks]
     logits = verifier.logits(references, questioned)
     measured = verifier.error_rates(len(references))
+    points: list[dict[str, Any]] = []
     if measured is None:
         found = verifier.judge(logits, remarks=noticed)
         sentence = unmeasured_sentence(found.reliability)
         points = [{"name": None, "threshold": found.threshold, "verdict": found.verdict, "meaning": sentence}]
         rates = counted = None
     else:
-        points = []
         for name, point in measured.points.items():
             found = verifier.judge(logits, point.threshold, noticed)
             share = verifier.share_genuine(found.score, len(references))
@@ -368,7 +368,7 @@ def _on_white(scan: Image.Image) -> Image.Image:
     return scan.point(lambda grey: 255 if grey > EXAMPLE_PAPER else grey & 0xF0)
 
 
-def page_functions(verifier: Verifier) -> list[Callable[[dict], dict]]:
+def page_functions(verifier: Verifier) -> list[Callable[[object], Awaitable[dict]]]:
     """What the tab's page may call."""
 
     def asked_inks(asked: dict) -> tuple[list[Float[Tensor, "_ _"]], Float[Tensor, "_ _"], list[tuple[str, Remark]]]:

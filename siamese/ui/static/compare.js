@@ -1,11 +1,11 @@
 // The tab "Compare": two sheets, and an answer as soon as both hold something.
 import { guard, make, percent, pressed } from "./dom.js";
-import { seen } from "./ink.js";
+import { seenFigure } from "./ink.js";
 import { pad } from "./pad.js";
 import { showRemarks } from "./remarks.js";
 import { scale } from "./scale.js";
 import { inTime } from "./server.js";
-import { tabOf } from "./tab.js";
+import { exampleButton, tabOf } from "./tab.js";
 
 const VERDICTS = { same: "The same", different: "Different", unsure: "Unsure" };
 const ORDINALS = ["First", "Second"];
@@ -44,18 +44,7 @@ export const compareTab = (element, server) => {
       showRemarks(part("remarks"), result.remarks);
       part("sees").replaceChildren(
         ...result.sees.map((url, i) =>
-          make(
-            "figure",
-            { class: "sees" },
-            make(
-              "div",
-              { class: "sees-frame" },
-              seen(url, `The ${ORDINALS[i].toLowerCase()} picture as the network sees it`),
-            ),
-            make("figcaption", {
-              text: `${ORDINALS[i]} picture, as the network sees it`,
-            }),
-          ),
+          seenFigure(url, `${ORDINALS[i]} picture`, `The ${ORDINALS[i].toLowerCase()} picture as the network sees it`),
         ),
       );
       hideWhy();
@@ -92,26 +81,11 @@ export const compareTab = (element, server) => {
   const showExamples = async () => {
     const { examples } = await ask("compare_examples");
     part("examples").replaceChildren(
-      ...examples.map((example) =>
-        make(
-          "button",
-          {
-            type: "button",
-            class: "example",
-            "aria-label": `Load ${example.caption}`,
-            onclick: () => {
-              pads[0].show(example.a);
-              pads[1].show(example.b);
-            },
-          },
-          make(
-            "span",
-            { class: "example-pair", "aria-hidden": "true" },
-            make("img", { src: example.a, alt: "" }),
-            make("img", { src: example.b, alt: "" }),
-          ),
-          make("span", { text: example.caption }),
-        ),
+      ...examples.map(({ caption, a, b }) =>
+        exampleButton(caption, "example-pair", [a, b], () => {
+          pads[0].show(a);
+          pads[1].show(b);
+        }),
       ),
     );
   };

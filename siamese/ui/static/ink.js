@@ -61,3 +61,12 @@ export const ink = (url, label, side) => {
 
 // What the network sees, pixel for pixel.
 export const seen = (url, label) => make("img", { class: "seen", src: url, alt: label, width: 105, height: 105 });
+
+// The same with its name below it, and over it, where it is given, a picture of which ink counts.
+export const seenFigure = (url, name, label, map) =>
+  make(
+    "figure",
+    { class: "sees" },
+    make("div", { class: "sees-frame" }, seen(url, label), ...(map ? [map] : [])),
+    make("figcaption", { text: `${name}, as the network sees it` }),
+  );

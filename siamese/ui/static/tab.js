@@ -46,6 +46,15 @@ export const tabOf = (element, server) => {
   };
 };
 
+// A button that loads an example: its pictures beside each other, its caption below them.
+export const exampleButton = (caption, kind, pictures, load) =>
+  make(
+    "button",
+    { type: "button", class: "example", "aria-label": `Load ${caption}`, onclick: load },
+    make("span", { class: kind, "aria-hidden": "true" }, ...pictures.map((src) => make("img", { src, alt: "" }))),
+    make("span", { text: caption }),
+  );
+
 // A sheet at [data-<place>] whose picture the button [data-add] adds to a set; several files at once are added by
 // themselves. Options are a pad's and: add(url, file, isWanted), which throws what it refuses and keeps only what is
 // still wanted when the server has answered, and changed(), which answers. What is refused is told in one sentence at

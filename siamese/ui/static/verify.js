@@ -1,12 +1,12 @@
 // The tab "Verify a signature": references are collected in this page and sent only to be judged.
 import { guard, make, percent, pressed } from "./dom.js";
 import { forgeryGame } from "./forgery_game.js";
-import { seen } from "./ink.js";
+import { seenFigure } from "./ink.js";
 import { pad } from "./pad.js";
 import { showRemarks } from "./remarks.js";
 import { inTime } from "./server.js";
 import { inkRow, overlay, POINTS, pointScale, radios } from "./signatures.js";
-import { gather, removeButton, tabOf } from "./tab.js";
+import { exampleButton, gather, removeButton, tabOf } from "./tab.js";
 
 const MOST = 10;
 const VERDICTS = {
@@ -179,25 +179,11 @@ export const verifyTab = (element, server) => {
     if (!found) return;
     const names = [`Reference ${reference + 1}`, "Questioned signature"];
     part("sees").replaceChildren(
-      ...found.sees.map((url, place) =>
-        make(
-          "figure",
-          { class: "sees" },
-          make(
-            "div",
-            { class: "sees-frame" },
-            seen(url, `${names[place]} as the network sees it`),
-            make("img", {
-              class: "why",
-              src: found.maps[place],
-              alt: `${names[place]}: ink that counts for and against`,
-            }),
-          ),
-          make("figcaption", {
-            text: `${names[place]}, as the network sees it`,
-          }),
-        ),
-      ),
+      ...found.sees.map((url, place) => {
+        const alt = `${names[place]}: ink that counts for and against`;
+        const map = make("img", { class: "why", src: found.maps[place], alt });
+        return seenFigure(url, names[place], `${names[place]} as the network sees it`, map);
+      }),
     );
     part("parts").replaceChildren(...found.parts.map((text) => make("li", { text })));
     part("why").setAttribute("aria-pressed", "true");
@@ -259,21 +245,7 @@ export const verifyTab = (element, server) => {
     const { examples } = await ask("verify_examples");
     part("examples").replaceChildren(
       ...examples.map((example) =>
-        make(
-          "button",
-          {
-            type: "button",
-            class: "example",
-            "aria-label": `Load ${example.caption}`,
-            onclick: () => load(example),
-          },
-          make(
-            "span",
-            { class: "example-pair wide", "aria-hidden": "true" },
-            make("img", { src: example.questioned, alt: "" }),
-          ),
-          make("span", { text: example.caption }),
-        ),
+        exampleButton(example.caption, "example-pair wide", [example.questioned], () => load(example)),
       ),
     );
   };

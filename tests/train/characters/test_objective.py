@@ -86,15 +86,17 @@ def test_split_keeps_held_out_alphabets_and_drawers_apart():
     assert torch.equal(split(drawings, config)[1].trials.support, validation.trials.support)
 
 
-def test_only_the_alphabets_named_and_invented_ones_beside_are_trained_on():
+def test_only_the_alphabets_named_and_invented_ones_beside_are_trained_on(monkeypatch):
+    monkeypatch.setattr(objective, "INVENTED_CHARACTERS", 5)
+    monkeypatch.setattr(objective, "INVENTED_DRAWERS", 2)
     drawings = scribbles(3, 4, 3)
     training, _ = split(drawings, replace(TINY, hold_out=(), alphabets=("alphabet 1",), synthetic_alphabets=2))
     names = [training.alphabet_names[i] for i in training.alphabet.unique().tolist()]
     assert names[0] == "alphabet 1"
     assert len(names) == 3
     assert not set(names[1:]) & set(drawings.alphabet_names)
-    assert len(training) == 4 * 3 + 2 * 20 * 20
-    assert len(training.character.unique()) == 4 + 2 * 20
+    assert len(training) == 4 * 3 + 2 * 5 * 2
+    assert len(training.character.unique()) == 4 + 2 * 5
 
 
 def test_split_without_held_out_alphabets_has_no_validation():
