@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-MUTATIONS = int(os.environ.get("ONE_LOOK_MUTATIONS", "500"))  # 5,000 for the full round
+MUTATIONS = int(os.environ.get("ONE_LOOK_MUTATIONS", "200"))  # 5,000 for the full round
 MAX_GROWTH_MB = 150
 MAX_SECONDS = 0.5
 

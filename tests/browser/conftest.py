@@ -62,20 +62,20 @@ def forget(context, address: str) -> None:
 
 @pytest.fixture
 def open_page(browser, shared_context, app_address):
-    """A function that opens the app: width in pixels, "light" or "dark", what stands behind the address, options.
+    """A function that opens the app: width in pixels, "light" or "dark", what stands behind the address, and so on.
 
     With options of the browser (such as a touch screen) the page has a context of its own.
     """
     contexts, troubles = [], []
 
-    def opened(width: int = 1280, scheme: str = "light", query: str = "", context=None, **options):
+    def opened(width=1280, scheme="light", query="", context=None, reduced_motion="no-preference", **options):
         if options:
             context = browser.new_context(**options)
             context.set_default_timeout(PATIENCE_MS)
             contexts.append(context)
         page = (context or shared_context).new_page()
         page.set_viewport_size({"width": width, "height": 844 if width < 500 else 800})
-        page.emulate_media(color_scheme=scheme)
+        page.emulate_media(color_scheme=scheme, reduced_motion=reduced_motion)
         page.on("pageerror", lambda error: troubles.append(str(error)))
         page.on("console", lambda message: troubles.append(message.text) if message.type == "error" else None)
 

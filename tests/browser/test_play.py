@@ -7,12 +7,17 @@ import re
 import pytest
 from PIL import Image, ImageDraw
 
-from tests.browser.visitor import Refusing, open_tab, scribble
+from tests.browser.visitor import SIZES, Refusing, open_tab, scribble
 
 expect = pytest.importorskip("playwright.sync_api").expect
 pytestmark = pytest.mark.browser
 
-VIEWS = [(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")]
+VIEWS = [
+    (1280, "light"),
+    (390, "dark"),
+    pytest.param(1280, "dark", marks=pytest.mark.slow),
+    pytest.param(390, "light", marks=pytest.mark.slow),
+]
 TABS = ["One-shot challenge", "Compare", "Verify a signature", "Your own classes", "About"]
 
 
@@ -26,7 +31,7 @@ def drawing(kind: str) -> dict:
     return {"name": f"{kind}.png", "mimeType": "image/png", "buffer": file.getvalue()}
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
+@SIZES
 def test_two_uploads_are_compared(open_page, width, scheme):
     page = open_page(width, scheme)
     open_tab(page, "Compare")
@@ -185,7 +190,7 @@ def test_a_comparison_by_keyboard_alone(open_page):
     expect(page.locator(".compare .answer")).to_be_visible()
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(1280, "dark"), (390, "light")])
+@SIZES
 def test_a_signature_is_verified(open_page, width, scheme):
     page = open_page(width, scheme)
     open_tab(page, "Verify a signature")

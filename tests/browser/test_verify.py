@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from tests.browser.test_axe import RUN
-from tests.browser.visitor import Refusing, open_tab, scribble
+from tests.browser.visitor import SIZES, Refusing, open_tab, scribble
 from tests.signature_weights import png, signature
 
 expect = pytest.importorskip("playwright.sync_api").expect
@@ -46,7 +46,7 @@ def overflow(page) -> int:
     return page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
+@SIZES
 def test_a_signature_is_judged_at_the_point_that_is_chosen(desk, width, scheme):
     page = desk(width, scheme)
     page.locator("input[name=reference]").set_input_files([file("a.png"), file("b.png", 0.1)])
@@ -122,7 +122,7 @@ def test_nothing_of_it_stays_in_the_page(desk):
     assert "reference" not in remembered
 
 
-@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("width", [390, pytest.param(1280, marks=pytest.mark.slow)])
 def test_an_example_is_judged_with_one_press(desk, width):
     page = desk(width)
     examples = page.locator("#verify .example")
@@ -135,7 +135,7 @@ def test_an_example_is_judged_with_one_press(desk, width):
     expect(page.locator(".file-list figure")).to_have_count(0)
 
 
-@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("width", [390, pytest.param(1280, marks=pytest.mark.slow)])
 def test_one_of_several_pieces_of_writing_is_chosen(desk, width):
     page = desk(width)
     sheet = Image.new("L", (900, 700), 255)
@@ -188,7 +188,7 @@ def test_the_keyboard_goes_on_where_a_reference_was_removed(desk):
     expect(page.locator("[data-desk] .pad-sheet").first).to_be_focused()
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
+@SIZES
 def test_a_friend_forges(desk, width, scheme):
     page = desk(width, scheme)
     page.locator("input[name=verify-mode][value=game]").check()

@@ -3,7 +3,11 @@
 import math
 import re
 
+import pytest
 from playwright.sync_api import expect
+
+LARGE_SCREEN = pytest.param(1280, "light", marks=pytest.mark.slow)
+SIZES = pytest.mark.parametrize(("width", "scheme"), [(390, "dark"), LARGE_SCREEN])  # where both behave alike
 
 
 def open_tab(page, name: str) -> None:

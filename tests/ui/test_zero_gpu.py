@@ -51,6 +51,7 @@ def zero_gpu(tmp_path_factory):
         yield address, log, trouble
 
 
+@pytest.mark.slow
 def test_a_space_lends_its_gpu_to_what_is_worth_it_and_answers_without_it(zero_gpu):
     address, log, trouble = zero_gpu
     pair = {"a": data_url(drawing("L", (100, 100))), "b": data_url(drawing("L", (100, 100)).rotate(90, fillcolor=255))}
