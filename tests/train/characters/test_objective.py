@@ -87,8 +87,8 @@ def test_split_keeps_held_out_alphabets_and_drawers_apart():
 
 
 def test_only_the_alphabets_named_and_invented_ones_beside_are_trained_on(monkeypatch):
-    monkeypatch.setattr(objective, "INVENTED_CHARACTERS", 5)
-    monkeypatch.setattr(objective, "INVENTED_DRAWERS", 2)
+    monkeypatch.setattr(objective, "SYNTHETIC_CHARACTERS", 5)
+    monkeypatch.setattr(objective, "SYNTHETIC_DRAWERS", 2)
     drawings = scribbles(3, 4, 3)
     training, _ = split(drawings, replace(TINY, hold_out=(), alphabets=("alphabet 1",), synthetic_alphabets=2))
     names = [training.alphabet_names[i] for i in training.alphabet.unique().tolist()]

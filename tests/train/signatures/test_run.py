@@ -53,15 +53,6 @@ embedding_units = 48
 
 
 @pytest.fixture(scope="module")
-def signatures():
-    """Five writers with five genuine signatures and three forgeries each."""
-    return synthetic_signatures(5, 5, 3, seed=1)
-
-
-# Who trains, validates and tests
-
-
-@pytest.fixture(scope="module")
 def bundled(tmp_path_factory):
     """A folder of bundled checkpoints that holds one, of random weights."""
     folder = tmp_path_factory.mktemp("pretrained")

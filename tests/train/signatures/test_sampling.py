@@ -8,7 +8,6 @@ import torch
 
 from siamese.hub.checkpoint import save_checkpoint
 from siamese.preprocessing import SIGNATURE
-from siamese.signatures.dataset import synthetic_signatures
 from tests.networks import NARROW, narrow_network
 from train.augment import Distortions
 from train.config import RecipeError
@@ -40,15 +39,6 @@ SMALL = SignatureConfig(
     shared_embedding=True,
     frozen_convolutions=2,
 )
-
-
-@pytest.fixture(scope="module")
-def signatures():
-    """Five writers with five genuine signatures and three forgeries each."""
-    return synthetic_signatures(5, 5, 3, seed=1)
-
-
-# Who trains, validates and tests
 
 
 def test_at_least_twelve_of_55_writers_are_kept_for_the_test():
@@ -154,7 +144,9 @@ def test_a_writer_s_signatures_are_bent_alike_and_another_s_otherwise():
     assert (bent[0] - images[0]).abs().max() > 0.5
 
 
-def test_synthetic_writers_are_one_more_collection(signatures):
+def test_synthetic_writers_are_one_more_collection(signatures, monkeypatch):
+    monkeypatch.setattr("train.signatures.sampling.INVENTED_GENUINE", 3)
+    monkeypatch.setattr("train.signatures.sampling.INVENTED_FORGERIES", 2)
     both = with_synthetic({"": signatures}, replace(SMALL, synthetic_writers=2))
     assert both[""] is signatures
     assert both["invented"].writers_held == ("01", "02")
