@@ -196,7 +196,7 @@ def verification_entry(
     }
 
 
-def thresholds_for(config: dict, references: int) -> dict[str, float]:
+def thresholds_for(config: Mapping, references: int) -> dict[str, float]:
     """Similarities by the names of the operating points, out of a checkpoint's config; empty where it has none.
 
     As `siamese.signatures.verifier` has it: those for as many references or for the next smaller number.

@@ -108,9 +108,9 @@ def check_seen(init: Path, validation: Mapping[str, Signatures], left_out: Mappi
     """Says whom the first weights have seen among those who validate; raises RecipeError where they have seen somebody
     of a collection that is left out."""
     for name, signatures in left_out.items():
-        if seen := seen_by(init, signatures):
+        if met := seen_by(init, signatures):
             raise RecipeError(
-                f"The weights of {init.name} have seen {len(seen)} writers of {name}, so that it cannot be left out; "
+                f"The weights of {init.name} have seen {len(met)} writers of {name}, so that it cannot be left out; "
                 "begin with weights that saw none."
             )
     seen = sorted(set().union(*(seen_by(init, signatures) for signatures in validation.values())))
