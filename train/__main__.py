@@ -1,4 +1,4 @@
-"""`python -m train COMMAND`, see COMMANDS."""
+"""The command line of training: `python -m train COMMAND`."""
 
 import argparse
 import sys
@@ -8,13 +8,13 @@ COMMANDS = {
     "fit": ("train.characters.run", "fit the network to characters by a recipe"),
     "fit-signatures": ("train.signatures.run", "fit the network to signatures"),
     "evaluate": ("train.characters.evaluate", "measure a checkpoint: one table, one JSON report, figures"),
-    "evaluate-signatures": ("train.signatures.evaluate", "measure how often forgers fool a checkpoint"),
-    "scenes": ("train.scenes.run", "measure how writing is read on desks, forms and bad scans"),
+    "evaluate-signatures": ("train.signatures.evaluate", "measure a checkpoint on genuine and forged signatures"),
+    "scenes": ("train.scenes.run", "measure how well writing is read on desks, on forms and from poor scans"),
     "search": ("train.search", "compare changes to a recipe, each trained at the same budget"),
     "publish": ("train.publish", "push a model, the app or the data set to the Hub"),
-    "benchmark": ("train.benchmark", "measure speed beside the machine's ceilings and the plain way"),
-    "data": ("train.data", "say what a data source holds"),
-    "bundle": ("train.bundle", "store a checkpoint compactly, as the package carries it"),
+    "benchmark": ("train.benchmark", "measure speed, next to the limits of the machine and a plain implementation"),
+    "data": ("train.data", "describe a data source"),
+    "bundle": ("train.bundle", "store a checkpoint compactly, as the package contains it"),
 }
 
 
@@ -25,7 +25,7 @@ def main(words: list[str] | None = None) -> int:
     chosen = words[0] if words else None
     for name, (module, sentence) in COMMANDS.items():
         command = commands.add_parser(name, help=sentence)
-        if name == chosen:  # the others' imports are not worth the wait
+        if name == chosen:  # importing the modules of all commands would take seconds
             import_module(module).add_arguments(command)
     arguments = parser.parse_args(words)
     return import_module(COMMANDS[arguments.command][0]).run(arguments)

@@ -1,4 +1,4 @@
-"""The checkpoint that the package carries, made from a trained one: `python -m train bundle`."""
+"""Stores a trained checkpoint compactly, as the package contains it: `python -m train bundle`."""
 
 import argparse
 import sys
@@ -20,22 +20,31 @@ from siamese.hub.resolve import BUNDLED, PRETRAINED, load_model
 from siamese.hub.schema import MEASURES
 from train.publish import PublishError, read_report
 
-SIGNATURES = "signatures"  # where a checkpoint goes that shares its large layer with the package's first one
-CARD_NAME = "user/one-look"  # as README.md writes where a reader puts a repository of their own
+SIGNATURES = "signatures"  # bundled checkpoint that shares its large layer with that for characters
+CARD_NAME = "user/one-look"  # placeholder for the reader's own repository
 
 
-def sharing(folder: Path) -> dict[Path, Checkpoint]:
-    """Loads the checkpoints beside `folder` that take their large layer from it."""
+def dependent_checkpoints(folder: Path) -> dict[Path, Checkpoint]:
+    """Loads the checkpoints beside a folder that take their large layer from the checkpoint in it."""
     found = {}
     for path in sorted(folder.parent.glob(f"*/{CONFIG_FILE}")):
-        with suppress(CheckpointError):  # a stranger, or broken: it shares nothing that could be named
+        with suppress(CheckpointError):  # a damaged checkpoint cannot be kept up to date
             if (read_config(path.parent).get("base") or {}).get("name") == folder.name:
                 found[path.parent] = load_checkpoint(path.parent)
     return found
 
 
-def share_again(folder: Path, checkpoint: Checkpoint, base: str) -> bool:
-    """Stores a checkpoint as sharing the layer of the new `base`; False where that has another layer."""
+def restore_sharing(folder: Path, checkpoint: Checkpoint, base: str) -> bool:
+    """Stores a checkpoint again after the one that it shares its large layer with has been replaced.
+
+    Args:
+        folder: Where the checkpoint is stored.
+        checkpoint: The checkpoint as it was loaded before.
+        base: Name of the folder of the replaced checkpoint.
+
+    Returns:
+        False if the new base has a different layer; the checkpoint is then left as it was.
+    """
     config = checkpoint.config
     given = {name: config.get(name) for name in MEASURES}
     try:
@@ -54,23 +63,28 @@ def left_out_in(path: Path) -> list[dict]:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Defines the options of `python -m train bundle`."""
     parser.description = (
-        "Store a checkpoint with the 9216 x 4096 layer as int8 and the rest as float16; one that shares that layer "
-        "with a bundled checkpoint goes on sharing it."
+        "Store a checkpoint with the 9216 x 4096 layer as int8 and the rest as float16; a checkpoint that shares this "
+        "layer with a bundled one is stored without it."
     )
     parser.add_argument("--model", metavar="DIR_OR_REPO", required=True, help="the full-precision checkpoint")
-    parser.add_argument("--report", metavar="FILE", type=Path, help="JSON of the evaluation command, to carry along")
+    parser.add_argument("--report", metavar="FILE", type=Path, help="JSON report of the evaluation, to include")
     parser.add_argument(
         "--rates-from",
         metavar="FILE",
         type=Path,
-        help="JSON of evaluate-signatures on collections of which the checkpoint has seen nobody, whose rates it names",
+        help="JSON report of evaluate-signatures on collections that the checkpoint has not seen, to include its rates",
     )
-    parser.add_argument("--output", metavar="DIR", type=Path, help="where it goes (default: the package's own)")
+    parser.add_argument("--output", metavar="DIR", type=Path, help="where to store it (default: inside the package)")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """The exit status: 0, or 1 with a sentence on standard error."""
+    """Stores the checkpoint and its card.
+
+    Returns:
+        The exit status: 0, or 1 after one sentence on standard error.
+    """
     try:
         checkpoint = load_model(arguments.model, strict=True)[1]
         figures = read_report(arguments.report) if arguments.report else None
@@ -80,7 +94,7 @@ def run(arguments: argparse.Namespace) -> int:
             verification = (verification or {}) | {"left_out": left_out_in(arguments.rates_from)}
         is_shared = config["storage"] == "shared"
         output = arguments.output or PRETRAINED / (SIGNATURES if is_shared else BUNDLED)
-        others = sharing(output)
+        others = dependent_checkpoints(output)
         save_checkpoint(
             output,
             checkpoint.network,
@@ -92,7 +106,7 @@ def run(arguments: argparse.Namespace) -> int:
             figures=figures or config.get("figures"),
         )
         model_card(CARD_NAME, read_config(output)).save(output / CARD_FILE)
-        orphans = [folder for folder, other in others.items() if not share_again(folder, other, output.name)]
+        orphans = [folder for folder, other in others.items() if not restore_sharing(folder, other, output.name)]
     except (CheckpointError, HubError, PublishError) as error:
         print(error, file=sys.stderr)
         return 1
@@ -100,7 +114,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"The card in {output} cannot be written: {error.strerror or error}.", file=sys.stderr)
         return 1
     for other in orphans:
-        print(f"{other} shares a layer that the new weights do not have: train and bundle it again.")
+        print(f"{other} shared a layer with the weights that were replaced: train and bundle it again.")
     size_bytes = sum(path.stat().st_size for path in output.iterdir() if path.is_file())
     print(f"Stored in {output}: {size_bytes / 1e6:.1f} MB.")
     return 0

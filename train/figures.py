@@ -1,4 +1,4 @@
-"""Draws what was measured, as PNG files; without pyplot, whose state is global."""
+"""Draws results as PNG files; without pyplot, which keeps global state."""
 
 import json
 from collections.abc import Sequence
@@ -22,7 +22,12 @@ if TYPE_CHECKING:
 
 PEOPLE = 0.955  # 20-way on Lake's runs (Lake et al., 2015)
 PAPER = 0.92  # the same (Koch et al., 2015, table 2)
-BLUE, ORANGE, GREEN, GREY = "#0072b2", "#d55e00", "#009e73", "#666666"  # told apart without red-green vision
+BLUE, ORANGE, GREEN, GREY = (
+    "#0072b2",
+    "#d55e00",
+    "#009e73",
+    "#666666",
+)  # distinguishable with red-green colour blindness
 DPI = 120
 ONE_SHOT_LABEL = "validation accuracy, 20-way"
 
@@ -39,14 +44,15 @@ BASELINE_NAMES = {
 
 
 class FigureError(ValueError):
-    """A figure that cannot be drawn; the message is one sentence."""
+    """A figure cannot be drawn; the message is one sentence for the user."""
 
 
 @dataclass(frozen=True)
 class Curve:
-    """One line of an ROC figure."""
+    """One line of an ROC or DET figure."""
 
     name: str
+    """Name in the legend."""
     roc: Roc
 
 
@@ -78,7 +84,7 @@ def accuracy_over_n(report: dict, path: Path) -> None:
             )
     runs = [r for r in report["one_shot"] if r["protocol"] == "lake_runs"]
     if runs:
-        for value, marker, colour, name in (  # beside the curves' ends, so that neither covers the other
+        for value, marker, colour, name in (  # to the right of the curves, so that they do not overlap
             (runs[0]["accuracy"], "^", BLUE, "this network"),
             (PEOPLE, "D", ORANGE, "people"),
             (PAPER, "s", ORANGE, "Koch et al."),
@@ -98,13 +104,13 @@ def accuracy_over_n(report: dict, path: Path) -> None:
 
 
 def roc_curves(curves: Sequence[Curve], path: Path) -> None:
-    """Draws the share of same pairs accepted over that of different pairs, with area and equal error rate."""
+    """Draws ROC curves of verification, at most four, with the AUC and the EER of each."""
     axis_names = "different pairs accepted (FAR)", "same pairs accepted (1 - FRR)"
     _draw_rocs(curves, path, axis_names, "different pairs from", "Verification (dots: FAR = FRR)")
 
 
 def signature_roc(curves: Sequence[Curve], path: Path) -> None:
-    """Draws the share of genuine signatures accepted over that of forgeries, with area and equal error rate."""
+    """Draws ROC curves of signature verification, at most four, with the AUC and the EER of each."""
     axis_names = "forgeries accepted (FAR)", "genuine signatures accepted (1 - FRR)"
     title = "Signatures of unseen writers (dots: FAR = FRR)"
     _draw_rocs(curves, path, axis_names, "forgeries, references", title)
@@ -127,7 +133,11 @@ def _draw_rocs(curves: Sequence[Curve], path: Path, axis_names: tuple[str, str],
 
 
 def detection_error_tradeoff(curves: Sequence[Curve], path: Path) -> None:
-    """Draws FRR over FAR on axes of the normal distribution's quantiles, where normal scores give a straight line.
+    """Draws DET curves: FRR over FAR, both on the scale of the normal distribution's quantiles.
+
+    Args:
+        curves: At most four curves.
+        path: The PNG file.
 
     Source: Martin et al. (1997), "The DET curve in assessment of detection task performance".
     """
@@ -151,7 +161,15 @@ def detection_error_tradeoff(curves: Sequence[Curve], path: Path) -> None:
 
 
 def trial_rows(won: Bool[Tensor, " trials"], rows: int) -> list[int]:
-    """Chooses trials to show: half of them lost, where there are as many, the others won; each kind evenly spread."""
+    """Chooses trials to show: half of them lost, if there are enough, the others won, both spread evenly.
+
+    Args:
+        won: Which trials were won.
+        rows: Number of trials to choose.
+
+    Returns:
+        Indices of the chosen trials, first those won.
+    """
     lost_rows, won_rows = (~won).nonzero().flatten().tolist(), won.nonzero().flatten().tolist()
     lost = min(len(lost_rows), max(rows // 2, rows - len(won_rows)))
     return _spread(won_rows, min(len(won_rows), rows - lost)) + _spread(lost_rows, lost)
@@ -170,12 +188,12 @@ def trials_picture(
     The network's choice is framed and the true candidate underlined.
 
     Args:
-        drawings: What the rows of `trials` point to.
+        drawings: The drawings that the trials refer to.
         trials: All trials of a task.
-        similarity: Of each query with its candidates.
+        similarity: Similarity of each query to its candidates, in [0, 1].
         won: Which trials were won.
         path: The PNG file.
-        rows: How many trials are shown.
+        rows: Number of trials to show.
     """
     shown = trial_rows(won, rows)
     columns = trials.n_way + 2  # the query, a gap, the candidates
@@ -210,10 +228,10 @@ def training_curve(metrics: Path, path: Path, measure: str = ONE_SHOT_LABEL) -> 
     Args:
         metrics: The run's metrics.jsonl, see `read_metrics`.
         path: The PNG file.
-        measure: What the accuracy is called.
+        measure: Label of the axis of the accuracy.
 
     Raises:
-        FigureError: The file cannot be read or holds nothing to draw.
+        FigureError: The file cannot be read or has nothing to draw.
     """
     losses, accuracies = read_metrics(metrics)
     figure, axes = _new(7.2, 4.2)
@@ -241,8 +259,8 @@ def read_metrics(metrics: Path) -> tuple[list[tuple[int, float]], list[tuple[int
     """Reads the losses and validation accuracies of a run.
 
     Args:
-        metrics: A JSON object on each line, with "step" and any of "loss" and "validation_accuracy"; a last line that
-            was cut off is passed over.
+        metrics: A JSON object on each line, with "step" and optionally "loss" and "validation_accuracy". A last line
+            that was cut short is ignored.
 
     Returns:
         Losses and accuracies, each with its step.
@@ -273,7 +291,7 @@ def read_metrics(metrics: Path) -> tuple[list[tuple[int, float]], list[tuple[int
 
 
 def running_mean(values: Sequence[float], window: int) -> list[float]:
-    """Averages each value and those before it, at most `window` of them."""
+    """Returns the mean of each value and those before it, over at most `window` values."""
     total = [0.0, *accumulate(values)]
     starts = [max(0, end - window) for end in range(1, len(total))]
     return [(total[end] - total[start]) / (end - start) for end, start in enumerate(starts, 1)]
@@ -290,7 +308,7 @@ def _thumbnail(axes: "Axes", ink: Bool[Tensor, "105 105"]) -> None:
 
 
 def _figure(width_inches: float, height_inches: float) -> "Figure":
-    from matplotlib.figure import Figure  # takes half a second, which only figures should cost
+    from matplotlib.figure import Figure  # imported here because it takes half a second
 
     return Figure(figsize=(width_inches, height_inches), dpi=DPI)
 

@@ -1,7 +1,7 @@
-"""Runs that differ in one thing each, at the same budget: `python -m train search`.
+"""Compares changes to a recipe, each trained with the same budget: `python -m train search`.
 
-What is chosen is chosen on the held-out background alphabets: all changes answer the same trials there, and a
-difference counts where McNemar's test says so. The evaluation set is looked at only with --report-evaluation.
+All runs answer the same trials in the held-out background alphabets and are compared with the first one by McNemar's
+test. The evaluation set is used only with --report-evaluation.
 """
 
 import argparse
@@ -44,51 +44,60 @@ REFUSALS = (CheckpointError, EpisodeError, HubError, SourceError, RecipeError, S
 
 
 class SearchError(ValueError):
-    """A search that cannot be made; the message is one sentence."""
+    """A search cannot be carried out; the message is one sentence for the user."""
 
 
 @dataclass(frozen=True)
 class Change:
-    """One row of a search."""
+    """One run of a search."""
 
     name: str
+    """Name of the run and of its folder."""
     says: str
-    """What is changed, in the words of the table."""
+    """What is changed, as the table shows it."""
     config: CharacterConfig
     group: str = ""
-    """Runs that differ in their seed alone share it."""
+    """Name of the change; runs that differ only in their seed share it."""
 
 
 @dataclass(frozen=True)
 class SearchContext:
-    """What all runs of a search share, beside what their configs say."""
+    """What all runs of a search share beside their configs."""
 
     drawings: Drawings
+    """The background set."""
     evaluation: tuple[Drawings, Trials] | None
-    """With Lake's runs in it; only to report."""
+    """The evaluation set and Lake's runs, if they are reported."""
     init: str | None
+    """Folder or Hub id of the weights that every run starts from."""
     trials: int
+    """Number of 20-way trials in the held-out alphabets."""
     device: torch.device
     made_with: dict
-    """What a run must have been made with to go on, and to stand in one table with others."""
+    """Digests and counts that must be the same for all runs of a table."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Defines the options of `python -m train search`."""
     parser.description = "Train one run for each change that a search file lists, and compare them trial by trial."
     add = parser.add_argument
     add("search", help=f"one of {', '.join(search_names())}, or a TOML file")
     add("--output", metavar="DIR", type=Path, required=True, help="a folder for each run, and the tables")
-    add("--init", metavar="CHECKPOINT", help="every run begins with these weights (default: drawn at random)")
-    add("--only", metavar="NAME", nargs="+", help="these changes; the first that the file lists is always made")
+    add("--init", metavar="CHECKPOINT", help="start every run from these weights (default: random ones)")
+    add("--only", metavar="NAME", nargs="+", help="train only these changes, and the first one of the file")
     add("--seeds", metavar="SEED", type=int, nargs="+", help="repeat every run with each of these seeds")
     add("--data", metavar="SOURCE", help="folder, Hub id or 'invented' (default: $OMNIGLOT_DATA, else the bundled set)")
     add("--trials", type=int, default=10_000, help="20-way trials in held-out alphabets (default: 10000)")
-    add("--report-evaluation", action="store_true", help="add the evaluation set and Lake's runs: not to choose by")
-    add("--device", help="cpu or cuda (default: cuda where present)")
+    add("--report-evaluation", action="store_true", help="also report the evaluation set and Lake's runs")
+    add("--device", help="cpu or cuda (default: cuda if available)")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Make the runs that are missing, print the table; 0, or 1 after one sentence on standard error."""
+    """Trains the runs that are missing and prints the table.
+
+    Returns:
+        The exit status: 0, or 1 after one sentence on standard error.
+    """
     try:
         if arguments.trials < 1:
             raise SearchError("--trials must be at least 1.")
@@ -121,21 +130,33 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def evaluation_set(source: str | None) -> tuple[Drawings, Trials]:
-    """With Lake's runs, which are looked for before anything is trained; raises SourceError."""
+    """Loads the evaluation set and Lake's runs; raises SourceError."""
     drawings = load_drawings("evaluation", source)
     return drawings, lake_runs(drawings)
 
 
 def search_names() -> list[str]:
+    """Returns the names of the searches in `train/searches`."""
     return sorted(
         Path(entry.name).stem for entry in resources.files("train.searches").iterdir() if entry.name.endswith(".toml")
     )
 
 
 def load_search(name: str) -> list[Change]:
-    """The changes of a search file, in its order; raises SearchError or RecipeError.
+    """Reads the changes of a search file.
 
-    Entries outside `changes` hold for every run; `images` there stands for the steps that embed so many.
+    Entries outside the table `changes` apply to every run. An entry `images` sets the number of steps by the number of
+    images to embed.
+
+    Args:
+        name: Name of a file in `train/searches`, or the path of a TOML file.
+
+    Returns:
+        The changes in the order of the file.
+
+    Raises:
+        SearchError: The file cannot be read or lists no changes.
+        RecipeError: A change does not fit the recipe.
     """
     path = Path(name)
     try:
@@ -156,7 +177,16 @@ def load_search(name: str) -> list[Change]:
 
 
 def change_config(common: dict, entry: dict) -> CharacterConfig:
-    """The config of one row; raises RecipeError, SearchError."""
+    """Returns the config of a change.
+
+    Args:
+        common: The entries that apply to every run.
+        entry: The entries of this change.
+
+    Raises:
+        SearchError: `recipe` or `images` has the wrong type.
+        RecipeError: The config is not valid.
+    """
     table = merge_tables(common, entry)
     images, recipe = table.pop("images", None), table.pop("recipe", "modern")
     if not isinstance(recipe, str) or not (images is None or (isinstance(images, int) and images > 0)):
@@ -168,7 +198,7 @@ def change_config(common: dict, entry: dict) -> CharacterConfig:
 
 
 def merge_tables(table: dict, changes: dict) -> dict:
-    """`table` with the entries of `changes`, tables within it entry by entry."""
+    """Returns `table` updated with the entries of `changes`; tables inside are merged too, not replaced."""
     both = dict(table)
     for key, value in changes.items():
         both[key] = (
@@ -178,7 +208,16 @@ def merge_tables(table: dict, changes: dict) -> dict:
 
 
 def chosen_changes(changes: list[Change], only: list[str] | None, seeds: list[int] | None) -> list[Change]:
-    """The first change, which the others are compared with, and those that are asked for, with each seed."""
+    """Selects changes and repeats each with every seed.
+
+    Args:
+        changes: All changes of the search.
+        only: Names of the changes to keep beside the first one; None keeps all.
+        seeds: Seeds of the runs of each change; None runs each once with the seed of its recipe.
+
+    Raises:
+        SearchError: A name is not in the search.
+    """
     names = [change.name for change in changes]
     unknown = sorted(set(only or ()) - set(names))
     if unknown:
@@ -194,14 +233,14 @@ def chosen_changes(changes: list[Change], only: list[str] | None, seeds: list[in
 
 
 def make_run(change: Change, folder: Path, context: SearchContext) -> None:
-    """Train, or go on with what was cut off, then answer the trials; the summary is written last."""
+    """Trains a run or resumes it, answers the trials, and writes its checkpoint and, last, its summary."""
     folder.mkdir(parents=True, exist_ok=True)
     check_manifest(folder, context.made_with)
     network = begin(change.config, context.drawings, context.init)
     task = character_task(context.drawings, change.config, context.device)
     outcome = fit(network, task, change.config, folder, context.device, resume=has_state(folder))
     if not outcome.finished:
-        raise SearchError(f"{change.name} was stopped at step {outcome.steps}; the same command goes on from there.")
+        raise SearchError(f"{change.name} was stopped at step {outcome.steps}; the same command continues it.")
     training = {"recipe": change.name, "config": change.config.as_dict(), "images": outcome.images}
     training |= shown(change.config, context.drawings, context.init)
     save_checkpoint(folder / MODEL, network, change.config.preprocessing, training=training)
@@ -212,12 +251,22 @@ def make_run(change: Change, folder: Path, context: SearchContext) -> None:
     summary["across"], _ = one_shot(network, embeddings, drawn_trials(held, context, within_alphabet=False))
     save_file({"won": won}, folder / WON)
     write_json(summary, folder / SUMMARY)
-    (folder / STATE).unlink()  # three times the checkpoint's size, and nothing goes on from it
+    (folder / STATE).unlink()  # three times the size of the checkpoint, and no longer needed
     (folder / BEST).unlink(missing_ok=True)
 
 
 def evaluate_run(folder: Path, row: dict, config: CharacterConfig, context: SearchContext) -> dict:
-    """The evaluation set and Lake's runs for a finished run, once they are asked for."""
+    """Measures a finished run on the evaluation set and on Lake's runs, and adds both to its summary.
+
+    Args:
+        folder: Folder of the run.
+        row: The summary of the run.
+        config: Its config.
+        context: What all runs share.
+
+    Returns:
+        The added entries, "evaluation" and "lake_runs".
+    """
     assert context.evaluation is not None
     drawings, runs = context.evaluation
     network = load_checkpoint(folder / MODEL).network.to(context.device)
@@ -231,7 +280,7 @@ def evaluate_run(folder: Path, row: dict, config: CharacterConfig, context: Sear
 
 
 def drawn_trials(drawings: Drawings, context: SearchContext, within_alphabet: bool = True) -> Trials:
-    """20-way trials, the same for every network."""
+    """Samples the 20-way trials of a search, which are the same for every run."""
     generator = generator_for(TRIALS_SEED, "search")
     return sample_trials(drawings, 20, context.trials, generator, within_alphabet=within_alphabet)
 
@@ -239,13 +288,17 @@ def drawn_trials(drawings: Drawings, context: SearchContext, within_alphabet: bo
 def one_shot(
     network: SiameseNetwork, embeddings: Float[Tensor, "drawings units"], trials: Trials
 ) -> tuple[dict, Bool[Tensor, " trials"]]:
-    """A row's entry, and the trials won."""
+    """Returns accuracy, interval and number of trials as an entry of the summary, and which trials were won."""
     accuracy, interval, won = one_shot_accuracy(network, embeddings, trials)
     return {"accuracy": accuracy, "interval": interval, "trials": len(won)}, won
 
 
 def read_row(folder: Path, change: Change, context: SearchContext) -> dict:
-    """A finished run; raises SearchError where it was made by another config, weights or data, or is damaged."""
+    """Reads the summary of a finished run and which trials it won.
+
+    Raises:
+        SearchError: The run was made with another config, other weights or other data, or its files are damaged.
+    """
     try:
         row = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
         config, made_with = saved_config(row["config"], CharacterConfig), {key: row[key] for key in context.made_with}
@@ -262,7 +315,7 @@ def read_row(folder: Path, change: Change, context: SearchContext) -> dict:
 
 
 def pooled(rows: list[dict]) -> dict:
-    """Runs that differ in their seed as one row: mean accuracies, and the trials that each won."""
+    """Combines runs that differ only in their seed into one row with their mean accuracies."""
     first, *others = rows
     won = torch.stack([row["won"] for row in rows])
     if not others:
@@ -271,7 +324,7 @@ def pooled(rows: list[dict]) -> dict:
     means = {}
     for part in parts:
         accuracies = [row[part]["accuracy"] for row in rows]
-        # seeds answer the same trials, so the interval is that of one seed's number of them
+        # all seeds answer the same trials, so the interval is that of the trials of one seed
         mean, trials = sum(accuracies) / len(rows), first[part]["trials"]
         interval = list(wilson_interval(round(mean * trials), trials))
         means[part] = {"accuracy": mean, "interval": interval, "trials": trials, "seeds": accuracies}
@@ -279,17 +332,17 @@ def pooled(rows: list[dict]) -> dict:
 
 
 def compared(row: dict, first: dict) -> dict:
-    """The row without its trials, and its p against the first row's where both answered the same."""
+    """Returns a row without its trials; with the p-value against the first row if both answered the same trials."""
     entry = {key: value for key, value in row.items() if key not in ("won", "config")}
     if row is not first and row["config"]["hold_out"] == first["config"]["hold_out"]:
-        # a trial counts once, for whom more of the seeds won it: seeds that answer the same are no further evidence
+        # a trial counts once, for the row in which more seeds won it: more seeds are not more trials
         shares = [each["won"].double().mean(0) for each in (first, row)]
         entry["p_of_difference"] = paired_test(shares[0] > shares[1], shares[1] > shares[0])
     return entry
 
 
 def markdown(rows: list[dict]) -> str:
-    """The table for the README."""
+    """Returns the table in Markdown."""
     extra = all("evaluation" in row for row in rows)
     head = ["change", "held-out alphabets", "95 % interval", "p", "across them"]
     head += ["evaluation set", "Lake's runs"] if extra else []

@@ -100,7 +100,7 @@ def test_weights_that_share_a_layer_follow_the_new_base_or_are_named(tmp_path, m
     )
     words[2] = str(tmp_path / "runs" / "other")
     assert main(words) == 0
-    assert f"{tmp_path / 'signatures'} shares a layer that the new weights do not have" in capsys.readouterr().out
+    assert f"{tmp_path / 'signatures'} shared a layer with the weights that were replaced" in capsys.readouterr().out
 
 
 def test_strangers_beside_the_bundle_are_passed_over(full, tmp_path, capsys):
