@@ -1,4 +1,4 @@
-"""Drawings as other pens would have drawn them: by the distance of each pixel to the middle of the nearest line."""
+"""Layers from which `train.augment` redraws a drawing with another pen, by the distance to its centre lines."""
 
 import cv2
 import numpy as np
@@ -8,27 +8,27 @@ from torch import Tensor
 
 from siamese.imaging.skeleton import skeletonize
 
-REACH_PX = 10.0  # distances up to here are kept: enough for a pen of 19 px
-SMALL_STROKE = 0.2  # of a drawing's ink: a part that hangs together and has at most this much may be lost
-BLUR_PX = 2  # around a small stroke, so that no edge of it is left behind
+REACH_PX = 10.0  # largest distance that is kept, enough for a pen of 19 px
+SMALL_STROKE = 0.2  # largest share of the ink in a connected part that may be removed
+BLUR_PX = 2  # margin around a removed part, so that its blurred edge goes too
 
 
 def distance_to_lines(lines: Bool[np.ndarray, "height width"]) -> Float32[np.ndarray, "height width"]:
-    """The distance in pixels from each pixel to the nearest one of the lines; infinite where there is no line."""
+    """Returns the distance of each pixel to the nearest pixel of a line; infinite if there are no lines."""
     if not lines.any():
         return np.full(lines.shape, np.inf, np.float32)
     return cv2.distanceTransform((~lines).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
 
 
 def pen_layers(prepared: UInt8[Tensor, "drawings 1 105 105"]) -> UInt8[Tensor, "drawings 3 105 105"]:
-    """What `train.augment` needs to draw prepared drawings again with another pen or without a small stroke.
+    """Computes the layers that `train.augment` needs to redraw drawings or to remove their smallest part.
 
     Args:
         prepared: Ink 255 on paper 0.
 
     Returns:
-        Three layers for each drawing: the ink; how near the middle of a line is (255 on it, 0 from REACH_PX on); and
-        255 where its smallest part stands, provided it has several and that one holds at most SMALL_STROKE of the ink.
+        Three layers for each drawing: the ink; the nearness to a centre line (255 on it, falling to 0 at REACH_PX);
+        and 255 on the smallest connected part, if there are several and it has at most SMALL_STROKE of the ink.
     """
     layers = np.zeros((len(prepared), 3, *prepared.shape[2:]), np.uint8)
     layers[:, :1] = prepared.numpy()

@@ -1,8 +1,7 @@
-"""The plain way: how other implementations of this network embed, play and train, kept small to be measured against.
+"""A plain implementation of the network, as others write it, for comparison in `python -m train benchmark`.
 
-Float32 and PyTorch's default memory layout; two images for each pair, both through the tower; a 20-way trial as 20
-pairs; a list of pairs through a DataLoader that opens and distorts two PNG files with PIL for each. Nothing else of
-the project uses it.
+Float32 and PyTorch's default memory format; both images of each pair are embedded; a 20-way trial is 20 pairs; a
+DataLoader opens and distorts two PNG files with PIL for each training pair. Nothing else in the project uses it.
 """
 
 import io
@@ -60,11 +59,11 @@ class PairFiles(Dataset):
     def __getitem__(self, place: int) -> tuple[Tensor, Tensor, Tensor]:
         one, other = self.random.sample(self.files, 2)
         paths = self.random.sample(one, 2) if place % 2 == 0 else [self.random.choice(one), self.random.choice(other)]
-        first, second = (self.transform(opened(path)) for path in paths)
+        first, second = (self.transform(open_image(path)) for path in paths)
         return first, second, torch.tensor([1.0 - place % 2])
 
 
-def opened(file: bytes) -> Image.Image:
+def open_image(file: bytes) -> Image.Image:
     return Image.open(io.BytesIO(file)).convert("L")
 
 
@@ -117,7 +116,7 @@ def trial(
 def trial_of_files(network: PlainNetwork, support: list[bytes], query: bytes, device: torch.device) -> list[float]:
     from torchvision.transforms.functional import to_tensor
 
-    candidates = torch.stack([to_tensor(opened(file)) for file in support])
-    queries = torch.stack([to_tensor(opened(query)) for _ in support])  # each pair opens both of its files
+    candidates = torch.stack([to_tensor(open_image(file)) for file in support])
+    queries = torch.stack([to_tensor(open_image(query)) for _ in support])  # each pair opens both of its files
     with torch.no_grad():
         return network(queries.to(device), candidates.to(device))[:, 0].tolist()

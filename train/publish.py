@@ -1,4 +1,4 @@
-"""A model, the app or the data set on the Hub, each in one commit: `python -m train publish`."""
+"""Publishes a model, the app or the data set on the Hub, each in one commit: `python -m train publish`."""
 
 import argparse
 import json
@@ -35,25 +35,30 @@ if TYPE_CHECKING:
     import datasets
 
 ROOT = Path(__file__).parents[1]
-SPACE_FILES = ("app.py", "requirements.txt", "LICENSE", "siamese")  # files, and a folder with all below it
+SPACE_FILES = ("app.py", "requirements.txt", "LICENSE", "siamese")  # files and folders of a Space
 HARDWARE = "cpu-basic"
-ZERO_GPU = "zero-"  # how the names of that hardware begin
-# What ZeroGPU supports (September 2026); torchvision follows torch, and `spaces` is there already.
+ZERO_GPU = "zero-"  # prefix of the names of ZeroGPU hardware
+# Versions that ZeroGPU supports (September 2026); torchvision follows torch, and `spaces` is preinstalled.
 ZERO_GPU_PYTHON = "3.12.12"
 ZERO_GPU_TORCH = "torch>=2.8,<2.14"
 
 
 class PublishError(ValueError):
-    """Something that cannot be published; the message is one sentence."""
+    """Something cannot be published; the message is one sentence for the user."""
 
 
 REFUSALS = (CheckpointError, HubError, SourceError, PublishError)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Defines the options of `python -m train publish`."""
     parser.description = "Push a model, the app (--space) or the data set (--data) to the Hub, in one commit."
     add = parser.add_argument
-    add("--model", metavar="DIR", help="the checkpoint to publish; with --space: user/name@revision that it shows")
+    add(
+        "--model",
+        metavar="DIR",
+        help="the checkpoint to publish; with --space: the model of the app, user/name@revision",
+    )
     add(
         "--data",
         nargs="?",
@@ -63,17 +68,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--repo-id", metavar="USER/NAME", help="where the model or the data set goes")
     add("--space", metavar="USER/NAME", help="publish the app there")
-    add("--private", action="store_true", help="a new repository that only you can see")
+    add("--private", action="store_true", help="if the repository is new, make it private")
     add("--revision", metavar="BRANCH", help="push to this branch (default: main)")
-    add("--report", metavar="FILE", type=Path, help="JSON of the evaluation command (default: what config.json holds)")
+    add(
+        "--report",
+        metavar="FILE",
+        type=Path,
+        help="JSON report of the evaluation (default: the figures in config.json)",
+    )
     add("--figures", metavar="DIR", type=Path, help="the evaluation's PNG files (default: figures/ in the checkpoint)")
     add("--dataset", metavar="USER/NAME", help="the data set's Hub id, for the card or the Space's header")
-    add("--hardware", default=HARDWARE, help=f"that the Space suggests, such as zero-a10g (default: {HARDWARE})")
-    add("--dry-run", metavar="FOLDER", type=Path, help="write what would be pushed into this folder instead")
+    add(
+        "--hardware", default=HARDWARE, help=f"suggested hardware of the Space, such as zero-a10g (default: {HARDWARE})"
+    )
+    add("--dry-run", metavar="FOLDER", type=Path, help="write the files to this folder instead of pushing them")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Publish or write the folder; 0, or 1 after one sentence on standard error."""
+    """Publishes, or with --dry-run writes the folder.
+
+    Returns:
+        The exit status: 0, or 1 after one sentence on standard error.
+    """
     try:
         repo_id, kind = destination(arguments)
         with staging(arguments.dry_run) as folder:
@@ -106,15 +122,24 @@ def push_model(
     report: Path | None = None,
     figures: Path | None = None,
 ) -> bool:
-    """Publish a checkpoint from a training run: whether it went well, said in a sentence; never raises.
+    """Publishes the checkpoint of a training run and prints one sentence about the outcome; never raises.
 
-    Only reads `folder`, so that a push that fails loses nothing.
+    Args:
+        folder: Folder of the checkpoint, which is only read.
+        repo_id: "user/name" on the Hub.
+        private: Whether a new repository is private.
+        revision: Branch to push to; None for the default branch.
+        report: JSON report of an evaluation; None takes the figures in config.json.
+        figures: Folder with the evaluation's PNG files.
+
+    Returns:
+        Whether the checkpoint was published.
     """
     try:
         with staging(None) as staged:
             stage_model(staged, folder, repo_id, report, figures)
             address = push_folder(staged, repo_id, "model", private or None, revision)
-    except Exception as error:  # a training run must not end by what the Hub, the network or the disk does
+    except Exception as error:  # no failure of the Hub, the connection or the disk may end a training run
         print(f"{error} The checkpoint is safe in {folder}.", file=sys.stderr)
         return False
     print(f"Published: {address}")
@@ -122,22 +147,26 @@ def push_model(
 
 
 def destination(arguments: argparse.Namespace) -> tuple[str, str]:
-    """The repository that is pushed to and its kind; raises PublishError for options that do not go together."""
+    """Returns the repository to push to and its kind: "model", "dataset" or "space".
+
+    Raises:
+        PublishError: The options contradict each other or name no repository.
+    """
     if arguments.data is not None and (arguments.model or arguments.space):
         raise PublishError("--data publishes the data set alone: leave out --model and --space.")
     if arguments.space and arguments.repo_id:
-        raise PublishError("--space says already where the app goes: leave out --repo-id.")
+        raise PublishError("--space already names the repository of the app: leave out --repo-id.")
     if not (arguments.space or arguments.data is not None or arguments.model):
         raise PublishError("Say what to publish: --model DIR, --data or --space USER/NAME.")
     if arguments.space:
-        return named("--space", arguments.space), "space"
+        return checked_name("--space", arguments.space), "space"
     if not arguments.repo_id:
         raise PublishError("Say where it goes: --repo-id USER/NAME.")
-    return named("--repo-id", arguments.repo_id), "dataset" if arguments.data is not None else "model"
+    return checked_name("--repo-id", arguments.repo_id), "dataset" if arguments.data is not None else "model"
 
 
-def named(option: str, repo_id: str) -> str:
-    """The name that an option gives; raises PublishError."""
+def checked_name(option: str, repo_id: str) -> str:
+    """Returns the repository that an option names; raises PublishError if it is not "user/name"."""
     try:
         return repository_name(repo_id)
     except HubError as error:
@@ -146,7 +175,11 @@ def named(option: str, repo_id: str) -> str:
 
 @contextmanager
 def staging(dry_run: Path | None) -> "Iterator[Path]":
-    """The folder in which a repository is put together: the one asked for, or one that vanishes."""
+    """Yields the folder in which the files of a repository are prepared: the one for --dry-run, or a temporary one.
+
+    Raises:
+        PublishError: The folder for --dry-run is not empty.
+    """
     if dry_run is None:
         with tempfile.TemporaryDirectory(prefix="one-look-") as folder:
             yield Path(folder)
@@ -165,6 +198,7 @@ def push_folder(
     revision: str | None,
     variables: dict[str, str] | None = None,
 ) -> str:
+    """Pushes the files of a folder in one commit and returns the address of the repository; raises HubError."""
     files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
     message = f"Publish the {'app' if kind == 'space' else 'data set' if kind == 'dataset' else 'model'}"
     return push_files(
@@ -190,7 +224,20 @@ def stage_model(
     figures: Path | None = None,
     dataset: str | None = None,
 ) -> None:
-    """Float32 weights whatever the storage was, config.json with the figures, card and pictures."""
+    """Writes the files of a model repository: float32 weights, config.json, the model card and the figures.
+
+    Args:
+        folder: Where to write them.
+        model: Folder of the checkpoint.
+        repo_id: "user/name", which the card mentions.
+        report: JSON report of an evaluation; None takes the figures in config.json.
+        figures: Folder with the evaluation's PNG files.
+        dataset: Hub id of the data set, for the card.
+
+    Raises:
+        CheckpointError: The checkpoint cannot be read.
+        PublishError: The report or the figures cannot be used.
+    """
     model = Path(model)
     checkpoint = load_checkpoint(model)
     config = checkpoint.config
@@ -210,26 +257,37 @@ def stage_model(
         card = model_card(repo_id, staged, pictures, dataset)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise PublishError(
-            f"The figures in {report or model / CONFIG_FILE} are not as the evaluation command writes them: {error!r}."
+            f"The figures in {report or model / CONFIG_FILE} do not have the form that `evaluate` writes: {error!r}."
         ) from error
     card.save(folder / CARD_FILE)
 
 
 def read_report(path: Path) -> dict:
-    """What the evaluation command wrote; raises PublishError."""
+    """Reads the JSON report of an evaluation; raises PublishError if it is not one."""
     try:
         report = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise PublishError(f"The report {path} cannot be read: {error}.") from error
     if not isinstance(report, dict) or not isinstance(report.get("one_shot"), list):
-        raise PublishError(f"{path} is no report of the evaluation command.")
+        raise PublishError(f"{path} is not a report of `python -m train evaluate`.")
     return report
 
 
 def collect_pictures(
     folder: Path, model: Path, figures: Path | None, report: dict | None, of_signatures: bool = False
 ) -> None:
-    """The pictures that the card shows; those that can be drawn from numbers are, where they are missing."""
+    """Copies the pictures that the card shows, and draws missing ones from the report and the metrics.
+
+    Args:
+        folder: Folder of the staged repository; the pictures go into figures/.
+        model: Folder of the checkpoint.
+        figures: Folder with the evaluation's PNG files; None for figures/ in the checkpoint's folder.
+        report: The evaluation's report.
+        of_signatures: Whether the checkpoint is for signatures.
+
+    Raises:
+        PublishError: `figures` has none of the pictures.
+    """
     source = figures or model / "figures"
     target = folder / "figures"
     names = [Path(name).name for name in (signature_card if of_signatures else character_card).PICTURES]
@@ -262,9 +320,19 @@ def collect_pictures(
 
 
 def stage_space(folder: Path, repo_id: str, model: str | None, dataset: str | None, hardware: str) -> None:
-    """The app, and the project's README whose header also names the model, the data set and the hardware.
+    """Writes the files of a Space: the app, and the README with a header for the Space.
 
-    The header's thumbnail becomes an address of the Space, since the Hub takes no path.
+    The thumbnail in the header becomes an address in the Space, since the Hub accepts no path there.
+
+    Args:
+        folder: Where to write them.
+        repo_id: "user/name" of the Space.
+        model: "user/name@revision" of the model that the app loads; None for the bundled weights.
+        dataset: Hub id of the data set, for the header.
+        hardware: Suggested hardware.
+
+    Raises:
+        PublishError: The project is not a clone with the app, or `model` is not a repository on the Hub.
     """
     from huggingface_hub.constants import ENDPOINT
 
@@ -285,10 +353,10 @@ def stage_space(folder: Path, repo_id: str, model: str | None, dataset: str | No
 
 
 def tracked_files() -> list[str]:
-    """Paths of the project's files that git knows: nothing else that lies about may be published.
+    """Returns the paths of the files that git tracks, so that no other files are published.
 
     Raises:
-        PublishError: There is no git or no clone.
+        PublishError: git is not installed, or the project is not a clone.
     """
     try:
         found = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True)
@@ -302,13 +370,14 @@ def tracked_files() -> list[str]:
 
 
 def copy_below(path: Path, folder: Path) -> None:
+    """Copies a file of the project to the same relative path below a folder."""
     target = folder / path.relative_to(ROOT)
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(path, target)
 
 
 def split_front_matter(text: str) -> tuple[dict, str]:
-    """The header of a README, empty where there is none, and what stands below it."""
+    """Splits a README into the fields of its YAML header, empty if it has none, and the text below."""
     import yaml
 
     match = re.match(r"---\n(.*?\n)---\n", text, re.DOTALL)
@@ -318,7 +387,16 @@ def split_front_matter(text: str) -> tuple[dict, str]:
 
 
 def space_metadata(model: str | None, dataset: str | None, hardware: str) -> dict:
-    """What the header of a Space says of one place; `model` is "user/name" or "user/name@revision"."""
+    """Returns the fields of a Space's header that depend on the model, the data set and the hardware.
+
+    Args:
+        model: "user/name" or "user/name@revision"; None for the bundled weights.
+        dataset: Hub id of the data set.
+        hardware: Suggested hardware.
+
+    Raises:
+        PublishError: `model` is not a repository on the Hub.
+    """
     metadata = {"datasets": [dataset or "omniglot"], "suggested_hardware": hardware}
     if hardware.startswith(ZERO_GPU):
         metadata["python_version"] = ZERO_GPU_PYTHON
@@ -339,11 +417,16 @@ def space_metadata(model: str | None, dataset: str | None, hardware: str) -> dic
 
 
 def stage_dataset(folder: Path, source: str, repo_id: str) -> None:
-    """Both splits as parquet with the images embedded, and a card.
+    """Writes the files of a data set repository: both splits as parquet with embedded images, and a card.
+
+    Args:
+        folder: Where to write them.
+        source: A source of Omniglot; "" for the bundled data.
+        repo_id: "user/name", which the card mentions.
 
     Raises:
         SourceError: The source cannot be read.
-        PublishError: It lacks a split, or one cannot be read.
+        PublishError: A split is missing or cannot be read.
     """
     import pyarrow.parquet
 
@@ -364,10 +447,12 @@ def stage_dataset(folder: Path, source: str, repo_id: str) -> None:
 
 
 def data_file(split: str) -> str:
+    """Returns the path of a split in the repository."""
     return f"data/{split}-00000-of-00001.parquet"
 
 
 def dataset_card(repo_id: str, splits: "datasets.DatasetDict") -> str:
+    """Returns the data set card: its header, a table of the splits, the columns and an example."""
     metadata = {
         "license": "mit",
         "pretty_name": "Omniglot",
@@ -407,7 +492,7 @@ def dataset_card(repo_id: str, splits: "datasets.DatasetDict") -> str:
             f'omniglot = load_dataset("{repo_id}")',
             "```",
             "",
-            "Train on the background alphabets only; the evaluation alphabets are for one look.",
+            "Train on the background alphabets only; the evaluation alphabets are for the final evaluation.",
             "",
             "Source: B. M. Lake, R. Salakhutdinov, J. B. Tenenbaum: Human-level concept learning through probabilistic",
             "program induction. Science 350, 2015; <https://github.com/brendenlake/omniglot>, MIT licence.",

@@ -1,4 +1,4 @@
-"""A run's metrics on a page that follows it, for those who ask for one; `metrics.jsonl` is written in any case."""
+"""Sends the metrics of a run to TensorBoard or trackio; `metrics.jsonl` is written in any case."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,15 +13,26 @@ PROJECT = "one-look"
 
 
 class TrackingError(RuntimeError):
-    """A tracker that cannot be used; the message is one sentence for the user."""
+    """A tracker cannot be used; the message is one sentence for the user."""
 
 
 @contextmanager
 def tracker(kind: str | None, output: Path, config: TrainConfig) -> Iterator[Callable[[dict], None] | None]:
-    """What takes each line of a run's metrics; None without `kind`, a key of `TRACKERS`.
+    """Opens a tracker for a run.
 
-    TensorBoard's files go to `output`/tensorboard, trackio's to its own local store under the name of `output`, where
-    a resumed run goes on. Raises TrackingError where the package is missing.
+    TensorBoard's files go to `output`/tensorboard; trackio keeps its own local store, in which the run has the name of
+    the folder `output` and is continued by a resumed run.
+
+    Args:
+        kind: A key of `TRACKERS`, or None for no tracker.
+        output: Folder of the run.
+        config: The recipe, which trackio stores.
+
+    Yields:
+        A function that takes a line of metrics, or None.
+
+    Raises:
+        TrackingError: The package is not installed.
     """
     if kind is None:
         yield None
@@ -43,10 +54,12 @@ def tracker(kind: str | None, output: Path, config: TrainConfig) -> Iterator[Cal
 
 
 def figures(line: dict) -> dict:
+    """Returns a line of metrics without its step."""
     return {name: value for name, value in line.items() if name != "step"}
 
 
 def imported(kind: str) -> ModuleType:
+    """Imports the package of a tracker; raises TrackingError if it is not installed."""
     try:
         return import_module(TRACKERS[kind])
     except ImportError as error:

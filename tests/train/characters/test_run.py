@@ -77,7 +77,7 @@ def test_a_run_leaves_a_checkpoint_metrics_and_a_curve(trained):
 def test_a_folder_with_a_run_is_not_used_for_another(trained, data, recipe, capsys):
     before = (trained / METRICS).read_bytes()
     assert main(["fit", "--recipe", recipe, "--data", data, "--output", str(trained)]) == 1
-    assert "holds a run already; go on with --resume" in capsys.readouterr().err
+    assert "already holds a run; continue it with --resume" in capsys.readouterr().err
     assert (trained / METRICS).read_bytes() == before
 
 
@@ -251,7 +251,7 @@ def test_a_final_run_carries_the_held_out_run_s_calibration(trained, drawings, t
     held_out = load_checkpoint(trained / "model").config["verification"]
     assert carried([trained / "model"], drawings) == held_out
     save_checkpoint(tmp_path / "bare", narrow_network(), Preprocessing())
-    with pytest.raises(ValueError, match="was not calibrated; give the run that held some out"):
+    with pytest.raises(ValueError, match="was not calibrated; give a run that held out"):
         carried([tmp_path / "bare"], drawings)
 
 

@@ -213,7 +213,7 @@ def test_folds_are_not_trained_over(words, tmp_path, capsys):
     assert main([*words, *output, "--max-minutes", "0"]) == 130
     assert "Stopped in fold 1" in capsys.readouterr().out
     assert main([*words, *output]) == 1
-    assert "fold-1 holds a run already; go on with --resume" in capsys.readouterr().err
+    assert "fold-1 already holds a run; continue it with --resume" in capsys.readouterr().err
     assert main([*words, *output, "--resume"]) == 0
 
 
