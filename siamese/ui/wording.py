@@ -1,19 +1,19 @@
-"""How shares and remarks are put into words on the pages. Shares are counts of 100, which never claim all or none."""
+"""Words for shares and remarks on the pages. A share is shown as a count of 100 that is never 0 or 100."""
 
 from collections.abc import Iterable
 
 from siamese.imaging.reading import Remark
 
-DOUBT = "The pictures are unlike those that were measured, so nobody knows how often such a result is right."
+DOUBT = "These pictures are unlike those that were measured, so it is not known how often such a result is right."
 
 
 def of_hundred(share: float) -> str:
-    """A measured share as a count of 100: "more than 99", "fewer than 1", "16"."""
+    """Returns a measured share in [0, 1] as a count of 100: "more than 99", "fewer than 1", "16"."""
     return "more than 99" if share > 0.995 else "fewer than 1" if share < 0.005 else str(round(share * 100))
 
 
 def about_of_hundred(share: float) -> str:
-    """An estimated share as a count of 100: "more than 99", "fewer than 1", "about 16"."""
+    """Returns an estimated share in [0, 1] as a count of 100: "more than 99", "fewer than 1", "about 16"."""
     words = of_hundred(share)
     return words if words.startswith(("more", "fewer")) else f"about {words}"
 
@@ -27,5 +27,12 @@ def range_of_hundred(shares: tuple[float, float]) -> str:
 
 
 def said_of(remarks: Iterable[tuple[str, Remark]]) -> list[dict[str, str]]:
-    """What a page shows of remarks on pictures: `picture`, what the page calls it, and `text`, a sentence."""
+    """Converts remarks on pictures for a page.
+
+    Args:
+        remarks: Pairs of what the page calls the picture and a remark on it.
+
+    Returns:
+        For each remark the entries "picture" and "text", a sentence.
+    """
     return [{"picture": picture, "text": remark.text} for picture, remark in remarks]

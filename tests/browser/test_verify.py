@@ -59,7 +59,7 @@ def test_a_signature_is_judged_at_the_point_that_is_chosen(desk, width, scheme):
     )
     expect(answer.locator(".meaning")).to_contain_text("balanced")
     expect(answer.locator(".point")).to_have_count(3)
-    expect(answer.locator(".point").first).to_contain_text("Of 100 skilled forgeries 1 would pass")
+    expect(answer.locator(".point").first).to_contain_text("Of 100 skilled forgeries, 1 would pass")
     page.locator("input[name=verify-point][value=balanced]").focus()
     page.keyboard.press("ArrowLeft")
     expect(page.locator("input[name=verify-point][value=strict]")).to_be_focused()
@@ -102,7 +102,7 @@ def test_a_bad_file_is_one_sentence_and_costs_nothing(desk):
     expect(page.locator(".verify .answer")).to_be_hidden()
     expect(page.locator(".file-list figure")).to_have_count(2)
     page.locator("input[name=reference]").set_input_files([file(f"{n}.png", n / 20) for n in range(9)])
-    expect(alert).to_have_text("8.png: There are 10 references already; please remove one first.")
+    expect(alert).to_have_text("8.png: There are already 10 references; please remove one first.")
     expect(page.locator(".file-list figure")).to_have_count(10)
 
 

@@ -82,7 +82,7 @@ def test_every_point_has_its_verdict_and_its_cost(judge, verifier):
     assert [one["name"] for one in result["points"]] == ["strict", "balanced", "lenient"]
     assert [one["threshold"] for one in result["points"]] == [0.9, 0.5, 0.1]
     assert result["points"][1]["cost"] == (
-        "Of 100 skilled forgeries 13 would pass, of 100 genuine signatures 13 would be refused."
+        "Of 100 skilled forgeries, 13 would pass; of 100 genuine signatures, 13 would be refused."
     )
     assert result["counted"] == "These rates were measured with 1 reference; you gave 2."
     assert "46 would pass" in result["points"][2]["cost"]
@@ -125,7 +125,7 @@ def test_weights_that_were_not_measured_have_one_threshold(verifier):
     assert [one["name"] for one in result["points"]] == [None]
     assert result["rates"] is result["counted"] is None
     assert "not measured" in result["points"][0]["meaning"]
-    assert "somebody who practised fools it easily" in markup(plain)
+    assert "a practised forger deceives it easily" in markup(plain)
     assert "Measured on" not in markup(plain)
     noted = Verifier(verifier.encoder, origin=ResolvedModel(Path(), "model", None, "There is no model at <b>."))
     assert "There is no model at &lt;b&gt;." in markup(noted)
@@ -134,14 +134,14 @@ def test_weights_that_were_not_measured_have_one_threshold(verifier):
 def test_words():
     point = OperatingPoint(0.5, 0.004, 0.2)
     assert "fewer than 1 would pass" in cost_sentence(point)
-    assert rates_sentence(OperatingPoint(0.5, 1.0, 0.995)).startswith("Of 100 skilled forgeries more than 99 scored")
+    assert rates_sentence(OperatingPoint(0.5, 1.0, 0.995)).startswith("Of 100 skilled forgeries, more than 99 scored")
     genuine = Verification(0.8, 0.5, "genuine", 0.9, (0.8,))
     assert meaning(genuine, "strict", point, 0.9) == (
-        "It passes at the strict setting; fewer than 1 of 100 skilled forgeries would, too."
+        "It passes at the strict setting; so would fewer than 1 of 100 skilled forgeries."
     )
     refused = Verification(0.2, 0.5, "forgery", 0.9, (0.2,))
     assert meaning(refused, "balanced", point, 0.1) == (
-        "It is refused at the balanced setting; so would be 20 of 100 genuine signatures."
+        "It is refused at the balanced setting; so would 20 of 100 genuine signatures."
     )
     unsure = Verification(0.4, 0.5, "unsure", 0.6, (0.4,))
     assert "It is refused at the balanced setting, but" in meaning(unsure, "balanced", point, 0.4)
@@ -186,9 +186,7 @@ def test_the_page_shows_how_errors_fall_and_says_how_little_one_reference_is(ver
         ("3 references", "59", "10"),
         ("5 references", "53", "9"),
     ]
-    assert advice(several, 1) == (
-        "One reference says little: of 100 answers 17 are wrong, with 3 references 10. Bring more if you can."
-    )
+    assert advice(several, 1) == ("With one reference, 17 of 100 answers are wrong; with 3, 10. Add more if you can.")
     assert advice(several, 2) is None  # which was not measured
     assert advice(several, 3) is None
     assert "fall" not in markup(verifier)  # one number alone shows nothing
@@ -199,10 +197,10 @@ def test_errors_on_collections_left_out_come_first(verifier):
     point, elsewhere = OperatingPoint(0.5, 0.13, 0.13), RateRange((0.15, 0.25), (0.002, 0.1), (0.1, 0.2))
     assert cost_sentence(point, elsewhere) == (
         "On collections it had never seen, 15 to 25 of 100 skilled forgeries pass and at most 10 of 100 genuine "
-        "signatures are refused; by new writers of the collections that it knows, 13 and 13."
+        "signatures are refused; on new writers of the collections it knows, 13 and 13."
     )
     found = Verification(0.8, 0.5, "genuine", 0.9, (0.8,), ())
-    assert "15 to 25 of 100 skilled forgeries would, too." in meaning(found, "balanced", point, 0.9, elsewhere)
+    assert "so would 15 to 25 of 100 skilled forgeries." in meaning(found, "balanced", point, 0.9, elsewhere)
     measured = {
         count: replace(
             rates, references=count, elsewhere=dict.fromkeys(POINTS, RateRange((0.0, 0.0), (0.0, 0.0), wrong))
@@ -214,7 +212,7 @@ def test_errors_on_collections_left_out_come_first(verifier):
     assert "Wrong answers of 100, on collections it had never seen" in markup(several)
     assert "<b>10 to 20</b>" in markup(several)
     assert advice(several, 1) == (
-        "One reference says little: of 100 answers 10 to 20 are wrong, with 3 references 5 to 8. Bring more if you can."
+        "With one reference, 10 to 20 of 100 answers are wrong; with 3, 5 to 8. Add more if you can."
     )
     assert measured[1].as_dict()["strict"] == POINTS["strict"] | {
         "far_elsewhere": [0.0, 0.0],
@@ -264,7 +262,7 @@ def test_bad_input_is_one_sentence(judge, asked, words):
 def test_a_picture_is_looked_at_when_it_is_brought(verifier):
     look = functions(verifier)[1]
     assert look({"picture": MINE, "count": 9})["ink"].startswith("data:image/png")
-    assert "10 references already" in look({"picture": MINE, "count": 10})["error"]
+    assert "already 10 references" in look({"picture": MINE, "count": 10})["error"]
     assert look({"picture": data_url(b"<html>")})["error"].startswith("The file is not a PNG")
 
 
@@ -403,4 +401,4 @@ def test_what_is_kept_would_be_found(app):
 def test_a_network_that_was_not_measured_on_signatures_says_so():
     assert "not measured" in unmeasured_sentence(None)
     assert "about 95 of 100 scores like this one" in unmeasured_sentence(0.95)
-    assert "on signatures this network was not measured" in unmeasured_sentence(0.95)
+    assert "this network has not been measured on signatures" in unmeasured_sentence(0.95)

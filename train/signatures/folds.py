@@ -52,7 +52,7 @@ def train_folds(
         check_manifest(folder, begun_with(init, division))
         if not is_finished(folder / MODEL, config):
             if has_state(folder) and not arguments.resume:
-                raise StateError(f"{folder} holds a run already; go on with --resume or choose another --output.")
+                raise StateError(f"{folder} already holds a run; continue it with --resume or choose another --output.")
             left = argparse.Namespace(**vars(arguments) | {"max_minutes": max(0.0, (ends - time.monotonic()) / 60)})
             _, outcome = train_one(left, config, division, folder, device)
             if not outcome.finished:

@@ -1,4 +1,7 @@
-"""The tab "About": what this is, what was measured, its limits, how to call it. Figures come from the checkpoint."""
+"""The tab "About": what the app is, its measured accuracy, its limits and its API.
+
+All figures come from the config.json of the checkpoints.
+"""
 
 import math
 import os
@@ -21,8 +24,8 @@ OMNIGLOT = "https://github.com/brendenlake/omniglot"
 HUB = "https://huggingface.co/"
 REPO_ID = re.compile(r"[\w.-]+/[\w.-]+")  # of a model or a Space
 
-# What others reached on Lake's 20 runs. People 4.5 % and Bayesian program learning 3.3 % errors: Lake et al., Science
-# 350 (2015), figure 6A. Koch et al. (2015), table 2.
+# Accuracy of others on Lake's 20 runs. People (4.5 % errors) and Bayesian program learning (3.3 %): Lake et al.,
+# Science 350 (2015), figure 6A. Koch et al. (2015), table 2.
 OTHERS = (("Bayesian program learning, 2015", 0.967), ("People", 0.955), ("Koch et al., 2015", 0.920))
 PEOPLE = 0.955
 PROTOCOLS = {
@@ -46,7 +49,7 @@ LAYERS = (
 
 
 def percent(share: int | float, digits: int = 1) -> str:
-    """A fraction as per cent, with a space that does not break."""
+    """Formats a fraction as a percentage, with a non-breaking space."""
     return f"{share * 100:.{digits}f}\u00a0%"
 
 
@@ -56,13 +59,13 @@ def scrolling(label: str, content: str) -> str:
 
 
 def table(label: str, head: Sequence[str], rows: Sequence[str]) -> str:
-    """A table that scrolls where it is too wide; `rows` are HTML."""
+    """Returns a table that scrolls if it is too wide; `rows` are HTML."""
     columns = "".join(f'<th scope="col">{one}</th>' for one in head)
     return scrolling(label, f"<table><thead><tr>{columns}</tr></thead><tbody>{''.join(rows)}</tbody></table>")
 
 
 def row(name: str, result: str, interval: str = "", detail: str = "", kind: str = "") -> str:
-    """A row of a table of results. `name`, `result` and `interval` are escaped by whoever gives them."""
+    """Returns a row of a table of results; the caller escapes `name`, `result`, `interval` and `detail`."""
     below = f'<span class="below">{detail}</span>' if detail else ""
     return (
         f'<tr class="{kind}"><th scope="row">{name}{below}</th><td class="number">{result}</td>'
@@ -71,17 +74,18 @@ def row(name: str, result: str, interval: str = "", detail: str = "", kind: str 
 
 
 def interval_of(bounds: Sequence[float]) -> str:
+    """Formats the bounds of an interval, which are fractions."""
     return " to ".join(percent(bound) for bound in bounds)
 
 
 def largest_n_way(report: dict[str, Any], protocol: str) -> dict[str, Any] | None:
-    """The entry of a protocol with the most candidates; None where there is none."""
+    """Returns the entry of a protocol with the most candidates, None if the protocol was not measured."""
     entries = [one for one in report.get("one_shot", []) if one.get("protocol") == protocol]
     return max(entries, key=lambda one: one["n_way"]) if entries else None
 
 
 def character_rows(report: dict[str, Any]) -> list[str]:
-    """One-shot accuracy of every protocol with that of others, then the accuracy of "same or different"."""
+    """Returns rows with the one-shot accuracy of each protocol and of others, then the verification accuracy."""
     rows = []
     for protocol, words in PROTOCOLS.items():
         one = largest_n_way(report, protocol)
@@ -103,14 +107,14 @@ def character_rows(report: dict[str, Any]) -> list[str]:
 
 
 def signature_rows(entry: dict[str, Any]) -> list[str]:
-    """Equal error rates on skilled forgeries by the number of references; empty where nothing was measured."""
+    """Returns rows with the equal error rate on skilled forgeries by number of references; empty if not measured."""
     measured = entry.get("by_references") or {}
     return [
         row(
             f"Signatures, errors with {escape(str(count))} reference{'' if str(count) == '1' else 's'}",
             percent(one["eer_skilled"]),
             interval_of(one["intervals"]["eer_skilled"]),
-            f"skilled forgeries, {escape(str(entry['writers_scored']))} writers that it had not seen",
+            f"skilled forgeries, {escape(str(entry['writers_scored']))} writers not trained on",
             "ours",
         )
         for count, one in measured.items()
@@ -118,7 +122,7 @@ def signature_rows(entry: dict[str, Any]) -> list[str]:
 
 
 def accuracy_chart(report: dict[str, Any]) -> str:
-    """Accuracy over the number of candidates, with people; empty without figures."""
+    """Returns a chart of accuracy over the number of candidates, with people's; empty without figures."""
     series = []
     for protocol, label, style in (
         ("across_alphabets", "all alphabets", "dashed"),
@@ -147,13 +151,13 @@ def accuracy_chart(report: dict[str, Any]) -> str:
         f"Accuracy over the number of characters to choose from: {'; '.join(one.label for one in series)}",
     )
     return (
-        f"{chart}<p>Characters of one alphabet look more alike than characters of all alphabets. People and Lake's "
-        "runs are one task: 20 characters of one alphabet, drawn with care. Guessing gets 1 in 20.</p>"
+        f"{chart}<p>Characters of one alphabet look more alike than characters of all alphabets. “People” and “Lake's "
+        "runs” are the same task: 20 characters of one alphabet, drawn with care. Guessing gets 1 in 20 right.</p>"
     )
 
 
 def baseline_table(report: dict[str, Any]) -> str:
-    """Simple methods on the same tasks, at the largest number of candidates; empty where none was measured."""
+    """Returns a table of simple methods on the same tasks with the most candidates; empty if none was measured."""
     rows = []
     for protocol, words in PROTOCOLS.items():
         found = [one for one in report.get("baselines", []) if one.get("protocol") == protocol]
@@ -174,7 +178,7 @@ def baseline_table(report: dict[str, Any]) -> str:
 
 
 def verification_table(report: dict[str, Any]) -> str:
-    """How well scores tell same from different; empty where it was not measured."""
+    """Returns a table of AUC and EER of verification; empty if it was not measured."""
     rows = [
         f'<tr><th scope="row">{escape(PROTOCOLS.get(one["protocol"], one["protocol"]))}</th>'
         f'<td class="number">{one["auc"]:.3f}</td><td class="number">{percent(one["eer"])}</td>'
@@ -188,7 +192,7 @@ def verification_table(report: dict[str, Any]) -> str:
 
 
 def signature_details(entry: dict[str, Any]) -> str:
-    """Other people's signatures, and what each part of a score reaches alone; empty where nothing was measured."""
+    """Returns a table of errors on signatures, and the errors of each part of the score; empty if not measured."""
     measured = entry.get("by_references") or {}
     rows = [
         f'<tr><td class="number">{escape(str(count))}</td><td class="number">{percent(one["eer_skilled"])}</td>'
@@ -202,14 +206,14 @@ def signature_details(entry: dict[str, Any]) -> str:
     shares = ", ".join(f"{PARTS[name]} {percent(alone[name]['eer_skilled'])}" for name in PARTS if name in alone)
     beside = f"<p>Each part of a score alone, skilled forgeries, one reference: {shares}.</p>" if len(alone) > 1 else ""
     return (
-        "<h3>Errors on signatures</h3><p>Equal error rate: as many forgeries pass as genuine signatures are refused."
-        "</p>"
+        "<h3>Errors on signatures</h3><p>Equal error rates: the threshold is set so that the shares of forgeries that "
+        "pass and of genuine signatures that are refused are equal.</p>"
         f"{table('Signatures', head, rows)}{beside}"
     )
 
 
 def architecture() -> str:
-    """The layers of the network with the shape behind each."""
+    """Returns a table of the layers of the network and the shapes of their outputs."""
     rows = [f'<tr><th scope="row">{words}</th><td class="number">{shape}</td></tr>' for words, shape in LAYERS]
     return (
         "<h3>The network</h3><p>Both pictures go through the same layers. The similarity is "
@@ -219,7 +223,7 @@ def architecture() -> str:
 
 
 def as_far_as_readable(draw: Callable[[dict[str, Any]], Any], report: object) -> Any:
-    """What `draw` makes of the figures in a config.json, which may be anybody's; "" where they are malformed."""
+    """Draws the figures of a config.json; "" if they are malformed, as they may be in somebody else's model."""
     if not isinstance(report, dict):
         return ""
     try:
@@ -229,7 +233,7 @@ def as_far_as_readable(draw: Callable[[dict[str, Any]], Any], report: object) ->
 
 
 def model_table(model: Recognizer | Verifier, config: dict[str, Any], title: str) -> str:
-    """Which weights answer, and how they were trained."""
+    """Returns a table about the loaded weights and their training."""
     origin = model.origin
     rows = [("Parameters", f"{sum(part.numel() for part in model.encoder.network.parameters()):,}")]
     if origin is not None:
@@ -244,14 +248,14 @@ def model_table(model: Recognizer | Verifier, config: dict[str, Any], title: str
     rows.append(("Stored as", str(config.get("storage", "in memory"))))
     verification = config.get("verification") or {}
     if verification.get("threshold"):
-        points = verification.get("operating_points")  # of signatures, whose scores are not the network's alone
+        points = verification.get("operating_points")  # only signatures have them
         rows.append(("Threshold", f"{points['balanced']['threshold'] if points else verification['threshold']:.3f}"))
     body = table_rows(rows) + as_far_as_readable(training_rows, config.get("training"))
     return f"<h3>{title}</h3>{scrolling(title, f'<table><tbody>{body}</tbody></table>')}"
 
 
 def training_rows(training: dict[str, Any]) -> str:
-    """What config.json says of the training, with every stage before it."""
+    """Returns rows with the facts about the training in config.json, including earlier stages."""
     rows = []
     for key, value in training.items():
         if isinstance(value, str | int | float) and not isinstance(value, bool) and value:
@@ -267,13 +271,14 @@ def training_rows(training: dict[str, Any]) -> str:
 
 
 def table_rows(rows: list[tuple[str, str]]) -> str:
+    """Returns rows with a heading and a value each, which are escaped here."""
     return "".join(
         f'<tr><th scope="row">{escape(key)}</th><td class="wrap">{escape(value)}</td></tr>' for key, value in rows
     )
 
 
 def links(recognizer: Recognizer) -> str:
-    """The paper, the data and, as far as they lie on the Hub, the code and the model."""
+    """Returns links to the papers and the data and, if they are on the Hub, to the code and the model."""
     found = [
         (KOCH, "Paper: Koch, Zemel and Salakhutdinov, 2015"),
         (LAKE, "Data set's paper: Lake, Salakhutdinov and Tenenbaum, 2015"),
@@ -292,25 +297,25 @@ def links(recognizer: Recognizer) -> str:
 
 
 def measured(recognizer: Recognizer, verifier: Verifier) -> str:
-    """The one table and the chart of what was measured."""
+    """Returns the section with the main results: a table and a chart."""
     report = figures_of(config_of(recognizer))
     entry = figures_of(config_of(verifier)).get("signatures")
     rows = [*as_far_as_readable(character_rows, report), *as_far_as_readable(signature_rows, entry)]
     if not rows:
         return (
-            "<section><h2>What was measured</h2><p>These weights carry no evaluation; "
-            "<code>python -m train evaluate</code> measures them.</p></section>"
+            "<section><h2>Results</h2><p>These weights have not been evaluated; "
+            "<code>python -m train evaluate</code> does so.</p></section>"
         )
     head = ("task", "result", "95 % interval")
     return (
-        "<section><h2>What was measured</h2><p>On alphabets and writers that the network had not seen. Accuracy is the "
-        "share of trials in which the right character alone scored highest.</p>"
-        f"{table('What was measured', head, rows)}{as_far_as_readable(accuracy_chart, report)}</section>"
+        "<section><h2>Results</h2><p>On alphabets and writers that the network was not trained on. Accuracy is the "
+        "share of trials in which the right character scored higher than all others.</p>"
+        f"{table('Results', head, rows)}{as_far_as_readable(accuracy_chart, report)}</section>"
     )
 
 
 def details(recognizer: Recognizer, verifier: Verifier) -> str:
-    """What only some want to know, behind a button."""
+    """Returns further tables, which are hidden until they are asked for."""
     config = config_of(recognizer)
     parts = [as_far_as_readable(draw, figures_of(config)) for draw in (verification_table, baseline_table)]
     if verifier.encoder is not recognizer.encoder:
@@ -322,10 +327,10 @@ def details(recognizer: Recognizer, verifier: Verifier) -> str:
 
 
 LIMITS = """<section><h2>Limits</h2><ul>
-<li>It learned from pen strokes of 30 alphabets. It knows nothing of faces, photographs or scenes.</li>
-<li>A similarity is no proof of identity; a verdict on a signature compares shapes and is no expert's opinion.</li>
-<li>Turned or mirrored characters count as different ones; fine detail is lost at 105 \u00d7 105 pixels.</li>
-<li>Pictures are judged in memory and are not kept. Your scores and your own classes stay in your browser.</li>
+<li>It learned from pen strokes of 30 alphabets. It is not made for faces, photographs or scenes.</li>
+<li>A similarity does not prove identity; a verdict on a signature compares shapes and does not replace an expert.</li>
+<li>Rotated or mirrored characters count as different; fine detail is lost at 105 \u00d7 105 pixels.</li>
+<li>Pictures are processed in memory and are not kept. Your scores and your own classes stay in your browser.</li>
 </ul></section>"""
 
 PYTHON = """from gradio_client import Client, handle_file
@@ -349,7 +354,7 @@ print(recognizer.classify(["alpha.png", "beta.png"], "query.png"))"""
 
 
 def api_section() -> str:
-    """How programs call the app and the library."""
+    """Returns the section about the API, with examples."""
     blocks = "".join(
         f'<h3>{words}</h3><pre tabindex="0" aria-label="{words}"><code>{escape(code)}</code></pre>'
         for words, code in (("Python client", PYTHON), ("JavaScript client", JAVASCRIPT), ("Python library", LIBRARY))
@@ -362,13 +367,13 @@ def api_section() -> str:
 
 
 def markup(recognizer: Recognizer, verifier: Verifier) -> str:
-    """The tab's HTML."""
+    """Returns the HTML of the tab."""
     return f"""<section class="panel about-panel" aria-label="About"><div class="about">
 <section><h2>What this is</h2>
-<p>People recognise a new character after seeing it once. This network learned to do so too: it says whether two
-drawings show the same character, whoever drew them. It is the convolutional Siamese network of Koch, Zemel and
-Salakhutdinov, trained on 30 of Omniglot's 50 alphabets and tested on the other 20. Omniglot has 1,623 characters, each
-drawn by 20 people.</p>{links(recognizer)}</section>
+<p>People recognise a new character after seeing it once. This network has learned to do so as well: it says whether
+two drawings show the same character, even by different people. It is the convolutional Siamese network of Koch, Zemel
+and Salakhutdinov, trained on 30 of Omniglot's 50 alphabets and tested on the other 20. Omniglot has 1,623 characters,
+each drawn by 20 people.</p>{links(recognizer)}</section>
 {measured(recognizer, verifier)}
 {LIMITS}
 {api_section()}

@@ -54,7 +54,7 @@ def lake_accuracy(recognizer: Recognizer) -> float | None:
     """Reads the network's accuracy on Lake's 20-way runs from its config.json.
 
     Returns:
-        The accuracy in [0, 1], or None where the config, which may be anybody's, gives none.
+        The accuracy in [0, 1], or None if the config has none or is malformed.
     """
     figures = config_of(recognizer).get("figures")
     reports = figures.get("one_shot") if isinstance(figures, dict) else None
@@ -66,18 +66,18 @@ def lake_accuracy(recognizer: Recognizer) -> float | None:
 
 
 def title(accuracy: float | None) -> str:
-    """Words the heading: what people and the network score on the same task."""
+    """Returns the heading, with the accuracy of people and of the network on the same task."""
     network = "" if accuracy is None else f", this network {percent(accuracy)}"
     return f"People get {percent(PEOPLE)} right{network}. You? <small>20 candidates, Lake's test</small>"
 
 
 def percent(share: float) -> str:
-    """Words a share with up to two decimals, as in "98.75 %"."""
+    """Formats a share with up to two decimals, as in "98.75 %"."""
     return f"{share * 100:.2f}".rstrip("0").rstrip(".") + "\u00a0%"
 
 
 def build(session: GameSession) -> None:
-    """Puts the tab's contents into the open Gradio context."""
+    """Adds the tab's contents to the open Gradio context."""
 
     def asked_game(asked: dict) -> Game:
         if asked.get("link") is not None:

@@ -1,4 +1,4 @@
-"""The tab "Compare": two images, how alike they are, how often such a score is right, and which ink counted."""
+"""The tab "Compare": the similarity of two images, its reliability, and the ink that counted for and against it."""
 
 import gradio as gr
 import torch
@@ -19,7 +19,7 @@ EXAMPLE_SEEDS = (31, 32, 33, 34)
 MARKUP = """
 <section class="panel compare" aria-labelledby="compare-title">
   <header class="lead"><h2 id="compare-title">Are these two the same character?</h2>
-  <p>Draw, upload, paste or photograph one on each side.</p></header>
+  <p>Draw, upload, paste or photograph one character on each side.</p></header>
   <div class="two"><div data-pad></div><div data-pad></div></div>
   <div class="say-row"><p class="say" data-say role="status" aria-live="polite"></p>
   <button type="button" class="plain" data-clear>Clear both</button></div>
@@ -40,24 +40,33 @@ MARKUP = """
 
 
 def reliability_sentence(recognizer: Recognizer, similarity: float) -> str:
-    """How often such a score was right on validation, as a sentence."""
+    """Returns a sentence about how often such a similarity was right on validation."""
     reliability = recognizer.reliability(similarity)
     if reliability is None:
-        return "How often such a score is right was not measured for these weights."
+        return "How often such a score is right has not been measured for these weights."
     word = "the same character" if similarity >= recognizer.threshold else "different characters"
     return (
         f"Of 100 pairs of pen-drawn characters with such a score, {about_of_hundred(reliability)} were {word}. "
-        "Measured on alphabets that the network had not seen; half of all pairs were the same."
+        "Measured on alphabets that the network was not trained on; half of all pairs were the same character."
     )
 
 
 def comparison(recognizer: Recognizer, first: Source, second: Source) -> dict:
-    """Two safe grey images to the figures that page and programs are given."""
+    """Compares two images.
+
+    Args:
+        recognizer: Compares them.
+        first: Anything that `open_image` takes.
+        second: The same.
+
+    Returns:
+        The result as JSON values, see `figures`.
+    """
     return figures(recognizer.compare(first, second))
 
 
 def figures(found: Comparison) -> dict:
-    """What is said of a comparison."""
+    """Returns the fields of a comparison that the page and the API show, as JSON values."""
     return {
         "similarity": found.similarity,
         "threshold": found.threshold,
@@ -68,9 +77,9 @@ def figures(found: Comparison) -> dict:
 
 
 def examples() -> list[dict[str, str]]:
-    """Gives four pairs of Omniglot's drawings, each by two drawers.
+    """Returns four pairs of drawings from Omniglot, each by two drawers.
 
-    The first and the third pair are of one character each, the others of two. The captions do not give the answer away.
+    The first and the third pair show the same character, the others different ones; the captions do not say which.
     """
     pairs = []
     for place, seed in enumerate(EXAMPLE_SEEDS):
@@ -84,7 +93,7 @@ def build(recognizer: Recognizer) -> None:
     """Adds the tab's contents to the open Gradio context."""
 
     def seen(asked: dict) -> tuple[Float[Tensor, "2 1 105 105"], list[tuple[str, Remark]]]:
-        """What the network is shown of both, and what was noticed about which of them."""
+        """Returns both images as the network sees them, and the remarks on each."""
         readings, remarks = [], []
         for key, what in (("a", "The first picture"), ("b", "The second picture")):
             grey = picture(asked.get(key), what)

@@ -1,4 +1,4 @@
-"""The tab "Your own classes": one picture of each class, then any number of queries, and no training in between."""
+"""The tab "Your own classes": the visitor gives one picture of each class and classifies others, without training."""
 
 import base64
 from collections.abc import Sequence
@@ -20,8 +20,8 @@ EXAMPLE_SEED = 12
 MARKUP = """
 <section class="panel own" aria-labelledby="own-title">
   <header class="lead"><h2 id="own-title">Your own classes</h2>
-  <p>Bring one picture of each class, 2 to 50 of them: parts, marks, stamps, characters. Then bring any picture and see
-  which class it is. Nothing is trained in between.</p></header>
+  <p>Add one picture for each class, 2 to 50 classes: parts, marks, stamps, characters. Then add any picture to see
+  which class it belongs to. Nothing is trained in between.</p></header>
   <div class="two">
     <div><div data-new></div>
       <div class="row"><label class="name-field">Name
@@ -44,14 +44,24 @@ MARKUP = """
     <button type="button" class="tool" data-example>Load an example set</button>
     <button type="button" class="tool" data-empty disabled>Remove all</button></div>
   <div class="shelf" data-shelf role="list" aria-label="Your classes"></div>
-  <p class="detail" data-kept>Your classes are kept in this browser on this device, also when you close the page. The
+  <p class="detail" data-kept>Your classes are kept in this browser on this device, even after you close the page. The
   server keeps no copy.</p>
 </section>
 """
 
 
 def ranking(recognizer: Recognizer, support: Sequence[Source], query: Source) -> dict:
-    """Similarities of the query with one picture of each class, whether it is none of them, remarks on the query."""
+    """Ranks the classes for a query.
+
+    Args:
+        recognizer: Compares the images.
+        support: One image of each class; anything that `open_image` takes.
+        query: The image to classify.
+
+    Returns:
+        As JSON values: the similarity to each class in [0, 1], the index of the best, whether even that is below the
+        threshold, the threshold, and the remarks on the query.
+    """
     similarities = recognizer.classify(support, query)
     best = max(range(len(similarities)), key=similarities.__getitem__)
     return {
@@ -94,7 +104,7 @@ def build(recognizer: Recognizer) -> None:
     def own_export(asked: dict) -> dict:
         classes = classes_of(asked.get("classes"), 1)
         for one in classes:
-            open_image(one.picture)  # what is no picture leaves no trace in a set that somebody else will open
+            open_image(one.picture)  # only real pictures may go into a set that somebody else will open
         return {"zip": "data:application/zip;base64," + base64.b64encode(pack(classes)).decode()}
 
     @for_page

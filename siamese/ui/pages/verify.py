@@ -1,6 +1,6 @@
-"""The tab "Verify a signature": references, a questioned one, a verdict with its error rates; and a game for two.
+"""The tab "Verify a signature": a verdict on a questioned signature with its error rates, and a forgery game for two.
 
-Nothing that a visitor signs is kept: pictures come as data URLs and are judged in memory.
+Signatures are not stored: pictures come as data URLs and are processed in memory.
 """
 
 import functools
@@ -41,7 +41,7 @@ from siamese.ui.wording import DOUBT, about_of_hundred, of_hundred, range_of_hun
 
 MAX_REFERENCES = 10
 EXAMPLE_SEED = 5
-EXAMPLE_PAPER = 215  # of 255: what is lighter is the paper of an example
+EXAMPLE_PAPER = 215  # grey value of 255; lighter pixels of an example are paper
 FEW_REFERENCES = 3  # with fewer, the page asks for more
 AIMS = {
     "strict": "Hardly any forgery passes.",
@@ -50,7 +50,7 @@ AIMS = {
 }
 
 PARTS = {  # of a score, see `siamese.signatures.features`
-    "network": "The shapes below, as the network sees them,",
+    "network": "The shapes below, which the network compares,",
     "hinge": "The turns of the pen",
     "profile": "The height and direction of the lines from left to right",
 }
@@ -59,13 +59,13 @@ ROOM = {
     False: "The references differ from each other less than usual, which counts against it.",
 }
 SAYS_LITTLE = 0.3  # logits: a chance of 57 in 100 instead of 50
-SHOWN_COUNTS = (1, 3, 5)  # numbers of references whose errors are shown before anything is brought
+SHOWN_COUNTS = (1, 3, 5)  # numbers of references whose errors are shown at the top
 
 MARKUP = """
 <section class="panel verify" aria-labelledby="verify-title">
   <header class="lead"><h2 id="verify-title">Did the same person sign this?</h2>
-  <p>Bring three signatures that are known to be genuine, or up to ten, and the one in question. Sign here, or bring
-  pictures of paper.</p>{errors}</header>
+  <p>Add three signatures that are known to be genuine, or up to ten, and the one in question. Sign here, or add
+  pictures of signatures on paper.</p>{errors}</header>
   <fieldset class="segments modes" data-modes><legend class="visually-hidden">What to do</legend></fieldset>
   <div data-desk>
     <div class="two">
@@ -113,19 +113,19 @@ MARKUP = """
     <button type="button" class="button" data-other hidden></button>
     <button type="button" class="plain" data-again hidden>Start the game again</button></div>
   </div>
-  <p class="note">{note} Nothing that is signed here is kept: no history, no log, no file. Pictures are judged in
+  <p class="note">{note} Nothing that is signed here is kept: no history, no log, no file. Pictures are processed in
   memory; what you see here is gone when you start over or leave.</p>
   {detail}
 </section>
 """
-MEASURED_NOTE = """How often the network is wrong was measured on people whose signatures it had not seen. It compares
-shapes: with other pens, papers and scanners it may be wrong more often, and it proves no identity."""
-UNMEASURED_NOTE = """This network learned from characters, not from signatures. How often signatures fool it was not
-measured here; somebody who practised fools it easily. It proves no identity."""
+MEASURED_NOTE = """The error rates were measured on people whose signatures the network had not seen. It compares
+shapes: with other pens, papers and scanners it may be wrong more often, and it does not prove identity."""
+UNMEASURED_NOTE = """This network learned from characters, not from signatures. Its error rates on signatures have not
+been measured; a practised forger deceives it easily. It does not prove identity."""
 
 
 def markup(verifier: Verifier) -> str:
-    """The tab's HTML."""
+    """Returns the HTML of the tab."""
     note = MEASURED_NOTE if verifier.measured else UNMEASURED_NOTE
     if verifier.note:
         note = f"{escape(verifier.note)} {note}"
@@ -139,11 +139,11 @@ def markup(verifier: Verifier) -> str:
 
 
 def wrong_answers(verifier: Verifier, references: int) -> tuple[float, float] | None:
-    """The range of the share of wrong answers at the balanced point, half of all signatures being forged.
+    """Returns the range of the share of wrong answers at the balanced point, if half of all signatures are forged.
 
     Returns:
-        The lowest and the highest over collections that training left out or, where none was, the one measured; None
-        where nothing was measured with this number of references.
+        The lowest and the highest share, in [0, 1], over the collections that were left out of training; twice the
+        same share if none was left out; None if nothing was measured with this number of references.
     """
     measured = verifier.measured.get(references)
     if measured is None:
@@ -156,7 +156,7 @@ def wrong_answers(verifier: Verifier, references: int) -> tuple[float, float] | 
 
 
 def errors_by_references(verifier: Verifier) -> str:
-    """How errors fall with the number of references, as a list of bars; empty where fewer than two were measured."""
+    """Returns bars of the error by number of references; empty if fewer than two numbers were measured."""
     errors = {count: wrong for count in SHOWN_COUNTS if (wrong := wrong_answers(verifier, count))}
     if len(errors) < 2:
         return ""
@@ -174,45 +174,45 @@ def errors_by_references(verifier: Verifier) -> str:
 
 
 def advice(verifier: Verifier, references: int) -> str | None:
-    """What more references would give, for a verdict from fewer than three; None where that was not measured."""
+    """Returns a sentence that asks for more references if there are fewer than three; None if not measured."""
     now, then = wrong_answers(verifier, references), wrong_answers(verifier, FEW_REFERENCES)
     if references >= FEW_REFERENCES or now is None or then is None:
         return None
-    given = "One reference says little" if references == 1 else "Two references say less than three"
+    given = "one reference" if references == 1 else "two references"
     return (
-        f"{given}: of 100 answers {range_of_hundred(now)} are wrong, with {FEW_REFERENCES} references "
-        f"{range_of_hundred(then)}. Bring more if you can."
+        f"With {given}, {range_of_hundred(now)} of 100 answers are wrong; with {FEW_REFERENCES}, "
+        f"{range_of_hundred(then)}. Add more if you can."
     )
 
 
 def counted_sentence(measured: int, given: int) -> str:
-    """With how many references the error rates beside a verdict were measured."""
+    """Returns a sentence about the number of references with which the error rates were measured."""
     words = f"These rates were measured with {measured} reference{'' if measured == 1 else 's'}"
     return f"{words}, as many as you gave." if measured == given else f"{words}; you gave {given}."
 
 
 def cost_sentence(point: OperatingPoint, elsewhere: RateRange | None = None) -> str:
-    """What an operating point costs: the errors of both kinds.
+    """Returns a sentence with the FAR and the FRR of an operating point.
 
     Args:
-        point: As measured on unseen writers of the collections that were trained on.
-        elsewhere: The range over collections that training left out; None where none was.
+        point: Its rates on unseen writers of the collections that were trained on.
+        elsewhere: The range of its rates on collections left out of training; None if none was left out.
     """
     far, frr = of_hundred(point.far), of_hundred(point.frr)
     if elsewhere is None:
-        return f"Of 100 skilled forgeries {far} would pass, of 100 genuine signatures {frr} would be refused."
+        return f"Of 100 skilled forgeries, {far} would pass; of 100 genuine signatures, {frr} would be refused."
     return (
         f"On collections it had never seen, {range_of_hundred(elsewhere.far)} of 100 skilled forgeries pass and "
-        f"{range_of_hundred(elsewhere.frr)} of 100 genuine signatures are refused; by new writers of the collections "
-        f"that it knows, {far} and {frr}."
+        f"{range_of_hundred(elsewhere.frr)} of 100 genuine signatures are refused; on new writers of the collections "
+        f"it knows, {far} and {frr}."
     )
 
 
 def rates_sentence(rates: OperatingPoint) -> str:
-    """How common a score like this one is among forgeries and among genuine signatures."""
+    """Returns a sentence about how common a score like this is among forgeries and among genuine signatures."""
     return (
-        f"Of 100 skilled forgeries {of_hundred(rates.far)} scored as high as this or higher, of 100 genuine signatures "
-        f"{of_hundred(rates.frr)} scored lower."
+        f"Of 100 skilled forgeries, {of_hundred(rates.far)} scored as high as this or higher; of 100 genuine "
+        f"signatures, {of_hundred(rates.frr)} scored lower."
     )
 
 
@@ -223,14 +223,14 @@ def meaning(
     share_genuine: float | None,
     elsewhere: RateRange | None = None,
 ) -> str:
-    """The verdict at an operating point in plain words.
+    """Explains the verdict at an operating point.
 
     Args:
         found: The verdict.
-        name: Of the operating point.
-        point: Its errors on unseen writers of the collections that were trained on.
-        share_genuine: Of scores like this one; None where unknown.
-        elsewhere: Its errors on collections that training left out; None where none was.
+        name: Name of the operating point.
+        point: Its rates on unseen writers of the collections that were trained on.
+        share_genuine: Share of genuine signatures among those with such a score, in [0, 1]; None if not measured.
+        elsewhere: The range of its rates on collections left out of training; None if none was left out.
     """
     if any(remark.is_doubt for remark in found.remarks):
         return DOUBT
@@ -238,28 +238,28 @@ def meaning(
     if found.verdict == "unsure" and share_genuine is not None:
         side = "passes" if passes else "is refused"
         return (
-            f"It {side} at the {name} setting, but of 100 signatures with such a score, half of all being forged, "
-            f"{about_of_hundred(share_genuine)} were genuine: bring more references to be surer."
+            f"It {side} at the {name} setting, but if half of all signatures are forged, "
+            f"{about_of_hundred(share_genuine)} of 100 with such a score are genuine: add more references to be surer."
         )
     far = range_of_hundred(elsewhere.far if elsewhere else (point.far, point.far))
     frr = range_of_hundred(elsewhere.frr if elsewhere else (point.frr, point.frr))
     if passes:
-        return f"It passes at the {name} setting; {far} of 100 skilled forgeries would, too."
-    return f"It is refused at the {name} setting; so would be {frr} of 100 genuine signatures."
+        return f"It passes at the {name} setting; so would {far} of 100 skilled forgeries."
+    return f"It is refused at the {name} setting; so would {frr} of 100 genuine signatures."
 
 
 def unmeasured_sentence(reliability: float | None) -> str:
-    """What is known of a score where no error rates were measured on signatures."""
+    """Returns a sentence about the reliability of a score if no error rates were measured on signatures."""
     if reliability is None:
-        return "How often such a score is right was not measured for these weights."
+        return "How often such a score is right has not been measured for these weights."
     return (
         f"On pairs of pen-drawn characters, {about_of_hundred(reliability)} of 100 scores like this one were on the "
-        "right side of the threshold; on signatures this network was not measured."
+        "right side of the threshold; this network has not been measured on signatures."
     )
 
 
 def parts_sentences(parts: dict[str, float]) -> list[str]:
-    """What each part of a score counts for, however strict the setting; empty where the network alone decides."""
+    """Returns sentences about what each part of a score counts for; empty if the network alone decides."""
 
     def counts(part: float) -> str:
         if abs(part) < SAYS_LITTLE:
@@ -272,7 +272,15 @@ def parts_sentences(parts: dict[str, float]) -> list[str]:
 
 
 def isolated(url: object, what: str) -> Reading:
-    """The ink of a signature in a data URL; raises UserError with a sentence that names which one is meant."""
+    """Reads a signature from a data URL.
+
+    Args:
+        url: The data URL.
+        what: What to call the picture in an error.
+
+    Raises:
+        UserError: It is not a picture, or has no signature.
+    """
     try:
         return read_signature(decoded(url, what))
     except ImageError as error:
@@ -288,13 +296,13 @@ def judged(
     """Judges isolated ink at every operating point.
 
     Args:
-        verifier: Whose score and error rates count.
+        verifier: Scores the signature.
         references: Ink of 1 to MAX_REFERENCES genuine signatures.
-        questioned: Ink of the one in question.
-        remarks: What was noticed about which picture.
+        questioned: Ink of the signature in question.
+        remarks: Pairs of the name of a picture and a remark on it.
 
     Returns:
-        What the page shows: the score, the verdict at every point, and the errors measured there.
+        As JSON values: the score, the verdict at every operating point, the error rates and the remarks.
     """
     noticed = [remark for _, remark in remarks]
     logits = verifier.logits(references, questioned)
@@ -314,7 +322,7 @@ def judged(
             points.append(entry | {"aim": AIMS[name], "cost": cost_sentence(point, measured.elsewhere.get(name))})
         rates = measured.curve and rates_sentence(measured.curve.at(found.score))
         counted = counted_sentence(measured.references, len(references))
-    is_doubtful = any(remark.is_doubt for remark in noticed)  # outside of what was measured: no rates hold for it
+    is_doubtful = any(remark.is_doubt for remark in noticed)  # the measured rates do not apply
     return {
         "score": found.score,
         "similarities": list(found.similarities),
@@ -328,7 +336,7 @@ def judged(
 
 
 def pictured(references: list[Float[Tensor, "_ _"]], questioned: Float[Tensor, "_ _"]) -> dict:
-    """The inks on sheets of one size, and the questioned one laid over each reference."""
+    """Returns pictures of all signatures at one size, and of the questioned one over each reference, as data URLs."""
     sheets, last = [on_sheet(ink) for ink in references], on_sheet(questioned)
     return {
         "inks": [layer_url(sheet, INK_COLOUR) for sheet in (*sheets, last)],
@@ -344,7 +352,7 @@ def pictured(references: list[Float[Tensor, "_ _"]], questioned: Float[Tensor, "
 
 @functools.cache
 def example_signatures() -> list[dict[str, Any]]:
-    """Three references of a synthetic writer each, and a genuine one, a forgery or another writer's in question."""
+    """Returns examples by synthetic writers: three references and a genuine, a forged or another writer's signature."""
     examples = []
     for number, caption in enumerate(("A genuine signature", "A skilled forgery", "Another person's signature")):
         generator = np.random.default_rng([EXAMPLE_SEED, number])
@@ -364,17 +372,17 @@ def example_signatures() -> list[dict[str, Any]]:
 
 
 def _on_white(scan: Image.Image) -> Image.Image:
-    """A scan without the grain of its paper, which would make most of the bytes that are sent."""
+    """Removes the grain of the paper from a scan, which would make up most of its bytes."""
     return scan.point(lambda grey: 255 if grey > EXAMPLE_PAPER else grey & 0xF0)
 
 
 def page_functions(verifier: Verifier) -> list[Callable[[object], Awaitable[dict]]]:
-    """What the tab's page may call."""
+    """Returns the functions that the page may call."""
 
     def asked_inks(asked: dict) -> tuple[list[Float[Tensor, "_ _"]], Float[Tensor, "_ _"], list[tuple[str, Remark]]]:
         urls = asked.get("references")
         if not isinstance(urls, list) or not 1 <= len(urls) <= MAX_REFERENCES:
-            raise UserError(f"Please bring 1 to {MAX_REFERENCES} references.")
+            raise UserError(f"Please add 1 to {MAX_REFERENCES} references.")
         named = [(f"Reference {number}", url) for number, url in enumerate(urls, 1)]
         named.append(("The questioned signature", asked.get("questioned")))
         readings = [isolated(url, what) for what, url in named]
@@ -391,9 +399,9 @@ def page_functions(verifier: Verifier) -> list[Callable[[object], Awaitable[dict
 
     @for_page
     def verify_ink(asked: dict) -> dict:
-        """A picture is looked at when it is brought, so that the sentence stands beside the act."""
+        """Reads a picture as soon as it is added, so that remarks on it appear at once."""
         if whole_number(asked.get("count", 0), 0, 1000, "The number of references") >= MAX_REFERENCES:
-            raise UserError(f"There are {MAX_REFERENCES} references already; please remove one first.")
+            raise UserError(f"There are already {MAX_REFERENCES} references; please remove one first.")
         data = decoded(asked.get("picture"), "The signature")
         reading = read_signature(data)
         regions = find_signatures(data) if REMARKS["several_pieces"] in reading.remarks else []

@@ -71,8 +71,8 @@ export const ownClassesTab = (element, server) => {
     keeping = keeping.then(async () => {
       const isKept = await saveClasses(now);
       part("kept").textContent = isKept
-        ? "Your classes are kept in this browser on this device, also when you close the page. The server keeps no copy."
-        : "This browser keeps nothing between visits; export the set before you leave.";
+        ? "Your classes are kept in this browser on this device, even after you close the page. The server keeps no copy."
+        : "This browser cannot keep your classes between visits; export the set before you leave.";
     });
   };
 
