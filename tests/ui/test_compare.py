@@ -35,7 +35,7 @@ def test_without_calibration_only_what_lies_at_the_threshold_is_too_close(networ
         "unsure",
         "same",
     ]
-    assert "not measured" in reliability_sentence(bare, 0.9)
+    assert "not been measured" in reliability_sentence(bare, 0.9)
 
 
 def test_the_sentence_gives_the_share_of_the_verdict(calibrated):

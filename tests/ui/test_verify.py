@@ -124,7 +124,7 @@ def test_weights_that_were_not_measured_have_one_threshold(verifier):
     result = functions(plain)[0]({"references": [MINE], "questioned": ALSO_MINE})
     assert [one["name"] for one in result["points"]] == [None]
     assert result["rates"] is result["counted"] is None
-    assert "not measured" in result["points"][0]["meaning"]
+    assert "not been measured" in result["points"][0]["meaning"]
     assert "a practised forger deceives it easily" in markup(plain)
     assert "Measured on" not in markup(plain)
     noted = Verifier(verifier.encoder, origin=ResolvedModel(Path(), "model", None, "There is no model at <b>."))
@@ -145,7 +145,7 @@ def test_words():
     )
     unsure = Verification(0.4, 0.5, "unsure", 0.6, (0.4,))
     assert "It is refused at the balanced setting, but" in meaning(unsure, "balanced", point, 0.4)
-    assert "about 40 were genuine" in meaning(unsure, "balanced", point, 0.4)
+    assert "about 40 of 100 with such a score are genuine" in meaning(unsure, "balanced", point, 0.4)
 
 
 def test_why_is_shown_for_one_reference(verifier):
@@ -163,7 +163,7 @@ def test_why_is_shown_for_one_reference(verifier):
 
 def test_what_each_part_of_a_score_says():
     assert parts_sentences({"network": 0.9, "hinge": 0.1, "profile": -2.0}) == [
-        "The shapes below, as the network sees them, count for the same person.",
+        "The shapes below, which the network compares, count for the same person.",
         "The turns of the pen count little.",
         "The height and direction of the lines from left to right count against it.",
     ]
@@ -399,6 +399,6 @@ def test_what_is_kept_would_be_found(app):
 
 
 def test_a_network_that_was_not_measured_on_signatures_says_so():
-    assert "not measured" in unmeasured_sentence(None)
+    assert "has not been measured" in unmeasured_sentence(None)
     assert "about 95 of 100 scores like this one" in unmeasured_sentence(0.95)
     assert "this network has not been measured on signatures" in unmeasured_sentence(0.95)
