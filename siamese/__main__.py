@@ -1,4 +1,4 @@
-"""The recogniser from a shell: python -m siamese compare | verify | classify."""
+"""The command line of the library: python -m siamese compare | verify | classify."""
 
 import argparse
 import io
@@ -22,18 +22,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command.
 
     Returns:
-        The exit status: 0, or 1 after one sentence on stderr. A command line that cannot be understood ends the
-        process with 2.
+        The exit status: 0, or 1 after one sentence on stderr.
+
+    Raises:
+        SystemExit: The arguments are wrong; with status 2.
     """
     asked = parser().parse_args(arguments)
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # a console in cp1252 cannot show every file's name
+        if isinstance(stream, io.TextIOWrapper):  # a console in cp1252 cannot print every file name
             stream.reconfigure(errors="backslashreplace")
     try:
         paths = [Path(path) for path in asked.images]
         if asked.command == "classify":
             paths = [*support_files(Path(asked.support)), *paths]
-        for path in paths:  # a picture that cannot be used is refused by its name before the network is loaded
+        for path in paths:  # report unusable images by name before the network is loaded
             opened(path)
         answer, sentences = COMMANDS[asked.command](asked, paths)
     except (ValueError, OSError) as error:  # ImageError, CheckpointError, HubError and their like
@@ -44,33 +46,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def parser() -> argparse.ArgumentParser:
+    """Returns the parser of the three commands."""
     options = argparse.ArgumentParser(add_help=False)
     options.add_argument(
         "--model", help="a folder, or user/name@revision on the Hub (default: the bundled weights for the task)"
     )
-    options.add_argument("--device", help="cpu, cuda or mps (default: CUDA where it is present)")
+    options.add_argument("--device", help="cpu, cuda or mps (default: cuda if available)")
     options.add_argument("--json", action="store_true", help="print JSON instead of sentences")
     top = argparse.ArgumentParser(prog="python -m siamese", description="Recognise what was seen once.")
     commands = top.add_subparsers(dest="command", required=True)
     compare = commands.add_parser("compare", parents=[options], help="how alike are two images?")
     compare.add_argument("images", nargs=2, metavar="IMAGE")
-    verify = commands.add_parser("verify", parents=[options], help="is the last image by the hand of the others?")
+    verify = commands.add_parser("verify", parents=[options], help="is the last signature by the writer of the others?")
     verify.add_argument("first", metavar="REFERENCE")
     verify.add_argument("images", nargs="+", metavar="REFERENCE ... QUESTIONED", action=AppendToFirst)
     verify.add_argument(
         "--operating-point",
         choices=("strict", "balanced", "lenient"),
-        help="which error to fear: strict lets hardly any forgery pass, lenient refuses hardly any genuine signature "
-        "(default: balanced)",
+        help="strict lets hardly any forgery pass, lenient refuses hardly any genuine signature (default: balanced)",
     )
-    classify = commands.add_parser("classify", parents=[options], help="which image of a folder is the query like?")
+    classify = commands.add_parser("classify", parents=[options], help="which image of a folder is like the query?")
     classify.add_argument("support", metavar="SUPPORT_DIR")
     classify.add_argument("images", nargs=1, metavar="QUERY")
     return top
 
 
 class AppendToFirst(argparse.Action):
-    """Joins `first` and the rest, so that argparse itself asks for at least two."""
+    """Joins `first` and the other images, so that argparse itself requires at least two."""
 
     def __call__(
         self,
@@ -83,7 +85,7 @@ class AppendToFirst(argparse.Action):
 
 
 def opened(path: Path) -> "Image.Image":
-    """The image at `path`; raises ImageError with the path in front, as there are several."""
+    """Opens an image; raises ImageError with a message that names the file."""
     from siamese.imaging.decode import ImageError, open_image
 
     try:
@@ -93,22 +95,26 @@ def opened(path: Path) -> "Image.Image":
 
 
 def support_files(folder: Path) -> list[Path]:
-    """The files of a support folder in the order of their names; raises ValueError where there are none."""
+    """Lists the files of a support folder in the order of their names.
+
+    Raises:
+        ValueError: The folder does not exist, is empty or has more than MAX_SUPPORT files.
+    """
     from siamese.data.safe_zip import is_stray
 
     if not folder.is_dir():
         raise ValueError(f"There is no folder of support images at {str(folder)!r}.")
     files = sorted(path for path in folder.iterdir() if path.is_file() and not is_stray(path.name))
     if not files:
-        raise ValueError(f"The folder {str(folder)!r} holds no image.")
+        raise ValueError(f"The folder {str(folder)!r} has no images.")
     if len(files) > MAX_SUPPORT:
         raise ValueError(f"The folder {str(folder)!r} holds {len(files)} files; at most {MAX_SUPPORT} are compared.")
     return files
 
 
 def loaded(asked: argparse.Namespace) -> "Recognizer":
-    """The recogniser asked for; a note on where its weights come from goes to stderr."""
-    from siamese.characters.recognizer import load_recognizer  # torch only after the command line is known to be right
+    """Loads the recogniser that the options name; prints the note on its weights to stderr."""
+    from siamese.characters.recognizer import load_recognizer  # imported here so that usage errors need no torch
 
     recognizer = load_recognizer(asked.model, asked.device)
     print_note(recognizer.origin.note if recognizer.origin else None)
@@ -116,11 +122,13 @@ def loaded(asked: argparse.Namespace) -> "Recognizer":
 
 
 def print_note(note: str | None) -> None:
+    """Prints a note to stderr, if there is one."""
     if note:
         print(note, file=sys.stderr)
 
 
 def compare(asked: argparse.Namespace, paths: list[Path]) -> tuple[dict, list[str]]:
+    """Compares two images; returns the answer as JSON values and as sentences."""
     recognizer = loaded(asked)
     found = recognizer.compare(*paths)
     answer = {
@@ -141,6 +149,7 @@ def compare(asked: argparse.Namespace, paths: list[Path]) -> tuple[dict, list[st
 
 
 def verify(asked: argparse.Namespace, paths: list[Path]) -> tuple[dict, list[str]]:
+    """Verifies the last signature against the others; returns the answer as JSON values and as sentences."""
     from siamese.signatures.verifier import load_verifier
 
     verifier = load_verifier(asked.model, asked.device)
@@ -148,7 +157,7 @@ def verify(asked: argparse.Namespace, paths: list[Path]) -> tuple[dict, list[str
     point = verifier.point_named(asked.operating_point)
     found = verifier.verify(paths[:-1], paths[-1], point)
     measured = verifier.error_rates(len(paths) - 1)
-    reliability = found.reliability if measured else None  # that of pairs of characters says nothing of signatures
+    reliability = found.reliability if measured else None  # else it is that of pairs of characters
     answer = {
         "model": name_of(verifier),
         "score": found.score,
@@ -170,6 +179,7 @@ def verify(asked: argparse.Namespace, paths: list[Path]) -> tuple[dict, list[str
 
 
 def classify(asked: argparse.Namespace, paths: list[Path]) -> tuple[dict, list[str]]:
+    """Ranks the support images for the last image; returns the answer as JSON values and as sentences."""
     recognizer = loaded(asked)
     similarities = recognizer.classify(paths[:-1], paths[-1])
     remarks = recognizer.read(paths[-1]).remarks
@@ -187,7 +197,7 @@ def classify(asked: argparse.Namespace, paths: list[Path]) -> tuple[dict, list[s
 def errors(verifier: "Verifier", references: int, point: str | None) -> list[str]:
     measured = verifier.error_rates(references)
     if measured is None or point is None:
-        return ["How often this network is fooled by signatures was not measured."]
+        return ["The error rates of this network on signatures have not been measured."]
     rates, elsewhere = measured.points[point], measured.elsewhere.get(point)
     said = [f"There {rates.far:.1%} of skilled forgeries pass and {rates.frr:.1%} of genuine signatures are refused."]
     if elsewhere:
@@ -203,7 +213,7 @@ def odds(reliability: float | None) -> list[str]:
     if reliability is None:
         return []
     share = "more than 99%" if reliability > 0.99 else f"{reliability:.0%}"
-    return [f"Of scores like this one {share} are on the right side, where half of all pairs are the same."]
+    return [f"If half of all pairs are the same, {share} of scores like this one are on the right side."]
 
 
 def name_of(model: "Recognizer | Verifier") -> dict | None:
@@ -217,7 +227,7 @@ if __name__ == "__main__":
     try:
         status = main()
         sys.stdout.flush()
-    except BrokenPipeError:  # whoever read it, `head` perhaps, has seen enough
+    except BrokenPipeError:  # the reader, such as `head`, has closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the interpreter flushes once more
         status = 1
     sys.exit(status)

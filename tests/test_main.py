@@ -80,13 +80,14 @@ def test_sentences_for_people(capsys, model, files):
     assert main(["compare", files["b"], files["b"], "--model", model]) == 0
     assert capsys.readouterr().out == (
         "Similarity 0.982, threshold 0.500: the same.\n"
-        "Of scores like this one 90% are on the right side, where half of all pairs are the same.\n"
+        "If half of all pairs are the same, 90% of scores like this one are on the right side.\n"
     )
     assert main(["classify", files["support"], files["query"], "--model", model]) == 0
     assert capsys.readouterr().out.splitlines()[0].endswith("  b.png")
     assert main(["verify", files["b"], files["b"], "--model", model]) == 0
     assert capsys.readouterr().out == (
-        "Score 0.982, threshold 0.500: genuine.\nHow often this network is fooled by signatures was not measured.\n"
+        "Score 0.982, threshold 0.500: genuine.\n"
+        "The error rates of this network on signatures have not been measured.\n"
     )
 
 
@@ -102,8 +103,8 @@ def test_a_console_that_cannot_show_a_name_shows_its_code(model, files, monkeypa
 
 def test_nothing_is_told_to_be_certain():
     assert odds(None) == []
-    assert odds(0.98)[0].startswith("Of scores like this one 98% are")
-    assert odds(1.0)[0].startswith("Of scores like this one more than 99% are")
+    assert odds(0.98)[0].startswith("If half of all pairs are the same, 98% of")
+    assert odds(1.0)[0].startswith("If half of all pairs are the same, more than 99% of")
 
 
 def test_verify_at_an_operating_point(capsys, model, files, tmp_path):

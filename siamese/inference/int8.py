@@ -1,11 +1,10 @@
-"""The network's embedding in whole numbers of eight bits, for processors that multiply them faster than anything else.
+"""The network's embedding in 8-bit integers, for processors that multiply these fastest.
 
 Jacob et al. (2018), "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference",
-section 2: weights as int8 with a scale for each row, what follows a rectifier as uint8 with one scale for each layer,
-sums in 32 bits. Sums of whole numbers are exact, so an embedding does not depend on the pictures beside it.
+section 2: weights are int8 with a scale for each row, activations uint8 with one scale for each layer, and sums have 32
+bits. Integer sums are exact, so an embedding does not depend on the other pictures of its batch.
 
-torch.ao's quantised modules would do the same but take a graph of the network apart for it; these are the two oneDNN
-operations that they end in.
+This calls the two oneDNN operations that torch.ao's quantised modules end in, without their rewriting of the graph.
 """
 
 import copy
@@ -18,12 +17,12 @@ from torch.nn import functional as F
 
 from siamese.network import SiameseNetwork, convolutions_of
 
-SIZES_PX = (105, 48, 21, 9)  # of what each convolution is given
+SIZES_PX = (105, 48, 21, 9)  # side of the input of each convolution
 LEVELS = 255
 CLIPPED_SHARES = [share / 40 for share in range(10, 41)]  # of the largest value, tried as the end of a range
-BINS = 8192  # of the histogram that the end of a range is chosen by
+BINS = 8192  # bins of the histogram from which a range is chosen
 MOST_ERROR = 0.01  # root mean square error of the embeddings; trained networks stay below 0.002
-BATCH = 32  # through the convolutions at once: 64 take no less time each, but blocks that the system maps anew
+BATCH = 32  # pictures in one pass; 64 are no faster each and need blocks that the system maps anew
 
 OPERATIONS = torch.ops.onednn
 
@@ -72,10 +71,7 @@ class Int8Encoder:
 
 
 def is_fast() -> bool:
-    """Whether this processor has instructions for it.
-
-    Without VNNI oneDNN would add pairs of products in 16 bits, which is neither fast nor exact.
-    """
+    """Whether this processor has VNNI instructions; without them oneDNN sums in 16 bits, slower and not exactly."""
     return bool(getattr(torch.cpu, "_is_vnni_supported", bool)()) and hasattr(OPERATIONS, "qconv_pointwise")
 
 
@@ -90,13 +86,13 @@ def int8_encoder(
 
     Args:
         network: Without batch normalisation.
-        pictures: The ranges are measured on these; ink 1 on paper 0.
-        base: Its 9216 x 4096 layer is taken over: it must have been made of the same weights.
-        precision: Of the convolutions while the ranges are measured.
+        pictures: Pictures on which the ranges are measured; ink 1 on paper 0.
+        base: An encoder with the same 9216 x 4096 layer, which is shared with it.
+        precision: Precision of the convolutions while the ranges are measured.
 
     Returns:
-        None for a network that does not suit: one with units that go below 0, or whose embeddings would change by
-        more than MOST_ERROR.
+        The encoder; None if the network has units with negative outputs, or if its embeddings would change by more
+        than MOST_ERROR.
     """
     if network.config.activation != "relu" or network.config.batch_norm:
         return None
@@ -130,9 +126,9 @@ def int8_encoder(
 
 
 def step_of(features: Float[Tensor, "*shape"]) -> float:
-    """What one of 255 steps is worth so that the mean cubed error of rounding and clipping is least.
+    """Returns the quantisation step of a layer's input that minimises the mean cubed error of rounding and clipping.
 
-    With the squared error more is clipped, always in one direction, and logits move twice as far.
+    With the squared error more values are clipped, which shifts logits twice as far.
     """
     largest = features.max().item()
     if largest <= 0:
@@ -148,7 +144,7 @@ def step_of(features: Float[Tensor, "*shape"]) -> float:
 def whole_rows(
     weight: Float[Tensor, "rows columns"],
 ) -> tuple[Int8[Tensor, "rows columns"], Float32[Tensor, " rows"]]:
-    """Rounds weights to whole numbers up to 127, with the worth of one step for each row.
+    """Rounds weights to integers in [-127, 127] with one scale for each row.
 
     For a layer that was restored from an "int8" checkpoint these are the numbers stored there.
     """
@@ -157,7 +153,7 @@ def whole_rows(
 
 
 def pooled(features: UInt8[Tensor, "batch channels height width"]) -> UInt8[Tensor, "batch channels _ _"]:
-    """Maximum of each 2 x 2; three times as fast as `max_pool2d` on whole numbers in the channels-last layout."""
+    """Returns the maximum of each 2 x 2; three times as fast as `max_pool2d` on channels-last integers."""
     rows = features.permute(0, 2, 3, 1)
     rows = rows[:, : rows.shape[1] // 2 * 2, : rows.shape[2] // 2 * 2]
     rows = torch.maximum(rows[:, 0::2], rows[:, 1::2])

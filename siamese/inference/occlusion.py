@@ -1,4 +1,4 @@
-"""Which ink made two pictures look alike or different."""
+"""Occlusion maps: which ink made two pictures look alike or different."""
 
 import torch
 from jaxtyping import Bool, Float
@@ -6,20 +6,20 @@ from torch import Tensor
 
 from siamese.inference.encoder import Encoder
 
-PATCH_PX, PATCH_STEP_PX = 17, 10  # what is wiped out: about three widths of a pen
+PATCH_PX, PATCH_STEP_PX = 17, 10  # side of a patch, about three pen widths, and distance between patches
 
 
 def occlusion_maps(
     encoder: Encoder, pictures: Float[Tensor, "2 1 105 105"]
 ) -> tuple[Float[Tensor, "105 105"], Float[Tensor, "105 105"]]:
-    """How much each pixel of ink counts for sameness (above 0) or against it (below 0).
+    """Computes how much each pixel of ink counts for sameness (above 0) or against it (below 0).
 
-    The loss of the logit when a patch of ink is wiped out, averaged over the patches that hold a pixel, times the ink
-    there. Nothing of the pictures is remembered.
+    This is the decrease of the logit when a patch of ink is erased, averaged over the patches that contain the pixel,
+    times the ink there. The pictures are not cached.
 
     Args:
         encoder: Compares the two.
-        pictures: Prepared, ink 1 on paper 0.
+        pictures: Two prepared pictures, ink 1 on paper 0.
 
     Returns:
         A map for each picture; the largest magnitude over both is 1.
@@ -42,7 +42,7 @@ def occlusion_maps(
 
 
 def ink_patches(picture: Float[Tensor, "1 105 105"]) -> Bool[Tensor, "patches 105 105"]:
-    """Masks of squares of PATCH_PX, PATCH_STEP_PX apart, that hold ink: about 50 of them."""
+    """Returns masks of the patches that contain ink, about 50 of them."""
     size = picture.shape[-1]
     places = torch.arange(size)
     bands = (places - torch.arange(0, size + PATCH_STEP_PX, PATCH_STEP_PX)[:, None]).abs() <= PATCH_PX // 2

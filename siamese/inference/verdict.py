@@ -1,4 +1,4 @@
-"""What a score means: the verdict at a threshold, and how often such a verdict is right."""
+"""Verdicts: whether a score reaches a threshold, and how often such a verdict is right."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,9 +11,9 @@ from siamese.imaging.reading import Remark
 from siamese.metrics import Calibration
 
 SURE = 0.75  # share of right answers below which a verdict is "unsure"
-DEFAULT_THRESHOLD = 0.5  # where a checkpoint names none: the network's own even chance
+DEFAULT_THRESHOLD = 0.5  # for a checkpoint without a threshold: a logit of 0
 
-CLOSE_CALL = 0.05  # half the width, in similarity, of "unsure" for a comparison without a calibration
+CLOSE_CALL = 0.05  # without a calibration, "unsure" is this close to the threshold on either side
 
 Verdict = Literal["genuine", "forgery", "unsure"]
 Sameness = Literal["same", "different", "unsure"]
@@ -21,7 +21,7 @@ Sameness = Literal["same", "different", "unsure"]
 
 @dataclass(frozen=True)
 class Verification:
-    """The answer to "is it by the same hand (or the same character)?"."""
+    """The verdict on a questioned signature."""
 
     score: float
     """Similarity in [0, 1]: the sigmoid of the mean logit over all references."""
@@ -57,13 +57,13 @@ def judge(
     calibration: Calibration | None = None,
     remarks: Sequence[Remark] = (),
 ) -> Verification:
-    """The verdict on a questioned image.
+    """Judges a questioned signature.
 
     Args:
-        logits: Of the questioned image with each of its references.
-        threshold: In (0, 1); from there on it counts as genuine.
+        logits: Logits of the questioned signature with each of its references.
+        threshold: Lowest score that counts as genuine, in (0, 1).
         calibration: How often such scores are right.
-        remarks: On the images; a doubt makes the verdict "unsure" and claims no reliability.
+        remarks: Remarks on the images; with a doubt among them the verdict is "unsure", without a reliability.
     """
     logits = logits.cpu().double()
     score = logits.mean().sigmoid().item()
@@ -78,13 +78,13 @@ def judge(
 def judge_comparison(
     similarity: float, threshold: float, calibration: Calibration | None = None, remarks: Sequence[Remark] = ()
 ) -> Comparison:
-    """The verdict on two images of characters.
+    """Judges two images of characters.
 
     Args:
-        similarity: In [0, 1].
-        threshold: In (0, 1); from there on they count as the same.
-        calibration: How often such similarities are right; without it only what lies at the threshold is "unsure".
-        remarks: On the images; a doubt makes the verdict "unsure" and claims no reliability.
+        similarity: Their similarity in [0, 1].
+        threshold: Lowest similarity that counts as the same, in (0, 1).
+        calibration: How often such similarities are right; without it only those close to the threshold are "unsure".
+        remarks: Remarks on the images; with a doubt among them the verdict is "unsure", without a reliability.
     """
     if any(remark.is_doubt for remark in remarks):
         return Comparison(similarity, threshold, "unsure", None, tuple(remarks))
@@ -96,10 +96,10 @@ def judge_comparison(
 
 
 def share_right(similarity: float, threshold: float, calibration: Calibration | None) -> float | None:
-    """How often a score like this one is on the right side of the threshold, half of all pairs being the same.
+    """Returns how often a score like this one is on the right side of the threshold, if half of all pairs are the same.
 
     Returns:
-        A share in [0, 1]; None where there is no calibration.
+        A share in [0, 1]; None without a calibration.
     """
     if calibration is None:
         return None

@@ -1,7 +1,7 @@
 """The one thread that computes with PyTorch for all encoders and all visitors.
 
-OpenMP keeps a team of threads for each thread that ever asked it for parallel work: with N visitors' threads there
-would be N teams, that compete for the same cores and never end.
+OpenMP keeps a team of threads for each thread that has ever started parallel work: N visitors' threads would leave N
+teams, which compete for the same cores and never end.
 """
 
 import os
@@ -28,7 +28,7 @@ if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
 
 
 def submit(task: Callable[[], Answer]) -> "Future[Answer]":
-    """Has the worker call `task`, without gradients, after what it was given before."""
+    """Queues a task for the worker, which calls it without gradients."""
 
     def call() -> Answer:
         with torch.inference_mode():
@@ -38,7 +38,7 @@ def submit(task: Callable[[], Answer]) -> "Future[Answer]":
 
 
 def run_on_worker(task: Callable[[], Answer]) -> Answer:
-    """What `task` returns or raises, called by the worker without gradients; called at once by the worker itself."""
+    """Runs a task on the worker without gradients and returns its result; on the worker itself it runs at once."""
     if threading.current_thread().name.startswith(f"{NAME}_"):
         return task()
     return submit(task).result()

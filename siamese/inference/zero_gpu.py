@@ -1,8 +1,8 @@
 """Hugging Face's ZeroGPU: a GPU that is lent for one call at a time.
 
-There CUDA seems to be present everywhere, but it is real only inside a function that `spaces.GPU` decorates, which
-runs in a process forked for it. So the encoder lives on the CPU with its cache and comparisons, and only the pass
-over many pictures goes to the GPU. Where none is free the CPU answers.
+On ZeroGPU CUDA is reported everywhere, but is usable only inside a function that `spaces.GPU` decorates, which runs in
+a forked process. So the encoder stays on the CPU with its cache and comparisons, and only passes over many pictures go
+to the GPU. If no GPU is free, the CPU answers.
 """
 
 import contextvars
@@ -20,7 +20,7 @@ from torch import Tensor
 from siamese.network import SiameseNetwork
 
 DEVICE = "cuda"  # name of the GPU in the process that has it
-MIN_GPU_BATCH = 32  # pictures; the CPU is done with fewer before a GPU is allotted, and no visitor's quota is spent
+MIN_GPU_BATCH = 32  # pictures; with fewer the CPU is faster than the allocation of a GPU
 TIMEOUT_S = 5.0  # for a free GPU, a fresh process and CUDA's start in it; `spaces` itself would queue for a minute
 
 GpuDecorator = Callable[[Callable], Callable]
@@ -29,7 +29,7 @@ log = logging.getLogger("one_look")
 
 
 def on_zero_gpu() -> bool:
-    """Whether this is a ZeroGPU Space, told by what the package `spaces` looks at itself."""
+    """Whether this is a ZeroGPU Space, by the variable that the package `spaces` reads."""
     return os.environ.get("SPACES_ZERO_GPU", "").lower() in {"1", "t", "true"}
 
 
@@ -43,8 +43,8 @@ class ZeroGpuEncoder:
 
         Args:
             network: Cast to `precision`, on the CPU.
-            gpu: Makes of a function one that runs in a process forked for the call, with pickled numpy arrays.
-            precision: Of the pictures.
+            gpu: Decorates a function so that it runs on a GPU, in a forked process, with pickled numpy arrays.
+            precision: Precision of the pictures.
             timeout_s: How long a call may wait for a GPU.
         """
 
@@ -61,7 +61,7 @@ class ZeroGpuEncoder:
         self._lock = threading.Lock()
 
     def embed(self, pictures: Float32[Tensor, "images 1 105 105"]) -> Float32[Tensor, "images units"] | None:
-        """Embeddings on the CPU; None where no GPU came in time, for whatever reason."""
+        """Embeds pictures and returns the embeddings on the CPU; None if no GPU was available in time."""
         with self._lock:
             if self._call is not None and not self._call.done():
                 return None  # an earlier call still waits for a GPU

@@ -11,7 +11,7 @@ CPU = torch.device("cpu")
 
 @pytest.mark.parametrize("name", ["abacus", "meta", "cuda:77"])
 def test_a_device_that_is_not_there_is_named(name):
-    with pytest.raises(ValueError, match=f"'{name}' is not there; use 'cpu'"):
+    with pytest.raises(ValueError, match=f"'{name}' is not available; use 'cpu'"):
         usable_device(name)
 
 
