@@ -1,4 +1,4 @@
-"""README.md of a published model: what the Hub reads from its header, and what people read below it."""
+"""The model card of a published model: the README.md with its header for the Hub."""
 
 from collections.abc import Collection
 
@@ -46,7 +46,7 @@ def model_card(repo_id: str, config: dict, pictures: Collection[str] = (), datas
 
 
 def front_matter(metadata: dict) -> str:
-    """The header of a README, between two lines of dashes."""
+    """Returns the YAML header of a README, between two lines of dashes."""
     import yaml
 
     return f"---\n{yaml.safe_dump(metadata, sort_keys=False, allow_unicode=True)}---"

@@ -36,7 +36,12 @@ TAGS = ["siamese-network", "one-shot-learning", "few-shot-learning", "omniglot",
 
 
 def metadata(report: dict, dataset: str | None) -> dict[str, Any]:
-    """Arguments of ModelCardData."""
+    """Returns the arguments of ModelCardData.
+
+    Args:
+        report: The entry "figures" of config.json.
+        dataset: Hub id of the data set; None for "omniglot".
+    """
     return {
         "license": "mit",
         "library_name": "one-look",
@@ -48,7 +53,7 @@ def metadata(report: dict, dataset: str | None) -> dict[str, Any]:
 
 
 def evaluation_results(report: dict, dataset: str | None) -> list[EvalResult]:
-    """One result for each figure of the report, each with its protocol and number of trials."""
+    """Returns one result for each figure of the report, with its protocol and number of trials."""
     kind = dataset or "omniglot"
     results = [
         EvalResult(
@@ -85,12 +90,18 @@ def evaluation_results(report: dict, dataset: str | None) -> list[EvalResult]:
 
 
 def sections(repo_id: str, config: dict, pictures: Collection[str]) -> list[str]:
-    """What stands below the title; empty ones are left out by the caller."""
+    """Returns the sections below the title; the caller leaves out empty ones.
+
+    Args:
+        repo_id: "user/name".
+        config: The config.json of the checkpoint.
+        pictures: Paths of the pictures in the repository.
+    """
     report = config.get("figures") or {}
     return [
         "Recognises a character that it has seen once. The convolutional Siamese network of "
         f"[Koch, Zemel and Salakhutdinov (2015)]({PAPER}), 38,951,745 parameters: the same layers embed two images, "
-        "a learned weighted L1 distance compares them, and the answer is a similarity in 0 to 1.",
+        "a learned weighted L1 distance compares them, and the result is a similarity between 0 and 1.",
         loading(repo_id, "load_recognizer", 'similarity("a.png", "b.png")'),
         results(report),
         *pictures_section(PICTURES, pictures),
@@ -103,7 +114,7 @@ def sections(repo_id: str, config: dict, pictures: Collection[str]) -> list[str]
 
 
 def results(report: dict) -> str:
-    """Tables for people, in per cent; empty where nothing was measured."""
+    """Returns the section with the results, in per cent; empty if nothing was measured."""
     one_shot, verification = report.get("one_shot", []), report.get("verification", [])
     if not one_shot and not verification and not report.get("transfer"):
         return ""
@@ -150,7 +161,7 @@ def results(report: dict) -> str:
 
 
 def pen_table(entries: list[dict]) -> str:
-    """One row for each pen with which the queries of the trials and of the pairs were drawn again."""
+    """Returns a table with one row for each pen with which the queries were redrawn."""
 
     def cell(value: float, interval: list[float]) -> str:
         return f"{100 * value:.1f} ({100 * interval[0]:.1f} to {100 * interval[1]:.1f})"
@@ -163,8 +174,8 @@ def pen_table(entries: list[dict]) -> str:
         rows.append(f"| {entry['pen_px']:g} | {' | '.join(cells)} |")
     names = "".join(f"{PROTOCOLS[name]}, 20-way | " for name in protocols)
     head = f"| pen of the query, px of 105 | {names}the same character called the same | another called the same |"
-    says = "In per cent with 95 % intervals. The queries are drawn again along the middle of their lines; the supports"
-    return f"{table(head, rows)}\n\n{says} stay as they are, drawn with 3 px."
+    note = "In per cent with 95 % intervals. The queries are redrawn along their centre lines; the supports keep their"
+    return f"{table(head, rows)}\n\n{note} pen of 3 px."
 
 
 def training_section(config: dict) -> str:
@@ -208,7 +219,7 @@ def threshold_section(verification: dict | None) -> str:
 
 LIMITS = """## What it is not for
 
-It has seen pen strokes of single characters, nothing else. It is no evidence in a dispute about a signature, no
-means to identify a person, and no reader of text. A similarity says how alike two drawings look to it; how often
-such a score is right was measured on Omniglot and does not carry over to other pictures. Photographs, logos and
-printed type are outside of what it was trained on."""
+It was trained on pen strokes of single characters only. Do not use it as evidence in a dispute about a signature, to
+identify a person or to read text. A similarity says how alike two drawings look to the network; how often such a score
+is right was measured on Omniglot and does not carry over to other pictures. It was not trained on photographs, logos or
+printed type."""

@@ -1,4 +1,4 @@
-"""A folder with `model.safetensors` and `config.json` to and from a network: the one loader, strict, never pickle."""
+"""Saves a network to a folder with `model.safetensors` and `config.json`, and loads it with all its checks."""
 
 import hashlib
 import json
@@ -32,7 +32,7 @@ CONFIG_LIMIT_BYTES = 40_000_000  # two SHA-256 of each of 200,000 signatures tak
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a folder holds."""
+    """A loaded checkpoint."""
 
     network: SiameseNetwork
     """In evaluation mode, float32, without batch normalisation."""
@@ -75,7 +75,7 @@ def save_checkpoint(
     if storage not in get_args(Storage):
         raise CheckpointError(f"storage is {storage!r}, must be one of {', '.join(get_args(Storage))}.")
     if (storage == "shared") != (base is not None):
-        raise CheckpointError('A base belongs to the storage "shared", and to no other.')
+        raise CheckpointError('A base is required for the storage "shared" and not allowed for others.')
     plain = network.folded() if network.config.batch_norm else network
     tensors = {name: tensor.detach().float().cpu().contiguous() for name, tensor in plain.state_dict().items()}
     check_finite(tensors, "cannot be saved")
@@ -164,7 +164,7 @@ def read_config(folder: Path | str) -> dict:
 
 
 def refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} stands where a number must")
+    raise ValueError(f"{name} is not a number")
 
 
 def as_json(config: dict) -> bytes:

@@ -1,4 +1,4 @@
-"""A checkpoint's two files from the Hub into the cache, with an end to every wait.
+"""Downloads the two files of a checkpoint from the Hub into the cache, with a limit on every wait.
 
 `huggingface_hub` keeps the cache, the tokens and the protocol. What it does not do is give up early: without a
 cached copy it retries for minutes.
@@ -30,11 +30,11 @@ class Timeouts:
     """How long to wait for the Hub, in seconds."""
 
     answer_s: float
-    """For the answer to a first, small question."""
+    """Limit for the answer to the first, small request."""
     silence_s: float
-    """For the next piece of a download (10 MB in `huggingface_hub`)."""
+    """Limit for the next piece of a download (10 MB in `huggingface_hub`)."""
     download_s: float
-    """For a whole download, however well it goes on."""
+    """Limit for a whole download."""
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ def resolve_commit(request: Request, timeouts: Timeouts) -> str:
             why = "the Hub refused the token (HF_TOKEN)"
         raise (RefusedToken if is_refused else HubError)(f"{request.name} could not be loaded: {why}.") from error
     if commit is None or not COMMIT.fullmatch(commit):
-        raise HubError(f"{request.name} could not be loaded: what answers at {endpoint() or 'the Hub'} is no Hub.")
+        raise HubError(f"{request.name} could not be loaded: the server at {endpoint() or 'the Hub'} is not a Hub.")
     if size_bytes is not None and size_bytes > WEIGHTS_LIMIT_BYTES:
         raise HubError(f"{request.name} could not be loaded: its {WEIGHTS_FILE} has {size_bytes:,} bytes, too many.")
     return commit
@@ -179,14 +179,14 @@ def download(request: Request, timeouts: Timeouts, cache: Path, force_download: 
 
 
 def remove_leftovers(blobs: Path) -> None:
-    """Partial downloads of processes that were killed: their names are unique, so nobody else removes them."""
+    """Removes partial downloads of processes that were killed; their names are unique, so nothing else does."""
     for path in blobs.glob("*.incomplete"):
         if time.time() - path.stat().st_mtime > LEFTOVER_AGE_S:
             path.unlink(missing_ok=True)
 
 
 class Progress:
-    """How far a download has come: written by its thread, read by the one that waits for it."""
+    """Progress of a download: written by its thread, read by the thread that waits for it."""
 
     def __init__(self) -> None:
         self.received_bytes: float = 0
@@ -195,12 +195,12 @@ class Progress:
         self.abandoned = False
 
     def advance(self, count_bytes: float | int) -> None:
-        """A connection that breaks again and again at the same place brings bytes but no progress."""
+        """Notes how many bytes have arrived; only a new maximum counts as progress, as a connection may restart."""
         self.received_bytes += count_bytes
         if self.received_bytes > self.most_bytes:
             self.most_bytes, self.moved_at = self.received_bytes, time.monotonic()
         if self.abandoned:
-            raise HubError("Nobody waits for this download any more.")
+            raise HubError("This download was given up.")
 
 
 def progress_bar(progress: Progress) -> type:

@@ -1,4 +1,4 @@
-"""Why the Hub did not serve, in sentences for people."""
+"""Errors of the Hub, explained in sentences for the user."""
 
 import errno
 
@@ -6,15 +6,15 @@ from siamese.hub.settings import UnsendableToken
 
 
 class HubError(OSError):
-    """A model that cannot be had, or not be published; its text is one sentence for people."""
+    """A model cannot be loaded from the Hub or published there; the message is one sentence for the user."""
 
 
 class RefusedToken(HubError):
-    """A token that the Hub refuses whatever it is shown for, or that cannot be sent."""
+    """The token is not valid: the Hub refuses it for every repository, or it cannot be sent."""
 
 
 class StalledDownload(TimeoutError):
-    """Nothing came for as long as one was ready to wait."""
+    """No data arrived within the time limit."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__()
@@ -22,11 +22,11 @@ class StalledDownload(TimeoutError):
 
 
 class DownloadTimeout(TimeoutError):
-    """Time is up although the download goes on."""
+    """The time limit was reached while the download was still making progress."""
 
 
 def reason(error: BaseException, revision: str, answer_s: float) -> str:
-    """Why a request failed, as the end of a sentence.
+    """Explains why a request failed, as the end of a sentence.
 
     Args:
         error: What the client raised.
@@ -52,7 +52,7 @@ def reason(error: BaseException, revision: str, answer_s: float) -> str:
         if isinstance(cause, errors.RemoteEntryNotFoundError):
             return "the repository lacks config.json or model.safetensors"
         if isinstance(cause, errors.FileMetadataError):
-            return "what answers is no Hub"
+            return "the server is not a Hub"
         if isinstance(cause, errors.HfHubHTTPError):
             return status_reason(cause.response.status_code, cause.server_message)
         if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -65,7 +65,7 @@ def reason(error: BaseException, revision: str, answer_s: float) -> str:
 
 
 def connection_reason(error: BaseException, causes: list[BaseException], answer_s: float) -> str:
-    """Told by the names of the classes, which are those of httpx or of another client."""
+    """Whether the connection failed, by the names of the error's classes, as the HTTP client may vary."""
     names = " ".join(kind.__name__ for cause in causes for kind in type(cause).__mro__)
     text = " ".join(str(error).split())[:200].rstrip(".")
     if "proxy" in text.lower() and ("ImportError" in names or "ValueError" in names):
@@ -82,7 +82,7 @@ def connection_reason(error: BaseException, causes: list[BaseException], answer_
 
 
 def chain(error: BaseException) -> list[BaseException]:
-    """An error and what caused it, the first cause last."""
+    """Returns an error and its causes, the first cause last."""
     causes: list[BaseException] = []
     cause: BaseException | None = error
     while cause is not None and cause not in causes:
@@ -92,7 +92,7 @@ def chain(error: BaseException) -> list[BaseException]:
 
 
 def status_reason(status: int, message: str | None) -> str:
-    """In our words, with the Hub's own where ours are few."""
+    """Explains an HTTP status, with the Hub's own message if there is no better explanation."""
     known = {
         401: "the Hub wants a valid token (HF_TOKEN)",
         403: "the token (HF_TOKEN) does not permit it",

@@ -25,13 +25,13 @@ def read_bounded(path: Path, limit_bytes: int) -> bytes:
                 raise CheckpointError(f"{path} has {size_bytes:,} bytes, more than the {limit_bytes:,} it may have.")
             return file.read()
     except FileNotFoundError as error:
-        raise CheckpointError(f"{path.parent} is no checkpoint: {path.name} is missing.") from error
+        raise CheckpointError(f"{path.parent} is not a checkpoint: {path.name} is missing.") from error
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read: {error.strerror or error}.") from error
 
 
 def replace_file(source: Path, target: Path) -> None:
-    """`Path.replace`, tried again for a while where another process has the target open, as Windows forbids it."""
+    """Calls `Path.replace`, and tries again for a while if another process has the target open, as on Windows."""
     for tries_left in reversed(range(REPLACE_TRIES)):
         try:
             source.replace(target)

@@ -163,5 +163,5 @@ class SiameseNetwork(network.SiameseNetwork, ModelHubMixin):
         save_checkpoint(save_directory, self, self.preprocessing, **self.measures)
 
     def generate_model_card(self, repo_id: str, config: dict) -> ModelCard:
-        """The card for a repository of this name; `config` is what config.json holds."""
+        """Returns the model card for a repository of this name; `config` is the content of config.json."""
         return model_card(repo_id, config)

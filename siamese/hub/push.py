@@ -1,4 +1,4 @@
-"""Files to the Hub, in one commit."""
+"""Pushes files to the Hub in one commit."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,7 +10,7 @@ ANSWER_S = 10.0
 
 
 def repository_name(repo_id: str) -> str:
-    """`repo_id` where something can be published under that name; raises HubError."""
+    """Returns `repo_id` if it is a valid name to publish under; raises HubError otherwise."""
     from huggingface_hub.utils import HFValidationError, validate_repo_id
 
     try:
@@ -20,7 +20,7 @@ def repository_name(repo_id: str) -> str:
         is_name = False
     if not is_name:
         raise HubError(
-            f"{repo_id!r} is no name to publish under: give user/name, each of letters, digits, '-', '_' and '.'."
+            f"{repo_id!r} is not a repository name: give user/name, each of letters, digits, '-', '_' and '.'."
         )
     return repo_id
 

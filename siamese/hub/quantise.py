@@ -1,4 +1,4 @@
-"""The compact storages of weights: the large layer as int8 with a scale for each row, the rest as float16."""
+"""Compact storage of weights: the large layer as int8 with a scale for each row, the rest as float16."""
 
 import torch
 from jaxtyping import Float, Float32, Int8
@@ -11,14 +11,14 @@ ROWS_AT_ONCE = 256  # 9 MB
 
 
 def quantise(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Float tensors as the storage "int8" holds them; what float16 cannot hold becomes infinite."""
+    """Converts float tensors to the storage "int8"; values beyond the range of float16 become infinite."""
     whole, scale = quantise_rows(tensors[LARGE_TENSOR])
     others = {name: tensor for name, tensor in tensors.items() if name != LARGE_TENSOR}
     return in_float16(others) | {LARGE_TENSOR: whole, SCALE_TENSOR: scale}
 
 
 def dequantise(stored: dict[str, Tensor]) -> dict[str, Tensor]:
-    """What `quantise` made, as float32 tensors."""
+    """Restores float32 tensors from what `quantise` returned."""
     tensors = {name: tensor.float() for name, tensor in stored.items() if name not in (LARGE_TENSOR, SCALE_TENSOR)}
     return tensors | {LARGE_TENSOR: stored[LARGE_TENSOR].float().mul_(stored[SCALE_TENSOR][:, None])}
 

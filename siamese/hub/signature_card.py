@@ -1,4 +1,4 @@
-"""The card of a model that compares signatures: what it was shown, and how often it is fooled."""
+"""The card of a model that verifies signatures."""
 
 from collections.abc import Collection, Sequence
 from typing import Any
@@ -31,26 +31,26 @@ on Omniglot (MIT)."""
 
 LIMITS = """## What it is not for
 
-A score is no proof that a signature is genuine or forged, and no expert's opinion: nobody may be refused or accused by
-it. It was measured on few writers, with forgers who practised but were no professionals, on clean scans; other scripts,
-pens, ages and hands may give other rates. It sees the shape of the lines only: pressure, ink, paper and speed are taken
-away before, because on a set that it was trained on they give away the scanner."""
+A score does not prove that a signature is genuine or forged and does not replace an expert: do not refuse or accuse
+anybody because of it. It was measured on few writers, with practised but not professional forgers, on clean scans;
+other scripts, pens and ages may give other error rates. It uses only the shape of the lines: pressure, ink and paper
+are removed first, because in a set that it was trained on they reveal the scanner."""
 
 PARTS = {
     "network": "the network",
     "hinge": "the turns of the lines",
     "profile": "their height and direction from left to right",
 }
-FUSION = """`load_verifier` puts three things into a score: what the network says of two pictures of 105 x 105 pixels,
-and two distances between the whole inks, their lines reduced to the middle: how often a line turns from which direction
-into which (Bulacu and Schomaker, 2007), and at what height and in which direction the lines run from left to right,
-one aligned with the other by dynamic time warping (Sakoe and Chiba, 1978). How much each counts stands in `config.json`
-("fusion") and was fitted on writers, each scored by a run that had not seen them; the figures below are those of the
-whole."""
+FUSION = """`load_verifier` combines three parts into a score: the network's comparison of two pictures of 105 x 105
+pixels, and two distances between the centre lines of the whole signatures. The hinge distribution says how often a line
+turns from one direction into another (Bulacu and Schomaker, 2007); the direction profile says at what height and in
+which direction the lines run from left to right, aligned by dynamic time warping (Sakoe and Chiba, 1978). The weights
+of the parts are in `config.json` ("fusion") and were fitted on writers that the scoring run had not seen; the figures
+below are those of the combined score."""
 
 
 def metadata(report: dict) -> dict[str, Any]:
-    """Arguments of ModelCardData; `report` is the entry "figures" of config.json."""
+    """Returns the arguments of ModelCardData; `report` is the entry "figures" of config.json."""
     entry = report.get("signatures") or {}
     return {
         "license": "other",
@@ -79,12 +79,18 @@ def evaluation_results(entry: dict) -> list[EvalResult]:
 
 
 def sections(repo_id: str, config: dict, pictures: Collection[str]) -> list[str]:
-    """What stands below the title; empty ones are left out by the caller."""
+    """Returns the sections below the title; the caller leaves out empty ones.
+
+    Args:
+        repo_id: "user/name".
+        config: The config.json of the checkpoint.
+        pictures: Paths of the pictures in the repository.
+    """
     entry = (config.get("figures") or {}).get("signatures") or {}
     return [
         "Compares a questioned signature with one or more genuine ones of the same writer. The convolutional Siamese "
         f"network of [Koch, Zemel and Salakhutdinov (2015)]({PAPER}), 38,951,745 parameters, trained further to tell "
-        "genuine signatures from skilled forgeries, whoever writes.",
+        "genuine signatures from skilled forgeries, also of writers that it was not trained on.",
         FUSION if (config.get("verification") or {}).get("fusion") else "",
         loading(repo_id, "load_verifier", 'verify(["a.png"], "b.png")'),
         results(entry),
@@ -99,7 +105,7 @@ def sections(repo_id: str, config: dict, pictures: Collection[str]) -> list[str]
 
 
 def results(entry: dict) -> str:
-    """Tables for people, in per cent; empty where nothing was measured."""
+    """Returns the section with the results, in per cent; empty if nothing was measured."""
     if not entry.get("by_references"):
         return ""
     rows = [
@@ -123,7 +129,7 @@ def results(entry: dict) -> str:
             for name, row in ((name, alone[name]) for name in PARTS if name in alone)
         ]
         parts += [
-            "What each part would be worth alone, one reference:",
+            "Each part alone, with one reference:",
             table("| alone | EER skilled | 95 % interval | EER random | AUC skilled |", cells),
         ]
     points = entry.get("operating_points") or {}
@@ -134,19 +140,20 @@ def results(entry: dict) -> str:
             for name, point in points.items()
         ]
         parts += [
-            "With one reference, at thresholds that were chosen on other writers:",
+            "With one reference, at thresholds chosen on other writers:",
             table("| point | threshold | skilled forgeries accepted | random ones | genuine refused |", cells),
         ]
     for key, where in (("leak_probe", "of the whole set"), ("leak_probe_scored", "of the writers scored")):
         if entry.get(key):
             probes = ", ".join(f"{name.replace('_', ' ')} {value:.2f}" for name, value in entry[key].items())
             parts.append(
-                f"What trivial statistics of the prepared images {where} tell (AUC, 0.5 is nothing): {probes}."
+                f"How well simple statistics of the prepared images {where} tell genuine from forged (AUC; 0.5 is "
+                f"chance): {probes}."
             )
     if entry.get("stranger_probe") is not None:
         parts.append(
-            "How well the scores tell other writers' genuine signatures from the forgeries of theirs, neither of which "
-            f"is by the hand of the reference (AUC; above 0.5 a scanner would tell): {entry['stranger_probe']:.2f}."
+            "How well the scores tell other writers' genuine signatures from forgeries of them, neither by the writer "
+            f"of the reference (AUC; a value above 0.5 would point to the scanner): {entry['stranger_probe']:.2f}."
         )
     return "\n\n".join(parts)
 

@@ -428,7 +428,7 @@ def test_a_base_must_have_the_layer_itself(bases, tmp_path, monkeypatch):
 
 def test_a_base_goes_with_the_shared_storage_only(network, tmp_path):
     for given in ({"base": "omniglot"}, {"storage": "shared"}):
-        with pytest.raises(CheckpointError, match="A base belongs to the storage"):
+        with pytest.raises(CheckpointError, match="A base is required for the storage"):
             save_checkpoint(tmp_path, network, Preprocessing(), **given)
 
 

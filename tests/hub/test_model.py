@@ -75,7 +75,7 @@ def test_what_is_no_model_is_one_sentence(tmp_path, monkeypatch):
         SiameseNetwork.from_pretrained(tmp_path / "none")
     with pytest.raises(HubError, match="HF_HUB_OFFLINE is set"):
         SiameseNetwork.from_pretrained("user/none")
-    with pytest.raises(HubError, match="'one look' is no name to publish under"):
+    with pytest.raises(HubError, match="'one look' is not a repository name"):
         SiameseNetwork(NARROW).push_to_hub("one look")
     with pytest.raises(HubError, match="was not published: HF_HUB_OFFLINE is set"):
         SiameseNetwork(NARROW).save_pretrained(tmp_path / "own", repo_id="user/own", push_to_hub=True)

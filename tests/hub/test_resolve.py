@@ -241,7 +241,7 @@ TROUBLE = {
     "forbidden": ({"status": 403}, "does not permit it"),
     "too many": ({"status": 429, "headers": (("Retry-After", "120"),)}, r"too many requests from here \(429\)"),
     "slow": ({"delay_s": 60}, "did not answer within 1 s|sent nothing for"),
-    "no hub": ({"status": 200}, "is no Hub"),
+    "no hub": ({"status": 200}, "is not a Hub"),
 }
 
 
@@ -493,7 +493,7 @@ def test_a_push_that_fails_says_why(at_hub, monkeypatch, fault, message):
 
 def test_a_push_to_no_name(at_hub):
     for wrong in ("one-look", "user/one look", f"{REPO}@v1", "user/a/b", "user/a--b", "user/a.git", "user/" + "a" * 97):
-        with pytest.raises(HubError, match=re.escape(f"{wrong!r} is no name to publish under")):
+        with pytest.raises(HubError, match=re.escape(f"{wrong!r} is not a repository name")):
             push_files(wrong, {"a.txt": b"a"}, message="m")
     assert at_hub.requests == []
 

@@ -324,7 +324,7 @@ def test_a_push_that_goes_well(hub, compact, capsys):
         ([], "Say what to publish"),
         (["--model", "."], "Say where it goes"),
         (["--model", "/nowhere", "--repo-id", REPO], "no such folder"),
-        (["--model", ".", "--repo-id", "one look"], "--repo-id: 'one look' is no name to publish under"),
+        (["--model", ".", "--repo-id", "one look"], "--repo-id: 'one look' is not a repository name"),
         (["--model", ".", "--repo-id", f"{REPO}@v1"], "--repo-id: 'user/one-look@v1' is no name"),
         (["--model", ".", "--repo-id", "one-look"], "give user/name"),
         (["--data", "invented", "--repo-id", "a/b/c"], "--repo-id: 'a/b/c' is no name"),
@@ -344,7 +344,7 @@ def test_what_cannot_be_published_is_said(words, message, capsys):
 
 def test_a_run_that_could_not_be_published_does_not_begin(tmp_path, capsys):
     assert main(["fit", "--output", str(tmp_path / "run"), "--data", "invented", "--push-to-hub", "one look"]) == 1
-    assert "'one look' is no name to publish under" in capsys.readouterr().err
+    assert "'one look' is not a repository name" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
 
 
