@@ -1,7 +1,7 @@
-"""`python -m train benchmark`: how near serving and training come to what the machine can do, and the plain way beside.
+"""Measures the speed of serving and training, next to the limits of the machine and a plain implementation.
 
-Every round runs each action of each side once, so that whatever else the machine does disturbs all alike; a figure is
-the median over the rounds with its quartiles, a ratio the median of the rounds' own ratios.
+Every round runs each action of each side once, so that other load on the machine affects all alike. A figure is the
+median over the rounds with its quartiles, a ratio the median of the ratios of the rounds.
 """
 
 import argparse
