@@ -126,7 +126,7 @@ def unusual_picture(generator: np.random.Generator) -> Picture:
 
 
 def features_of(picture: Picture, is_signature: bool = False) -> Float[np.ndarray, " 8"] | None:
-    """As the detector will see it; None where nothing is found."""
+    """Returns the ink as the detector measures it; None if no ink is found."""
     try:
         grey = open_image(Image.fromarray(picture))
         ink = isolate_signature(grey) if is_signature else find_ink(grey)

@@ -1,4 +1,4 @@
-"""Colour to grey by the contrast between paper and pen, with ink of another colour than the pen's left out."""
+"""Converts colour to grey by the contrast between paper and pen, and removes ink of other colours."""
 
 import cv2
 import numpy as np
@@ -73,7 +73,7 @@ def grey_by_contrast(colours: Colours, grey: Grey) -> tuple[Grey, list[str]]:
 
 
 def _light(small: Float32[np.ndarray, "height width 3"]) -> Float32[np.ndarray, "height width 1"]:
-    """How brightly each place of light paper is lit, against the middle of the page; 1 on paper that is not light."""
+    """Returns the illumination of light paper relative to the middle of the page; 1 if the paper is not light."""
     brightness = small @ WHITE
     middle = float(np.median(brightness))
     if middle < 0.35:
@@ -85,7 +85,7 @@ def _light(small: Float32[np.ndarray, "height width 3"]) -> Float32[np.ndarray, 
 
 
 def _two_inks(density: Float32[np.ndarray, "pixels 3"]) -> tuple[np.ndarray, np.ndarray, bool] | None:
-    """The absorption of the pen and of another ink, and whether it is told which is which; None for one ink alone."""
+    """Returns the absorption of the pen and of another ink, and whether the pen is certain; None for a single ink."""
     strength = np.linalg.norm(density, axis=1)
     full = strength > 0.35 * float(np.quantile(strength, 0.9))
     directions = density[full] / strength[full, None]
@@ -112,7 +112,7 @@ def _two_inks(density: Float32[np.ndarray, "pixels 3"]) -> tuple[np.ndarray, np.
 
 
 def _without_other(colours: Colours, paper: np.ndarray, pen: np.ndarray, other: np.ndarray) -> Grey:
-    """Grey by the amount of the pen's ink alone: each pixel's absorption as a sum of both inks, by least squares."""
+    """Returns the amount of the pen's ink as grey, by least squares on the absorption of both inks."""
     table = np.log(np.arange(256, dtype=np.float32) / 255 + 0.02)
     density = (np.log(paper + 0.02).astype(np.float32) - table[colours]).clip(0)
     solved = np.linalg.pinv(np.stack([pen, other], axis=1))  # [2, 3]

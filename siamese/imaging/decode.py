@@ -1,4 +1,4 @@
-"""Reads a file of any origin as a safe grey image, and on to the network's input: the one door for outside pixels."""
+"""Reads images of any origin as safe grey images and prepares them; all pixels from outside come in here."""
 
 import io
 import threading
@@ -127,12 +127,12 @@ def _decoded(source: object, formats: Sequence[str]) -> tuple[Image.Image, list[
 
 
 def _extrema(grey: Image.Image) -> tuple[int, int]:
-    """The darkest and the lightest value of a picture with one band."""
+    """Returns the darkest and the lightest value of a picture with one band."""
     return cast(tuple[int, int], grey.getextrema())  # of several bands Pillow gives several pairs
 
 
 def _page(picture: Image.Image) -> tuple[Image.Image, list[str]]:
-    """The paper alone in grey, dark ink on white; and codes of remarks."""
+    """Returns the sheet of paper in grey, dark ink on white, and codes of remarks."""
     codes: list[str] = []
     grey = picture.convert("L")
     is_small = max(picture.size) <= SMALL_PX
@@ -170,7 +170,7 @@ def check_format(data: bytes, formats: Sequence[str] = WEB_FORMATS) -> None:
 
 
 def load_ink(source: Source | object, preprocessing: Preprocessing = Preprocessing()) -> Float[Tensor, "1 105 105"]:
-    """The ink of `read_ink` alone; raises what it raises."""
+    """Returns the ink that `read_ink` finds, without the remarks; raises what it raises."""
     return read_ink(source, preprocessing).ink
 
 
@@ -200,7 +200,7 @@ def read_ink(source: Source | object, preprocessing: Preprocessing = Preprocessi
 
 
 def find_writing(grey: Image.Image) -> Reading:
-    """The ink of an image as `open_image` gives it, without what is printed, at up to 800 px; all zero for none."""
+    """Returns the ink of an image from `open_image` without what is printed, at up to 800 px; all zero if none."""
     written, printed = without_print(grey) if max(grey.size) > SMALL_PX else (grey, ())
     ink = find_ink(written)
     noticed = [REMARKS[code] for code in [*pen_codes(ink), *unusual_codes(ink)]]
@@ -208,13 +208,13 @@ def find_writing(grey: Image.Image) -> Reading:
 
 
 def image_remarks(image: Image.Image | object) -> tuple[Remark, ...]:
-    """What `open_image` noticed about an image; empty for a Pillow image of another origin."""
+    """Returns the remarks of `open_image` on an image; empty for other Pillow images."""
     remarks = image.info.get(NOTED) if isinstance(image, Image.Image) else None
     return remarks if isinstance(remarks, tuple) else ()
 
 
 def _read(source: object) -> bytes:
-    """The bytes of a file, at most MAX_BYTES of them."""
+    """Returns the bytes of a file, at most MAX_BYTES of them."""
     if isinstance(source, bytes | bytearray | memoryview):
         if memoryview(source).nbytes > MAX_BYTES:
             raise ImageError(f"The image file is larger than {MAX_BYTES >> 20} MB; please bring a smaller one.")
@@ -301,7 +301,7 @@ def _decode(image: Image.Image, can_be_reduced: bool) -> tuple[Image.Image, list
 
 
 def _on_white(image: Image.Image) -> tuple[Image.Image, list[str]]:
-    """Any mode to "L" or, where colours count, to "RGB"; what is transparent becomes white."""
+    """Converts any mode to "L" or, if colours count, to "RGB"; transparent pixels become white."""
     if image.mode == "1" and image.width * image.height > MAX_PIXELS:
         return image.convert("L").reduce(2), []
     if image.mode == "L" and "transparency" not in image.info and image.getextrema() != (0, 1):

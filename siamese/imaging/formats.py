@@ -1,4 +1,4 @@
-"""What a file says of itself before it is decoded: its format, and whether decoding it stays within bounds."""
+"""Detects the format of a file and checks, before it is decoded, that decoding stays within bounds."""
 
 from collections.abc import Callable, Sequence
 from typing import Literal
@@ -32,7 +32,7 @@ SIGNATURES: dict[str, tuple[bytes, ...]] = {
 
 
 def format_of(data: bytes) -> str | None:
-    """The format that the first bytes of a file tell: one of FORMATS, "HEIC", "PDF", or None."""
+    """Detects the format of a file from its first bytes: one of FORMATS, "HEIC", "PDF", or None."""
     if data.startswith(b"%PDF-"):
         return "PDF"
     if data[4:8] == b"ftyp" and data[8:12] in HEIF_BRANDS:
@@ -42,7 +42,7 @@ def format_of(data: bytes) -> str | None:
 
 
 def how_to_convert(kind: str | None, formats: Sequence[str]) -> str:
-    """The sentence with which a file of another format than `formats` is refused."""
+    """Returns the message for a file whose format is not one of `formats`."""
     names = [NAMES.get(name, name) for name in formats]
     listed = f"not a {', '.join(names[:-1])} or {names[-1]} image"
     if kind == "HEIC":
@@ -55,7 +55,7 @@ def how_to_convert(kind: str | None, formats: Sequence[str]) -> str:
 
 
 def check_bounds(kind: str, data: bytes) -> None:
-    """Raises SyntaxError or ImageError where a file of this format would cost too much to decode."""
+    """Raises SyntaxError or ImageError if a file of this format would cost too much to decode."""
     if kind in CHECKS:
         CHECKS[kind](data)
 

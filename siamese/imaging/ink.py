@@ -1,4 +1,4 @@
-"""Finding the ink of a drawing: from a clean thumbnail to a photograph of squared paper in uneven light."""
+"""Finds the ink of a drawing, in clean images as well as in photographs with uneven light and ruled paper."""
 
 import cv2
 import numpy as np
@@ -64,7 +64,7 @@ def is_light_on_dark(grey: Image.Image) -> bool:
 
 
 def otsu_threshold(values: Float[Tensor, " values"]) -> float:
-    """The level that parts values in [0, 1] into two classes with the largest variance between them (Otsu, 1979).
+    """Returns Otsu's threshold of values in [0, 1]: the one with the largest variance between the two classes.
 
     Where a range of levels does, its middle, so that the threshold stays clear of both classes.
     """
@@ -74,7 +74,7 @@ def otsu_threshold(values: Float[Tensor, " values"]) -> float:
 
 
 def otsu_cut(counts: Float64[np.ndarray, " bins"], levels: Float64[np.ndarray, " bins"]) -> tuple[int, int]:
-    """The first and the last bin after which a cut parts a histogram with the largest variance between the classes."""
+    """Returns the first and the last bin after which Otsu's threshold may split a histogram."""
     below, mass_below = counts.cumsum(), (counts * levels).cumsum()
     above, mass_above = below[-1] - below, mass_below[-1] - mass_below
     between = np.square(mass_below * above - mass_above * below) / np.maximum(below * above, 1)
@@ -103,7 +103,7 @@ def _levels(values: Float[Tensor, "height width"]) -> tuple[float, float, bool]:
 
 
 def _photographed(values: Float[Tensor, "height width"]) -> Float[Tensor, "height width"]:
-    """Ink on ground that is lit unevenly: by the share of light it swallows there."""
+    """Finds ink on unevenly lit ground, by the share of the light that it absorbs."""
     ground = _ground(values)
     ground = ground.clamp(min=DARK_GROUND * _quantile(ground, 0.95))
     depth = _blurred(((ground - values) / ground).clamp(0, 1))
@@ -123,7 +123,7 @@ def _ground(values: Float[Tensor, "height width"]) -> Float[Tensor, "height widt
 
 
 def _closed(values: Float[Tensor, "height width"]) -> Float[Tensor, "height width"]:
-    """Dark structures narrower than STROKE_SHARE of the length filled with what surrounds them."""
+    """Fills dark structures narrower than STROKE_SHARE of the length with their surroundings."""
     window = round(max(values.shape) * STROKE_SHARE) | 1
     return -_grown_values(-_grown_values(values, window), window)
 
@@ -161,7 +161,7 @@ def _ramp(values: Float[Tensor, "height width"], low: float, high: float) -> Flo
 
 
 def _without_dirt(ink: Float[Tensor, "height width"], is_photograph: bool) -> Float[Tensor, "height width"]:
-    """Ink less the spots that the pen did not make: too small or, in a photograph, too faint or the picture's edge."""
+    """Removes spots that the pen did not make: too small or, in a photograph, too faint or along the edge."""
     labels, count = connected(ink > 0)
     if count == 0:
         return ink
@@ -185,7 +185,7 @@ def _without_dirt(ink: Float[Tensor, "height width"], is_photograph: bool) -> Fl
 
 
 def _spanning(labels: Int64[Tensor, "height width"], count: int) -> Bool[Tensor, " spots"]:
-    """Which spots are thin lines from one side of the picture to the other: rulings and margins."""
+    """Returns which spots are thin lines from one side of the picture to the other, such as rulings and margins."""
     height, width = labels.shape
     rows, columns = (labels > 0).nonzero(as_tuple=True)
     spots = labels[rows, columns]

@@ -1,4 +1,4 @@
-"""Finds straight, thin lines in a mask, and takes them away without what crosses them."""
+"""Finds straight, thin lines in a mask and removes them, but not the strokes that cross them."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -55,7 +55,7 @@ class Line:
 
 
 def find_tilt_deg(dark: Mask) -> float | None:
-    """By how much the straight lines of a form fall to the right; None where there is none long enough."""
+    """Returns by how much the straight lines of a form fall to the right; None if none is long enough."""
     factor = max(1, round(max(dark.shape) / 400))
     coarse = cv2.resize(dark.astype(np.uint8) * 255, None, fx=1 / factor, fy=1 / factor, interpolation=cv2.INTER_AREA)
     coarse = np.where(coarse > 60, 255, 0).astype(np.uint8)
@@ -80,7 +80,7 @@ def find_tilt_deg(dark: Mask) -> float | None:
 
 
 def turned(mask: Mask, degrees: float, shape: tuple[int, int] | None = None) -> Mask:
-    """The mask turned against the clock by so much, in a picture large enough, or cropped to `shape`."""
+    """Rotates a mask counter-clockwise; the result is large enough for all of it, or has the given shape."""
     height, width = mask.shape
     turn = cv2.getRotationMatrix2D((width / 2, height / 2), degrees, 1.0)
     cos, sin = abs(turn[0, 0]), abs(turn[0, 1])
@@ -164,7 +164,7 @@ def _extended(on: Bool[np.ndarray, " columns"], start: int, end: int) -> tuple[i
 
 
 def erase_line(dark: Mask, line: Line) -> None:
-    """Takes a line away, in place, where nothing crosses it: where the ink is no thicker than the line is."""
+    """Removes a line in place, except where a stroke crosses it and the ink is thicker than the line."""
     if line.is_upright:
         dark = dark.T  # a view: what is changed in it is changed in the mask
     height = dark.shape[0]

@@ -1,4 +1,4 @@
-"""Finds the sheet of paper in a photograph or scan, and takes turn and perspective out of it."""
+"""Finds the sheet of paper in a photograph or scan and corrects its rotation and perspective."""
 
 from dataclasses import dataclass
 from itertools import combinations
@@ -68,7 +68,7 @@ def find_sheet(values: Grey) -> Corners | None:
 
 
 def flattened(values: UInt8[np.ndarray, "..."], corners: Corners) -> UInt8[np.ndarray, "..."]:
-    """The quadrilateral as a rectangle seen from above, its edges cut off.
+    """Rectifies the quadrilateral to a rectangle seen from above and cuts off its edges.
 
     Args:
         values: The picture, grey or in colours.
@@ -87,7 +87,7 @@ def flattened(values: UInt8[np.ndarray, "..."], corners: Corners) -> UInt8[np.nd
 
 
 def _upright_box(corners: Corners) -> tuple[int, int, int, int] | None:
-    """Left, top, right and bottom of a sheet that stands upright and is no larger than SHEET_PX; None for others."""
+    """Returns left, top, right and bottom of an upright sheet of at most SHEET_PX; None for others."""
     left, right, top, bottom = (
         corners[ends, axis] for axis, ends in ((0, [0, 3]), (0, [1, 2]), (1, [0, 1]), (1, [2, 3]))
     )
@@ -98,7 +98,7 @@ def _upright_box(corners: Corners) -> tuple[int, int, int, int] | None:
 
 
 def _cropped(values: UInt8[np.ndarray, "..."], box: tuple[int, int, int, int]) -> UInt8[np.ndarray, "..."]:
-    """What lies in a box, its edges cut off where they are not the picture's own rim."""
+    """Crops to a box and cuts off its edges, except those at the border of the picture."""
     height, width = values.shape[:2]
     left, top, right, bottom = box
     inset = max(3, round(INSET_SHARE * min(right - left, bottom - top)))

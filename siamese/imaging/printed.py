@@ -1,4 +1,4 @@
-"""Takes what is printed away from what is written: frames, cells, combs, ruled and dotted lines, captions."""
+"""Removes what is printed around handwriting: frames, cells, combs, ruled and dotted lines, captions."""
 
 from dataclasses import dataclass
 
@@ -33,7 +33,7 @@ Values = Float32[np.ndarray, "height width"]
 
 
 def without_print(grey: Image.Image, keep_rulings: bool = False) -> tuple[Image.Image, tuple[Remark, ...]]:
-    """Paints over what is printed on a page.
+    """Fills what is printed on a page with the brightness of the paper.
 
     Args:
         grey: An "L" image, dark ink on light paper.

@@ -1,4 +1,4 @@
-"""What reading an image ends in: its ink with remarks (a code for programs, a sentence for people), or an error."""
+"""The result of reading an image: its ink with remarks (a code for programs, a sentence for people), or an error."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -8,12 +8,12 @@ from torch import Tensor
 
 
 class ImageError(ValueError):
-    """An image that cannot be used; its text is one sentence for the person who brought it."""
+    """An image cannot be used; the message is one sentence for the user."""
 
 
 @dataclass(frozen=True)
 class Remark:
-    """Something worth saying about how an image was read."""
+    """A remark on how an image was read."""
 
     code: str
     """A key of REMARKS, which does not change from version to version."""
@@ -29,7 +29,7 @@ class Remark:
 
 @dataclass(frozen=True)
 class Reading:
-    """The ink of an image, and what was noticed on the way to it."""
+    """The ink of an image and the remarks on it."""
 
     ink: Float[Tensor, "*shape"]
     """Ink 1, paper 0."""

@@ -1,4 +1,4 @@
-"""Tells what is no drawing by a pen (faces, landscapes, emoji, noise, pages of print) from what is."""
+"""Detects input that is not a pen drawing, such as faces, landscapes, emoji, noise and printed pages."""
 
 import json
 from dataclasses import dataclass
@@ -83,7 +83,7 @@ def pen_codes(ink: Float[Tensor, "_ _"]) -> list[str]:
 
 
 def scaled_mask(ink: Float[np.ndarray, "_ _"]) -> Bool[np.ndarray, "_ _"] | None:
-    """The ink's box at no more than LONGER_PX; None where there is no ink or too little to say anything."""
+    """Crops ink to its box and scales it to at most LONGER_PX; None if there is too little ink."""
     marked = ink >= INK_LEVEL
     rows, columns = np.flatnonzero(marked.any(1)), np.flatnonzero(marked.any(0))
     if len(rows) == 0:

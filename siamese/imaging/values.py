@@ -1,4 +1,4 @@
-"""Numbers of any range to 8 bits: masks, 10 to 16 bits, floats; and arrays and tensors to images."""
+"""Scales values of any range to 8 bits (masks, 10 to 16 bits, floats), and converts arrays and tensors to images."""
 
 import numpy as np
 from PIL import Image
@@ -28,10 +28,10 @@ def to_8_bits(values: np.ndarray) -> tuple[np.ndarray, list[str]]:
     if values.dtype == bool:
         return values.astype(np.uint8) * np.uint8(255), []
     if values.size == 0:
-        raise ImageError("The image holds no pixels.")
+        raise ImageError("The image has no pixels.")
     lowest, highest = float(values.min()), float(values.max())
     if not (np.isfinite(lowest) and np.isfinite(highest)):
-        raise ImageError("The image holds values that are not numbers.")
+        raise ImageError("The image contains values that are not numbers.")
     is_whole = values.dtype.kind in "ui"
     codes: list[str] = []
     if lowest >= 0 and highest <= 1:

@@ -50,7 +50,7 @@ AT_ONCE = 64  # images held in memory while they wait to be prepared
 
 @dataclass(frozen=True)
 class Signatures:
-    """Signatures as the network sees them. Row i of everything speaks of signature i."""
+    """Prepared signatures of a data set; row i of each field belongs to signature i."""
 
     images: UInt8[Tensor, "signatures 1 105 105"]
     """Prepared: ink 255 on paper 0."""
@@ -77,7 +77,7 @@ class Signatures:
 
     @property
     def writers_held(self) -> tuple[str, ...]:
-        """The names of the writers that have rows here."""
+        """Names of the writers with at least one signature."""
         return tuple(self.writer_names[index] for index in self.writer.unique().tolist())
 
     def take(self, rows: Int64[Tensor, " rows"] | Bool[Tensor, " signatures"]) -> "Signatures":
@@ -98,7 +98,7 @@ class Signatures:
         )
 
     def of_writers(self, names: Iterable[str]) -> "Signatures":
-        """The signatures of the writers named; raises ValueError for a name that is not here."""
+        """Returns the signatures of the named writers; raises ValueError for an unknown name."""
         wanted = set(names)
         unknown = wanted - set(self.writer_names)
         if unknown:
@@ -108,7 +108,7 @@ class Signatures:
 
 
 def load_signatures(source: str, preprocessing: Preprocessing = SIGNATURE, progress: bool = True) -> Signatures:
-    """Reads every signature of a source, prepared once and from then on read from the cache folder.
+    """Loads every signature of a source; prepared images are kept in the cache folder.
 
     A file that is there twice counts once; one that is there as two writers' or as genuine and forged, not at all.
 
@@ -122,7 +122,7 @@ def load_signatures(source: str, preprocessing: Preprocessing = SIGNATURE, progr
         Rows by writer, genuine ones first, then by the number in the file's name.
 
     Raises:
-        SourceError: Where the source cannot be read or holds no genuine signature.
+        SourceError: The source cannot be read or has no genuine signatures.
     """
     place = resolve_source(source, "signatures")
     prepared = json.dumps(preprocessing.as_dict(), sort_keys=True)
@@ -175,12 +175,12 @@ def _prepare_all(
     prepared = _in_threads(partial(_prepare, preprocessing=preprocessing), ordered, progress)
     kept, remarks = _without_duplicates(ordered, [one.sha256 for one in prepared])
     if not any(ordered[row].genuine for row in kept):
-        raise SourceError(f"{source.subject} holds no genuine signature.")
+        raise SourceError(f"{source.subject} has no genuine signatures.")
     usable = {row: one for row in kept if isinstance(one := prepared[row], _Prepared)}
     unusable = [f"{ordered[row].path}: {one.reason}" for row in kept if isinstance(one := prepared[row], _Refused)]
     rows = list(usable)
     if not any(ordered[row].genuine for row in rows):
-        raise SourceError(f"{source.subject} holds no genuine signature that can be used ({unusable[0]})")
+        raise SourceError(f"{source.subject} has no usable genuine signatures ({unusable[0]})")
     if unusable:
         remarks.append(f"Files that cannot be used and were left out: {len(unusable)} ({unusable[0]})")
     for sentence in sorted({remark for one in usable.values() for remark in one.remarks}):

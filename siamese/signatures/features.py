@@ -1,4 +1,4 @@
-"""What tells two hands apart in the whole ink of a signature, of which the network sees only 105 x 105 pixels.
+"""Stroke features of the whole ink of a signature, of which the network sees only 105 x 105 pixels.
 
 Two features of the lines reduced to their middle, so that pen and ink do not count, and a distance for each:
 
@@ -198,8 +198,8 @@ def _legs(lines: Bool[np.ndarray, "height width"]) -> Int64[np.ndarray, "points 
 
 @cache
 def _straightest() -> Int64[np.ndarray, "8 256"]:
-    """In which direction a line goes on, for the direction it came by and the neighbours of where it is, a bit for each
-    direction; -1 where it ends."""
+    """Returns in which direction a line continues, given the direction it came from and its neighbours as bits, one for
+    each direction; -1 at its end."""
     taken = np.arange(256)[None, :, None] >> np.arange(8) & 1 > 0
     ways = np.where(taken, STRAIGHTNESS[:, None], -np.inf)
     return np.where(ways.max(2) > -np.inf, ways.argmax(2), -1)

@@ -1,4 +1,4 @@
-"""Statistics of an image that tell nothing of the signature in it: its paper, its pen, its size."""
+"""Statistics of an image that do not depend on the shape of the signature: paper, pen and size."""
 
 import numpy as np
 from jaxtyping import Float32, UInt8

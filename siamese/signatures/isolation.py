@@ -1,4 +1,4 @@
-"""Isolating a signature: from a scan, a photograph or a drawing to level ink of one resolution on clean paper."""
+"""Isolates a signature in a scan, a photograph or a drawing: level ink at one resolution on clean paper."""
 
 import math
 
@@ -81,12 +81,12 @@ def _isolated(grey: Image.Image) -> Float[Tensor, "height width"]:
 
 
 def prepare_signature(grey: Image.Image, preprocessing: Preprocessing = SIGNATURE) -> Float[Tensor, "1 105 105"]:
-    """The isolated signature as a network is shown it: ink 1 on paper 0. Raises ImageError where there is no ink."""
+    """Isolates a signature and prepares it for a network: ink 1 on paper 0. Raises ImageError if there is no ink."""
     return prepare_isolated(isolate_signature(grey), preprocessing)
 
 
 def prepare_isolated(ink: Float[Tensor, "height width"], preprocessing: Preprocessing) -> Float[Tensor, "1 105 105"]:
-    """As `prepare_signature`, of ink that is isolated already. Raises ImageError where there is none."""
+    """Prepares isolated ink for a network, as `prepare_signature` does. Raises ImageError if there is none."""
     try:
         return prepare_ink(ink, preprocessing)
     except ImageError:
@@ -160,7 +160,7 @@ def _surroundings(grey: Image.Image, box: tuple[int, int, int, int], scale: floa
 
 
 def _depth(values: UInt8[np.ndarray, "height width"]) -> Values:
-    """The share of the light that the ink swallows, slightly blurred; about 0 for the paper, however it is lit."""
+    """Returns the share of the light that the ink absorbs, slightly blurred; about 0 on the paper."""
     light = values.astype(np.float32) / 255
     picture = Image.fromarray(values).reduce(max(1, round(max(values.shape) / GROUND_PX)))
     coarse = np.asarray(picture, dtype=np.float32) / 255
@@ -319,7 +319,7 @@ def _fitted(dark: Mask, guess: Line, reach: float) -> tuple[Line, float, bool]:
 
 
 def _erase(dark: Mask, line: Line) -> None:
-    """Take a line away where nothing crosses it: where the ink above and below it is no more than its own width."""
+    """Removes a line in place, except where a stroke crosses it and the ink is higher than the line."""
     height, width = dark.shape
     columns = np.arange(width)
     middle = np.floor(line + 0.5).astype(np.int64)
@@ -365,7 +365,7 @@ def _without_dirt(ink: Mask, full: Mask) -> Mask:
 def _along_rim(
     labels: Int32[np.ndarray, "height width"], area: Int64[np.ndarray, " spots"], boxes: Boxes
 ) -> Bool[np.ndarray, " spots"]:
-    """Which spots are a table, a shadow or the edge of a sheet: at the rim, and not a stroke that touches it."""
+    """Returns which spots are a table, a shadow or the edge of a sheet: those along the border of the image."""
     rim = np.concatenate([labels[0], labels[-1], labels[1:-1, 0], labels[1:-1, -1]])
     contact = np.bincount(rim, minlength=len(area))
     inner = max(2, round(RIM_STRIP * min(labels.shape)))
@@ -378,7 +378,7 @@ def _along_rim(
 def _near(
     labels: Int32[np.ndarray, "height width"], area: Int64[np.ndarray, " spots"], boxes: Boxes, keep: np.ndarray
 ) -> Mask:
-    """The spots kept, less small ones that stand far from all others."""
+    """Removes small spots that are far from all others."""
     small = keep & (area < SMALL * area[keep].sum())
     main = keep & ~small
     if not main.any():

@@ -1,4 +1,4 @@
-"""Tells which file of a data set is whose signature, genuine or forged, by where it lies."""
+"""Folder layouts of signature data sets: from a file's path to its writer and whether it is genuine."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -162,7 +162,7 @@ def _signature_file(file: SourceFile, match: Match[str], chosen: Layout, places:
 
 
 def _short_places(places: set[str]) -> dict[str, str]:
-    """What is put before the writers of each place: nothing where there is one place, else where the paths differ."""
+    """Returns a prefix for the writers of each place: the part in which the paths differ; empty for a single place."""
     parts = {place: PurePosixPath(place).parts for place in places}
     shared = 0
     while len({part[shared : shared + 1] for part in parts.values()}) == 1 and shared < min(map(len, parts.values())):

@@ -165,7 +165,7 @@ def test_parquet_files_without_writers_are_refused(tmp_path):
 
 
 def test_forgeries_alone():
-    with pytest.raises(SourceError, match="holds no genuine signature"):
+    with pytest.raises(SourceError, match="has no genuine signatures"):
         prepare_files({path: content for path, content in FILES.items() if "forgery" in path})
 
 
@@ -175,7 +175,7 @@ def test_an_image_that_cannot_be_read_is_named_and_left_out(expected, content):
     assert_same(found, expected)
     (remark,) = found.remarks
     assert re.match(r"Files that cannot be used and were left out: 1 \(02/genuine_04.png: ", remark)
-    with pytest.raises(SourceError, match="no genuine signature"):
+    with pytest.raises(SourceError, match="no usable genuine signatures"):
         prepare_files(dict.fromkeys(FILES, content))
 
 

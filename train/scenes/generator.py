@@ -83,7 +83,7 @@ def draw_scene(
 
 
 def _sheet(writing: Writing, extent_px: int, generator: np.random.Generator) -> Sheet:
-    """A sheet a good deal larger than the writing, which stands somewhere near its middle."""
+    """Returns a sheet much larger than the writing, which is placed near its middle."""
     rows, columns = np.nonzero(writing > 0.25)
     if len(rows) == 0:
         raise ValueError("The writing holds no ink.")

@@ -1,4 +1,4 @@
-"""Measures how well writing is read in scenes: Lake's trials and pairs of signatures, one kind of trouble at a time."""
+"""Measures how well writing is read in scenes: Lake's trials and pairs of signatures, one kind of scene at a time."""
 
 import io
 from collections.abc import Sequence

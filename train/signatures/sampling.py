@@ -1,4 +1,4 @@
-"""How signatures train: who is in a batch, how each is seen, what is asked of every pair."""
+"""Batches of signatures, their distortions and their losses."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -111,7 +111,7 @@ def with_synthetic(training: Mapping[str, Signatures], config: SignatureConfig) 
 def shared_warp(
     images: Float[Tensor, "batch 1 105 105"], batch: SignatureBatch, config: SignatureConfig, generator: torch.Generator
 ) -> Float[Tensor, "batch 1 105 105"]:
-    """All of a writer's signatures, forged ones too, bent alike: a new hand, forged as well as the old one."""
+    """Distorts all signatures of a writer alike, forgeries too, which makes them those of a new writer."""
     writers = int(batch.writer.max()) + 1
     grid = sampling_grid(images[:writers], config.writer_distortions, generator)
     return F.grid_sample(images, grid[batch.writer.to(images.device)], padding_mode="zeros", align_corners=False)
@@ -167,7 +167,14 @@ def signature_task(
     config: SignatureConfig,
     device: torch.device,
 ) -> Task:
-    """What `fit` learns from and is tried on, by the names of the collections."""
+    """Returns the task for signatures: the loss of the recipe, and 1 - EER on the validation writers.
+
+    Args:
+        training: The training signatures by collection.
+        validation: The validation signatures by collection.
+        config: The recipe.
+        device: Where to train.
+    """
     prepared = torch.cat([signatures.images for signatures in training.values()]).to(device)
     sampler = writer_sampler(training)
 
@@ -187,7 +194,7 @@ def signature_task(
 
 
 def begin(config: SignatureConfig, training: Mapping[str, Signatures], init: Path) -> SiameseNetwork:
-    """The network of a checkpoint, whatever it was shown, with batch normalisation put back and its still parts."""
+    """Loads the network of a checkpoint, adds batch normalisation and freezes what the recipe freezes."""
     checkpoint = load_checkpoint(init)
     images = torch.cat([signatures.images for signatures in training.values()])
     rows = torch.randperm(len(images), generator=step_generator(config.seed, -1))[:UNFOLD_IMAGES]

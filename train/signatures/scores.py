@@ -1,4 +1,4 @@
-"""How alike a network finds the signatures of writers that it has not seen, and what follows from the scores."""
+"""Scores of signatures by unseen writers, and the error rates and thresholds that follow from them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -247,7 +247,7 @@ def parts_alone(comparison: Comparison, scoring: Scoring) -> dict[str, Scores]:
 
 
 def stranger_probe(comparison: Comparison, scoring: Scoring = ALONE, seed: int = SEED) -> float | None:
-    """How well the scores tell other writers' genuine signatures from the forgeries of theirs: an AUC.
+    """Returns how well the scores tell other writers' genuine signatures from forgeries of them, as an AUC.
 
     Neither is by the hand of the reference, so 0.5 is what an honest score gives; above it, something that genuine
     signatures have in common on this set, such as their scanner, passes for likeness. Each writer's references meet at

@@ -1,4 +1,4 @@
-"""One training on signatures, from the first weights to the checkpoint."""
+"""One training run on signatures, from the initial weights to the checkpoint."""
 
 import argparse
 from collections.abc import Mapping, Sequence
@@ -56,7 +56,7 @@ def train_one(
     if validation and not any(map(can_validate, validation.values())):
         raise RecipeError("No writer who validates has two genuine signatures and a forgery; give more signatures.")
     if left_out and not validation:
-        raise RecipeError("Nobody validates, so there are no thresholds for what is left out; set validation_writers.")
+        raise RecipeError("There are no thresholds for the collection left out: set validation_writers above 0.")
     check_seen(init, validation, left_out)
     network = begin(config, training, init)
     material = signature_task(with_synthetic(training, config), validation, config, device)
@@ -137,7 +137,7 @@ def can_validate(validation: Signatures) -> bool:
 
 
 def begun_with(init: Path, division: Division) -> dict:
-    """What the folder of a run is claimed for: the first weights, and whose signatures train, validate and test."""
+    """Returns the inputs of a run for `check_manifest`: the initial weights, and the signatures of each part."""
     people = {name: image_hashes(division.part(name)) for name in PARTS}
     return {"--init": read_config(init)["weights_sha256"], "writers": people}
 
