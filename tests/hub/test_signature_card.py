@@ -44,11 +44,11 @@ def test_figures_data_terms_and_limits_are_on_the_card():
     assert "| 1 | 12.34 % | 8.0 to 17.0 % | 10.00 % | 3.00 % | 0.950 |" in card
     assert "| 5 | 12.34 % | 8.0 to 17.0 % | 10.00 % |  | 0.950 |" in card
     assert "| strict | 0.900 | 1.00 % |  | 40.00 % |" in card
-    assert "of the whole set tell (AUC, 0.5 is nothing): ink darkness 0.51" in card
-    assert "of the writers scored tell (AUC, 0.5 is nothing): ink darkness 0.47" in card
+    assert "of the whole set tell genuine from forged (AUC; 0.5 is chance): ink darkness 0.51" in card
+    assert "of the writers scored tell genuine from forged (AUC; 0.5 is chance): ink darkness 0.47" in card
     assert "2 trained, 1 chose recipe and thresholds, 1 were kept for the test" in card
     assert "research\nand demonstration only" in card
-    assert "no proof that a signature is genuine" in card
+    assert "does not prove that a signature is genuine" in card
     assert 'verifier.verify(["a.png"], "b.png")' in card
     assert "all but the 9216 x 4096 layer" in card
     assert "![Detection error tradeoff" in card
@@ -63,7 +63,7 @@ def test_what_counts_beside_the_network_is_told_where_it_does():
     assert "Bulacu and Schomaker" in card
     assert "| the network | 12.34 % | 8.0 to 17.0 % | 3.00 % | 0.950 |" in card
     assert "| their height and direction from left to right | 20.00 % | 8.0 to 17.0 % | 3.00 % | 0.950 |" in card
-    assert "above 0.5 a scanner would tell): 0.45." in card
+    assert "above 0.5 would point to the scanner): 0.45." in card
     plain = card_text("user/signatures", CONFIG)
     assert "Bulacu" not in plain
     assert "alone, one reference" not in plain
