@@ -175,7 +175,7 @@ def test_an_image_that_cannot_be_read_is_named_and_left_out(expected, content):
     assert_same(found, expected)
     (remark,) = found.remarks
     assert re.match(r"Files that cannot be used and were left out: 1 \(02/genuine_04.png: ", remark)
-    with pytest.raises(SourceError, match="no (usable )?genuine signatures"):
+    with pytest.raises(SourceError, match=r"no (usable )?genuine signatures"):
         prepare_files(dict.fromkeys(FILES, content))
 
 
