@@ -38,7 +38,7 @@ log = logging.getLogger("one_look")
 
 @dataclass(frozen=True)
 class Parameter:
-    """One thing that an endpoint is given."""
+    """A parameter of an endpoint."""
 
     name: str
     schema: dict[str, Any]
@@ -86,11 +86,11 @@ PNG_URL = "as a data URL of a PNG, 105 x 105 pixels, black on white"
 
 
 def brought_bytes(payload: object, what: str) -> bytes:
-    """The bytes of one image.
+    """Returns the bytes of an image that a program sent.
 
     Args:
         payload: A file as Gradio's clients pass it, or a data URL.
-        what: What to call it in a refusal.
+        what: What to call the image in an error.
 
     Raises:
         UserError: It is neither an upload nor a data URL nor one of the app's own example images. A path alone proves
@@ -138,7 +138,7 @@ def _example_named(address: str, what: str) -> bytes:
 
 
 def for_programs(answer: Callable[..., dict]) -> Callable[..., dict]:
-    """An endpoint whose refusals reach the caller as one sentence, and whose failures tell nothing."""
+    """Wraps an endpoint: a `UserError` reaches the caller as one sentence, other errors without any detail."""
 
     @functools.wraps(answer)
     def guarded(*given: Any) -> dict:
@@ -154,7 +154,7 @@ def for_programs(answer: Callable[..., dict]) -> Callable[..., dict]:
 
 
 def several(payload: object, what: str, least: int, most: int) -> list[bytes]:
-    """The bytes of `least` to `most` files; raises UserError before any is read where there are too many."""
+    """Returns the bytes of `least` to `most` images; raises UserError, before any is read, for another number."""
     if not isinstance(payload, list) or not least <= len(payload) <= most:
         count = len(payload) if isinstance(payload, list) else 0
         raise UserError(f"Please bring {least} to {most} images of {what}; {count} came.")
@@ -168,12 +168,12 @@ def publish(
     returns: dict[str, dict[str, Any]],
     concurrency_id: str = "network",
 ) -> None:
-    """Puts an endpoint into the open Gradio context, by the name of its function.
+    """Adds an endpoint to the open Gradio context, named after its function.
 
     Args:
-        answer: Takes the parameters in their order and gives what is sent back.
-        description: What it does, in a sentence or two.
-        parameters: What it takes.
+        answer: Takes the parameters in their order and returns the result.
+        description: What the endpoint does, in a sentence or two.
+        parameters: Its parameters.
         returns: JSON schema of each part of the result, with a description.
         concurrency_id: Endpoints that share one are limited together.
     """
@@ -204,7 +204,7 @@ def _sentence(parameter: Parameter) -> str:
 
 
 def build(recognizer: Recognizer, session: GameSession, verifier: Verifier) -> None:
-    """Puts the five endpoints into the open Gradio context; nothing of them is seen on the page."""
+    """Adds the five endpoints to the open Gradio context; none of them is visible on the page."""
 
     def compare(first: Any, second: Any) -> dict:
         return comparison(
@@ -381,7 +381,7 @@ def build(recognizer: Recognizer, session: GameSession, verifier: Verifier) -> N
 
 
 def forget(payloads: list) -> None:
-    """Delete uploaded files of signatures as soon as they were judged or refused."""
+    """Deletes uploaded signatures as soon as they have been verified or refused."""
     for payload in payloads:
         path = payload.get("path") if isinstance(payload, dict) else None
         if isinstance(path, str) and path:

@@ -1,4 +1,4 @@
-"""The whole page: masthead, tabs, endpoints; and how it is launched."""
+"""The page with its masthead, tabs and endpoints, and the options with which it is launched."""
 
 import logging
 import os
@@ -42,7 +42,7 @@ MASTHEAD = """
 
 
 def theme() -> Base:
-    """Gradio's plainest theme with the fonts of the visitor's system, so that none is asked for anywhere."""
+    """Returns Gradio's plainest theme with system fonts, so that no font is loaded from another host."""
     plain = Base(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
     return plain.set(
         body_background_fill="#f5efe3",
@@ -90,7 +90,7 @@ def build_demo(
 
 
 def launch_settings(settings: Settings) -> dict[str, Any]:
-    """What `demo.launch` is given: nothing shared, nothing shown, nothing kept."""
+    """Returns the arguments of `demo.launch`: no sharing, no error details, no stored data."""
     return {
         "server_name": settings.url_host,
         "server_port": settings.port,

@@ -1,4 +1,4 @@
-"""A visitor's own classes as a ZIP: what the page exports, and what anybody may bring."""
+"""A visitor's own classes as a ZIP archive: writing what the page exports, and reading what visitors import."""
 
 import io
 import json
@@ -59,7 +59,7 @@ def unpack(data: bytes) -> list[OwnClass]:
     except (ValueError, TypeError, LookupError, RecursionError) as error:  # of a malformed manifest
         if isinstance(error, UserError):
             raise
-        raise UserError("The ZIP holds something that this app does not understand.") from error
+        raise UserError("The ZIP has a form that this app does not understand.") from error
 
 
 def _is_wanted(path: str) -> bool:
@@ -79,7 +79,7 @@ def _unpack(members: dict[str, ZipMember]) -> list[OwnClass]:
 
 
 def _listed(members: dict[str, ZipMember]) -> list[tuple[str, ZipMember]]:
-    """The classes that a manifest names."""
+    """Reads the classes that a manifest names."""
     if members[MANIFEST].size_bytes > MAX_MANIFEST_BYTES:
         raise UserError(f"The ZIP's {MANIFEST} is larger than {MAX_MANIFEST_BYTES >> 10} kB.")
     manifest = json.loads(members[MANIFEST].read())

@@ -1,4 +1,4 @@
-"""Rounds of the challenge that are under way: dealt, answered, judged.
+"""The rounds of the challenge that are being played: dealt, answered and judged.
 
 The page knows a round by a random id. The answer stays here, in memory, until it is given or half an hour has passed.
 Pictures are sent as one-bit PNG without names or metadata. Scores are kept by the visitor's browser only.
@@ -30,7 +30,7 @@ MAX_DRAWING_ROUNDS = 128  # each keeps its candidates' embeddings: 160 KB
 
 @dataclass(frozen=True)
 class DealtRound:
-    """What is kept of a round until it is answered.
+    """A round that has been dealt and not yet answered.
 
     Attributes:
         truth: Place of the right candidate, from 0.
@@ -118,7 +118,7 @@ class RoundStore:
 
 
 class GameSession:
-    """Deals rounds, keeps their answers, judges what visitors answer."""
+    """Deals rounds, keeps their solutions and judges the visitors' answers."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""What others are told of the app: title, description, pictures, icons, and files that the API page's examples use."""
+"""Metadata of the app: title, description, pictures, icons, and the example files of the API page."""
 
 import html
 import io
@@ -46,7 +46,7 @@ def public_root(headers: Mapping[str, str], scope: Mapping, root_path: str) -> s
 
 
 def head_tags(root: str) -> str:
-    """The tags that search engines, previews of links and home screens read.
+    """Returns the HTML tags that search engines, link previews and home screens read.
 
     Args:
         root: The app's public address; previews take whole addresses only.
@@ -85,7 +85,7 @@ def head_tags(root: str) -> str:
 
 
 def manifest(_request: Request) -> Response:
-    """What a phone asks for when the page is put on its home screen; paths are relative to this file."""
+    """Returns the web app manifest, which a phone loads when the page is added to its home screen."""
     icons = [
         {"src": f"images/icon-{size}.png", "sizes": f"{size}x{size}", "type": "image/png", "purpose": purpose}
         for size in ICON_SIZES_PX
@@ -105,7 +105,7 @@ def manifest(_request: Request) -> Response:
 
 
 def example(request: Request) -> Response:
-    """One of the images that the API page's examples name."""
+    """Serves one of the images that the examples of the API page name."""
     data = example_images().get(request.path_params["name"])
     if data is None:
         return JSONResponse({"detail": "There is no such example."}, status_code=404)
@@ -153,7 +153,7 @@ def no_summary(_request: Request) -> Response:
 
 
 def routes(has_mcp: bool) -> list[BaseRoute]:
-    """What the app serves beside Gradio's own pages.
+    """Returns the routes that the app serves in addition to Gradio's.
 
     Args:
         has_mcp: Whether Gradio serves the tools of the Model Context Protocol.

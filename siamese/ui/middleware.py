@@ -1,4 +1,4 @@
-"""What stands in front of Gradio: which requests are let in, how large they may be, and what the page says of itself.
+"""ASGI middleware in front of Gradio: which requests are allowed, how large they may be, and the page's metadata.
 
 Gradio answers more than this app uses: it would fetch addresses, record screens and store links to what a visitor sent.
 """
@@ -32,7 +32,7 @@ GRADIO_MANIFEST = re.compile(rb'<link rel="manifest" href="/manifest.json" />') 
 
 
 class RouteAllowlist:
-    """ASGI middleware: under /gradio_api/ nothing is reached but what the page and the documented endpoints use.
+    """ASGI middleware: under /gradio_api/ only the routes that the page and the documented endpoints use are open.
 
     Closed with the rest are the ways past the queue, to files by path, and to addresses that the server would fetch.
     """
@@ -55,13 +55,13 @@ class RouteAllowlist:
 
 
 def place_of(scope: dict) -> str | None:
-    """The part of a request's path behind /gradio_api/, None for what lies elsewhere."""
+    """Returns the part of a request's path after /gradio_api/, None for other paths."""
     _, found, place = scope.get("path", "").partition(API)
     return place.rstrip("/") if found else None
 
 
 class BodyLimit:
-    """ASGI middleware: a body larger than its limit is cut off, whatever Content-Length says.
+    """ASGI middleware: refuses request bodies larger than their limit, whatever Content-Length says.
 
     The bytes that stream in are counted as well, so that a request without that header, or with a false one, is
     refused as soon as it has sent too much, and all requests together hold no more than `held_bytes`. What Gradio
@@ -155,7 +155,7 @@ class DocumentHead:
     """
 
     def __init__(self, app: Any, root_path: str = "") -> None:
-        """`root_path` is the prefix, or the whole address, under which a proxy serves the app."""
+        """Wraps an app; `root_path` is the prefix, or the whole address, under which a proxy serves it."""
         self.app = app
         self.root_path = root_path
 

@@ -1,4 +1,4 @@
-"""The parts of Gradio that are not meant to be changed and are, each with its reason; and what is cleared away.
+"""Changes to Gradio's private parts, each with its reason, and the regular removal of what visitors leave behind.
 
 Every change has a test that fails where Gradio is built otherwise (tests/ui/test_server.py). Gradio forgets less than
 this app promises: uploads that broke off, results that nobody fetched, the last inputs of every session.
@@ -33,7 +33,7 @@ log = logging.getLogger("one_look")
 
 
 class EmptySession(SessionState):
-    """A session in which nothing is written down."""
+    """A session that stores nothing."""
 
     def __setitem__(self, key: int, value: Any) -> None:
         pass
@@ -104,7 +104,7 @@ async def _left_where_it_is(path: Any) -> str:
 
 @asynccontextmanager
 async def cleanup(app: Any) -> AsyncIterator[None]:
-    """Lifespan of the server: nothing is kept of sessions, and every SWEEP_S what visitors left behind is dropped."""
+    """Lifespan of the server: stores nothing of sessions, and every SWEEP_S removes what visitors left behind."""
     app.state_holder = NoSessions(app.get_blocks())
     patch_gradio()
     share_one_heap()
@@ -144,7 +144,7 @@ def share_one_heap() -> None:
 
 
 def give_back_memory() -> None:
-    """Return to the system what lies free within the heap: 100 to 150 MB after large images."""
+    """Returns free memory of the heap to the system: 100 to 150 MB after large images."""
     with suppress(AttributeError, OSError):
         _libc().malloc_trim(0)
 
@@ -194,6 +194,6 @@ def sweep_files(folder: Path, age_s: int | float) -> None:
 
 
 def _below(folder: Path) -> Iterator[Path]:
-    """Everything in a folder, the deepest first; links are not followed, and what cannot be listed is passed over."""
+    """Lists everything in a folder, the deepest first; does not follow links, and skips what cannot be listed."""
     for parent, folders, files in os.walk(folder, topdown=False):
         yield from (Path(parent, name) for name in (*files, *folders))

@@ -1,4 +1,4 @@
-"""Checks the environment before the app starts: what cannot work is refused with one sentence.
+"""Checks the environment before the app starts; a setting that cannot work is refused with one sentence.
 
 Gradio reads some variables when it is imported and others when it is launched, and answers a bad value with a
 traceback. So this runs first, imports neither Gradio nor torch, and leaves in the environment only what is sound.
@@ -38,19 +38,19 @@ class StartupError(Exception):
 
 @dataclass(frozen=True)
 class Settings:
-    """What the environment asks of the app."""
+    """The settings of the app, from environment variables."""
 
     host: str
     """Where to listen, without brackets around an IPv6 address."""
     port: int
     root_path: str
-    """What stands before every path where a proxy serves the app under a prefix; empty elsewhere."""
+    """Prefix of every path if a proxy serves the app under one; empty otherwise."""
     has_mcp: bool
     """Whether the endpoints are served as tools of the Model Context Protocol, too."""
 
     @property
     def url_host(self) -> str:
-        """The host as it stands in an address."""
+        """The host as it is written in an address, with brackets around IPv6."""
         return f"[{self.host}]" if ":" in self.host else self.host
 
     @property
@@ -121,7 +121,7 @@ def free_port(host: str, asked: str) -> int:
 
 
 def _is_free(host: str, port: int) -> bool:
-    """Whether one may listen there. Raises StartupError where the port is not what is wrong."""
+    """Whether the port is free; raises StartupError if it cannot be tried for another reason."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         family, kind, protocol, _, place = found[0]
@@ -216,14 +216,14 @@ def upload_folder(asked: str) -> Path:
 
 
 def _is_own_folder(folder: Path) -> bool:
-    """Whether it is a real folder of this user; a link could lead to anybody's."""
+    """Whether it is a real folder of this user, and not a link to somebody else's."""
     if folder.is_symlink() or not folder.is_dir():
         return False
     return not hasattr(os, "getuid") or folder.stat().st_uid == os.getuid()
 
 
 def except_from_proxies(environment: Environment, hosts: list[str]) -> None:
-    """Adds hosts to NO_PROXY: the app asks itself at these, and no proxy could answer."""
+    """Adds hosts to NO_PROXY: the app calls itself there, which no proxy can answer."""
     listed = environment.get("no_proxy") or environment.get("NO_PROXY") or ""
     known = [host.strip() for host in listed.split(",") if host.strip()]
     environment["no_proxy"] = environment["NO_PROXY"] = ",".join(dict.fromkeys([*known, *hosts]))

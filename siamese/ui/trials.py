@@ -1,4 +1,4 @@
-"""Trials of the challenge: which one a link stands for, and the drawings that are in it.
+"""Trials of the challenge: the trial that a link stands for, and its drawings.
 
 A link names no class. It holds a random identity, from which a keyed hash derives the trial, so it gives the same trial
 after a restart and in every copy of the app that has the same key. The key is the environment variable
@@ -124,7 +124,7 @@ class TrialSource:
             return self.daily_game(day)
         found = LINK.fullmatch(link) if isinstance(link, str) else None
         if found is None:
-            raise PermanentUserError("This link is no challenge; it may have been cut off when it was copied.")
+            raise PermanentUserError("This link is not a challenge; it may have been cut off when it was copied.")
         ways, letter, _, key_check, match = found.groups()
         if key_check != self._key_check:
             raise PermanentUserError(

@@ -1,4 +1,4 @@
-"""What comes from a visitor: checked here, refused with one sentence, never trusted further in."""
+"""Checks everything that visitors send and refuses bad input with one sentence."""
 
 import asyncio
 import base64
@@ -28,11 +28,11 @@ log = logging.getLogger("one_look")
 
 
 class UserError(ValueError):
-    """Something asked for that cannot be done; the text is one sentence for the visitor."""
+    """A request that cannot be carried out; the message is one sentence for the visitor."""
 
 
 class PermanentUserError(UserError):
-    """A refusal that stays the same however often one asks; the page forgets what it asked for."""
+    """A refusal that stays the same however often one tries; the page forgets the request."""
 
 
 class ConcurrencyLimiter:
@@ -84,7 +84,7 @@ def for_page(answer: Callable[[dict], dict]) -> Callable[[object], Awaitable[dic
 
 
 def for_page_at_once(answer: Callable[[dict], dict]) -> Callable[[object], Awaitable[dict]]:
-    """The same as `for_page` for what takes no time: it runs at once, and nobody is turned away."""
+    """Like `for_page`, for functions that take no time: the call runs at once and is never refused for load."""
 
     async def at_once(payload: dict) -> dict:
         return answer(payload)

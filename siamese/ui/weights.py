@@ -1,4 +1,4 @@
-"""What the weights in use say of themselves, in the config.json beside them."""
+"""Reads facts about the loaded weights from their config.json."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from siamese.signatures.verifier import Verifier
 
 
 def config_of(model: Recognizer | Verifier) -> dict[str, Any]:
-    """The config.json behind a model; empty where there is none to read."""
+    """Returns the config.json of a model; empty if there is none."""
     if model.origin is None:
         return {}
     try:

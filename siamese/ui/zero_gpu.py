@@ -11,5 +11,5 @@ DURATION_S = 15  # asked of a visitor's quota for one call, the start of a proce
 
 
 def gpu_decorator() -> GpuDecorator | None:
-    """`spaces.GPU` on ZeroGPU; None elsewhere, where it would do nothing."""
+    """Returns `spaces.GPU` on ZeroGPU, None elsewhere."""
     return spaces.GPU(duration=DURATION_S) if spaces is not None and on_zero_gpu() else None

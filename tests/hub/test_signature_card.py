@@ -66,7 +66,7 @@ def test_what_counts_beside_the_network_is_told_where_it_does():
     assert "above 0.5 would point to the scanner): 0.45." in card
     plain = card_text("user/signatures", CONFIG)
     assert "Bulacu" not in plain
-    assert "alone, one reference" not in plain
+    assert "alone, with one reference" not in plain
     assert "above 0.5 a scanner" not in plain
 
 
