@@ -131,6 +131,19 @@ def test_what_verifies_signatures_is_named_with_its_errors(tmp_path: Path):
     assert "The model that verifies signatures" not in page(Recognizer(network))
 
 
+def test_collections_never_seen_have_rows_of_their_own():
+    entry = {
+        "collection": "<tablet>",
+        "writers": 40,
+        "forgeries": "skilled forgeries",
+        "by_references": {"1": {"eer_skilled": 0.217}},
+    }
+    (found,) = about.left_out_rows({"left_out": [entry]})
+    assert "21.7\u00a0%" in found
+    assert "skilled forgeries, 40 writers of &lt;tablet&gt;" in found
+    assert about.left_out_rows({}) == []
+
+
 def test_what_counts_beside_the_network_is_told_with_what_it_is_worth():
     alone = {"network": {"eer_skilled": 0.194}, "hinge": {"eer_skilled": 0.231}, "profile": {"eer_skilled": 0.15}}
     told = about.signature_details(SIGNATURES | {"parts_alone": alone})

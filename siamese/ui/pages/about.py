@@ -121,6 +121,20 @@ def signature_rows(entry: dict[str, Any]) -> list[str]:
     ]
 
 
+def left_out_rows(verification: dict[str, Any]) -> list[str]:
+    """Equal error rates with one reference on collections that training left out; empty where none was."""
+    return [
+        row(
+            "Signatures of a collection it had never seen, errors with 1 reference",
+            percent(entry["by_references"]["1"]["eer_skilled"]),
+            "",
+            f"{escape(entry['forgeries'])}, {escape(str(entry['writers']))} writers of {escape(entry['collection'])}",
+            "ours",
+        )
+        for entry in verification.get("left_out") or []
+    ]
+
+
 def accuracy_chart(report: dict[str, Any]) -> str:
     """Returns a chart of accuracy over the number of candidates, with people's; empty without figures."""
     series = []
@@ -299,8 +313,12 @@ def links(recognizer: Recognizer) -> str:
 def measured(recognizer: Recognizer, verifier: Verifier) -> str:
     """Returns the section with the main results: a table and a chart."""
     report = figures_of(config_of(recognizer))
-    entry = figures_of(config_of(verifier)).get("signatures")
-    rows = [*as_far_as_readable(character_rows, report), *as_far_as_readable(signature_rows, entry)]
+    signatures = config_of(verifier)
+    rows = [
+        *as_far_as_readable(character_rows, report),
+        *as_far_as_readable(signature_rows, figures_of(signatures).get("signatures")),
+        *as_far_as_readable(left_out_rows, signatures.get("verification")),
+    ]
     if not rows:
         return (
             "<section><h2>Results</h2><p>These weights have not been evaluated; "
