@@ -62,16 +62,20 @@ class Comparison:
         self, rows: Int64[Tensor, " n"], others: Int64[Tensor, " m"], scoring: Scoring = ALONE
     ) -> Float64[Tensor, "n m"]:
         """Logits of all pairs of these rows, before several references are put together."""
-        logits = self.network.compare_all(self.embeddings[rows], self.embeddings[others]).double().cpu()
         fusion = scoring.fusion
         if fusion is None:
-            return logits
-        fused = fusion.bias + fusion.network * logits
+            return self._network_logits(rows, others)
+        fused = torch.full((len(rows), len(others)), fusion.bias, dtype=torch.float64)
+        if fusion.network:
+            fused = fused + fusion.network * self._network_logits(rows, others)
         if fusion.hinge:
             fused = fused + fusion.hinge * self.hinge_distances(rows, others)
         if fusion.profile:
             fused = fused + fusion.profile * self.profiles.between(rows, others)
         return fused
+
+    def _network_logits(self, rows: Int64[Tensor, " n"], others: Int64[Tensor, " m"]) -> Float64[Tensor, "n m"]:
+        return self.network.compare_all(self.embeddings[rows], self.embeddings[others]).double().cpu()
 
     def parts(self, rows: Int64[Tensor, " n"], others: Int64[Tensor, " m"]) -> Float64[Tensor, "n m 3"]:
         """What a fusion adds up, of all pairs of these rows: the network's logits, hinge and profile distances."""

@@ -1,10 +1,10 @@
 """Scores of signatures by unseen writers, and the error rates and thresholds that follow from them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 
 import torch
-from jaxtyping import Bool, Float64
+from jaxtyping import Bool, Float64, Int64
 from torch import Tensor
 
 from siamese.metrics import (
@@ -22,17 +22,19 @@ from siamese.metrics import (
     named_points,
     receiver_operating_characteristic,
 )
+from siamese.signatures.dataset import Signatures
 from siamese.signatures.fusion import ScoreFusion
 from siamese.signatures.verifier import Scoring
 from train.evaluation import EvaluationError, clear_of_ends
 from train.signatures.comparison import ALONE, Comparison
-from train.signatures.subjects import subjects
+from train.signatures.subjects import Subject, subjects
 
 REFERENCES = (1, 3, 5)
 THRESHOLD_REFERENCES = (1, 2, 3, 5, 10)  # numbers that config.json has thresholds for
 CONSISTENCY_WEIGHT, NEAREST = 0.5, 0.5  # found on validation writers
 DRAWS = 20  # of references for each writer, where not all choices of them are gone through
-RANDOM_LIMIT = 500  # other writers' signatures that one writer's references meet
+RANDOM_LIMIT = 200  # other writers' signatures that one writer's references meet
+STRANGERS = 60  # other writers' signatures, and as many forgeries of theirs, that they meet in the probe of strangers
 SEED = 2011  # of the draws: the same for every network
 
 
@@ -56,36 +58,76 @@ class Scores:
 
 
 def scores_of(comparison: Comparison, references: int, scoring: Scoring = ALONE, seed: int = SEED) -> Scores:
-    """Similarities in [0, 1] of everything that can be questioned, with so many references of each writer.
+    """`scores_by_references` for one number of references."""
+    return scores_by_references(comparison, [references], scoring, seed)[references]
+
+
+def scores_by_references(
+    comparison: Comparison, counts: Sequence[int], scoring: Scoring = ALONE, seed: int = SEED
+) -> dict[int, Scores]:
+    """Similarities in [0, 1] of everything that can be questioned, by the number of references of each writer.
 
     With one reference all pairs count, otherwise DRAWS draws; of several the mean logit counts, with `Scoring.offset`.
-    Writers with too few genuine signatures, or without forgeries, are left out.
+    Writers with too few genuine signatures, or without forgeries, are left out. Other writers' signatures are the same
+    for every number, so that each pair is compared once.
     """
-    generator = torch.Generator().manual_seed(seed)
-    found: dict[int, tuple[list[Tensor], list[Tensor], list[Tensor]]] = {}
-    for subject in subjects(comparison.signatures):
+    signatures, found = comparison.signatures, {count: {} for count in counts}
+    generators = {count: torch.Generator().manual_seed(seed) for count in counts}
+    for subject, others in with_some_others(signatures, seed):
         rows, forgeries = subject.genuine, subject.forged
-        others = subject.others[torch.randperm(len(subject.others), generator=generator)[:RANDOM_LIMIT]]
-        if len(rows) <= references or len(forgeries) == 0:
+        fitting = [count for count in counts if len(rows) > count and len(forgeries)]
+        if not fitting:
             continue
         logits = comparison.logits(rows, torch.cat([rows, forgeries, others]), scoring)
         sizes = [len(rows), len(forgeries), len(others)]
-        parts = found.setdefault(subject.writer, ([], [], []))
-        if references == 1:
-            among, *rest = logits.split(sizes, 1)
-            for part, values in zip(parts, (among[upper(len(rows))], *rest), strict=True):
-                part.append(values.flatten())
-            continue
-        for _ in range(DRAWS):
-            order = torch.randperm(len(rows), generator=generator)
-            chosen = order[:references]
-            some = logits[chosen]
-            mean = some.mean(0) + scoring.offset(some, some[:, chosen])
-            among, *rest = mean.split(sizes)
-            for part, values in zip(parts, (among[order[references:]], *rest), strict=True):
-                part.append(values)
-    columns = [[torch.cat(parts[place]).sigmoid() for parts in found.values()] for place in range(3)]
-    return Scores(tuple(comparison.signatures.writer_names[index] for index in found), *columns)
+        for count in fitting:
+            parts = found[count].setdefault(subject.writer, ([], [], []))
+            for scores in drawn_scores(logits, sizes, count, scoring, generators[count]):
+                for part, values in zip(parts, scores, strict=True):
+                    part.append(values)
+    return {
+        count: Scores(
+            tuple(signatures.writer_names[index] for index in by_writer),
+            *([torch.cat(parts[place]).sigmoid() for parts in by_writer.values()] for place in range(3)),
+        )
+        for count, by_writer in found.items()
+    }
+
+
+def with_some_others(signatures: Signatures, seed: int) -> Iterator[tuple[Subject, Int64[Tensor, " _"]]]:
+    """Each subject with at most RANDOM_LIMIT rows of other writers' genuine signatures, the same for one seed."""
+    generator = torch.Generator().manual_seed(seed)
+    for subject in subjects(signatures):
+        order = torch.randperm(len(subject.others), generator=generator)
+        yield subject, subject.others[order[:RANDOM_LIMIT]]
+
+
+def drawn_scores(
+    logits: Float64[Tensor, "genuine questioned"],
+    sizes: Sequence[int],
+    references: int,
+    scoring: Scoring,
+    generator: torch.Generator,
+) -> Iterator[tuple[Float64[Tensor, " _"], ...]]:
+    """Logits of genuine signatures, forgeries and other writers' signatures, for every draw of references.
+
+    Args:
+        logits: Of each genuine signature with itself and the others, with forgeries, with other writers' signatures.
+        sizes: How many there are of each of these three.
+        references: How many are drawn; of one there is a single draw, in which all pairs count.
+        scoring: What becomes of several references.
+        generator: Of the draws.
+    """
+    if references == 1:
+        among, *rest = logits.split(list(sizes), 1)
+        yield among[upper(sizes[0])], *(part.flatten() for part in rest)
+        return
+    for _ in range(DRAWS):
+        order = torch.randperm(sizes[0], generator=generator)
+        chosen = order[:references]
+        some = logits[chosen]
+        among, *rest = (some.mean(0) + scoring.offset(some, some[:, chosen])).split(list(sizes))
+        yield among[order[references:]], *rest
 
 
 def upper(rows: int) -> Bool[Tensor, "rows rows"]:
@@ -222,7 +264,7 @@ def score_all(
     comparison: Comparison, scoring: Scoring = ALONE, counts: Sequence[int] = REFERENCES
 ) -> dict[int, Scores]:
     """By number of references; numbers for which no writer has enough signatures are left out."""
-    found = {count: scores_of(comparison, count, scoring) for count in counts}
+    found = scores_by_references(comparison, counts, scoring)
     return {count: scores for count, scores in found.items() if scores.writers}
 
 
@@ -251,17 +293,16 @@ def stranger_probe(comparison: Comparison, scoring: Scoring = ALONE, seed: int =
 
     Neither is by the hand of the reference, so 0.5 is what an honest score gives; above it, something that genuine
     signatures have in common on this set, such as their scanner, passes for likeness. Each writer's references meet at
-    most RANDOM_LIMIT of either kind. None for a single writer.
+    most STRANGERS of either kind. None for a single writer, and without forgeries.
     """
-    generator = torch.Generator().manual_seed(seed)
     signatures = comparison.signatures
+    generator = torch.Generator().manual_seed(seed)
     found: tuple[list[Tensor], list[Tensor]] = ([], [])
-    for index in signatures.writer.unique().tolist():
-        own = ((signatures.writer == index) & signatures.genuine).nonzero().flatten()
-        for part, kind in zip(found, (signatures.genuine, ~signatures.genuine), strict=True):
-            others = ((signatures.writer != index) & kind).nonzero().flatten()
-            others = others[torch.randperm(len(others), generator=generator)[:RANDOM_LIMIT]]
-            part.append(comparison.logits(own, others, scoring).flatten())
+    for subject, others in with_some_others(signatures, seed):
+        forged = ((signatures.writer != subject.writer) & ~signatures.genuine).nonzero().flatten()
+        forged = forged[torch.randperm(len(forged), generator=generator)[:STRANGERS]]
+        for part, rows in zip(found, (others[:STRANGERS], forged), strict=True):
+            part.append(comparison.logits(subject.genuine, rows, scoring).flatten())
     genuine, forged = map(torch.cat, found)
     if not len(genuine) or not len(forged):
         return None
