@@ -64,15 +64,19 @@ def forget(context, address: str) -> None:
 def open_page(browser, shared_context, app_address):
     """A function that opens the app: width in pixels, "light" or "dark", what stands behind the address, and so on.
 
-    With options of the browser (such as a touch screen) the page has a context of its own.
+    A second page in a test, if it is not given the context of the first, is that of another visitor; so is one with
+    options of the browser, such as a touch screen.
     """
     contexts, troubles = [], []
+    is_first = True
 
     def opened(width=1280, scheme="light", query="", context=None, reduced_motion="no-preference", **options):
-        if options:
+        nonlocal is_first
+        if context is None and (options or not is_first):
             context = browser.new_context(**options)
             context.set_default_timeout(PATIENCE_MS)
             contexts.append(context)
+        is_first = False
         page = (context or shared_context).new_page()
         page.set_viewport_size({"width": width, "height": 844 if width < 500 else 800})
         page.emulate_media(color_scheme=scheme, reduced_motion=reduced_motion)
