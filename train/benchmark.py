@@ -57,7 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """The exit status: 0, or 1 with a sentence on standard error."""
+    """Measures and prints the table; returns the exit status: 0, or 1 after one sentence on standard error."""
     try:
         device = usable_device(arguments.device)
         folder = resolve_model(arguments.model, strict=arguments.model is not None).folder
@@ -76,7 +76,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def measure(device: torch.device, model: str, quick: bool = False) -> dict:
-    """The whole report, as it is written to a file; `model` is a checkpoint's folder."""
+    """Measures everything and returns the report; `model` is the folder of a checkpoint."""
     batches = BATCHES[:3] if quick else BATCHES
     settings = {
         "machine": ((512,),) if quick else (),
@@ -94,7 +94,7 @@ def measure(device: torch.device, model: str, quick: bool = False) -> dict:
 
 
 def interleaved(sides: dict[str, Side], rounds: int) -> Times:
-    """Seconds of every action of every side, each once in a round."""
+    """Runs every action of every side once in each round and returns the durations in seconds."""
     plan = [(name, action) for name, side in sides.items() for action in side.names]
     plan.sort(key=lambda entry: entry[1])  # what is compared runs one after the other
     times: Times = {entry: [] for entry in plan}
@@ -108,7 +108,14 @@ def interleaved(sides: dict[str, Side], rounds: int) -> Times:
 
 
 def report(times: Times, peaks: dict[str, int], starts: list[tuple[float, int]], device: torch.device) -> dict:
-    """What the seconds say. `starts` are seconds to a listening socket and bytes resident then."""
+    """Computes the report.
+
+    Args:
+        times: Durations in seconds by side and action.
+        peaks: Peak memory in bytes by side.
+        starts: For each start of the app, the seconds until its socket listened and the resident bytes then.
+        device: Where it was measured.
+    """
     ceilings = {
         f"{kind}_operations_per_s": max(
             2 * int(action.split()[1]) ** 3 / statistics.median(seconds)
@@ -191,7 +198,7 @@ def row(
     convert: Callable[[float], float],
     convert_plain: Callable[[float], float] | None = None,
 ) -> dict:
-    """One figure of ours with that of the plain way; a ratio above 1 always speaks for ours."""
+    """Returns a row of the report with our figure and the plain one; in a ratio above 1, ours is the better."""
     made = bare(name, unit, figure(map(convert, times[ours])).as_dict())
     if plain is None:
         return made
@@ -203,7 +210,7 @@ def row(
 
 
 def share(times: Times, part: str, ours: str, plain: str | None = None) -> dict:
-    """What one part takes of a whole step."""
+    """Returns a row with the share of a training step that one part takes."""
     made = bare(f"{part}, share of a training step", "", shares(times, part, ours))
     return made if plain is None else made | {"plain": shares(times, part, plain)}
 
@@ -231,7 +238,7 @@ def milliseconds(seconds: float) -> float:
 
 
 def machine(device: torch.device) -> dict:
-    """What the figures were measured on."""
+    """Describes the machine."""
     cpuinfo = Path("/proc/cpuinfo")
     named = [line for line in cpuinfo.read_text().splitlines() if "model name" in line] if cpuinfo.exists() else []
     checks = {"amx": "_is_amx_tile_supported", "avx512_bf16": "_is_avx512_bf16_supported", "vnni": "_is_vnni_supported"}
@@ -249,7 +256,7 @@ def machine(device: torch.device) -> dict:
 
 
 def listening(model: str) -> tuple[float, int]:
-    """Seconds from starting the app to a socket that takes connections, and the bytes that it then holds."""
+    """Starts the app; returns the seconds until its socket accepts connections, and its resident bytes then."""
     with socket.socket() as chosen:
         chosen.bind(("127.0.0.1", 0))
         port = chosen.getsockname()[1]
@@ -281,14 +288,14 @@ def listening(model: str) -> tuple[float, int]:
 
 
 def resident_bytes(process: int) -> int:
-    """0 where the system does not tell."""
+    """Returns the resident memory of a process; 0 if the system does not report it."""
     status = Path(f"/proc/{process}/status")
     lines = status.read_text().splitlines() if status.exists() else []
     return next((1024 * int(line.split()[1]) for line in lines if line.startswith("VmRSS")), 0)
 
 
 def table(report: dict) -> str:
-    """The report in Markdown."""
+    """Formats the report in Markdown."""
     lines = [f"{report['machine']['processor']}, {report['machine']['threads']} threads; ceilings:"]
     lines[0] += ", ".join(f" {name.split('_')[0]} {value / 1e9:,.0f} G/s" for name, value in report["ceilings"].items())
     lines += ["", "| | ours | plain | ratio | of bfloat16 ceiling |", "| --- | ---: | ---: | ---: | ---: |"]
@@ -303,7 +310,7 @@ def table(report: dict) -> str:
 
 
 def words(value: dict, scale: float) -> str:
-    """Three figures, with the quartiles behind."""
+    """Formats a median with its quartiles to three significant digits."""
     median, low, high = (f"{scale * value[part]:,.{digits(scale * value['median'])}f}" for part in value)
     return median if low == high else f"{median} ({low} to {high})"
 

@@ -1,4 +1,4 @@
-"""What a source of Omniglot or of signatures holds, and the table of Lake's runs: `python -m train data`."""
+"""Describes a source of Omniglot or of signatures, and makes the table of Lake's runs: `python -m train data`."""
 
 import argparse
 import contextlib
@@ -74,7 +74,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """The exit status: 0, or 1 with a sentence on stderr where the source or the archive cannot serve."""
+    """Runs the chosen task; returns the exit status: 0, or 1 after one sentence on stderr."""
     try:
         if arguments.lake_runs is not None:
             table = lake_table(arguments.lake_runs, load_drawings("evaluation", arguments.data))
@@ -114,7 +114,7 @@ def write_bundle(source: str, folder: Path) -> None:
 
 
 def lake_table(archive: Path, evaluation: Drawings) -> dict[str, Any]:
-    """The runs of Lake's `all_runs.zip` as facts: which alphabet, characters and drawers, and hashes of the pixels.
+    """Makes the table of Lake's runs from his `all_runs.zip`: alphabets, characters, drawers and hashes of pixels.
 
     Raises SourceError where a file of the runs is missing or is none of the evaluation drawings.
     """
@@ -209,7 +209,7 @@ def _ink(image: bytes) -> Bool[Tensor, "105 105"]:
 
 
 def _table_text(table: dict[str, Any]) -> str:
-    """JSON with a line for each character, so that a change can be read."""
+    """Formats the table as JSON with one line for each character, so that diffs are readable."""
     text = json.dumps(table, indent=1)
     return re.sub(r"\[\s+(\d+),\s+(\"\w+\")\s+\]", r"[\1, \2]", text) + "\n"
 
@@ -236,7 +236,7 @@ def _check(source: str, output: Path) -> None:
 
 
 def describe(split: Split, drawings: Drawings) -> str:
-    """What a split holds, in a few lines."""
+    """Describes a split in a few lines."""
     characters, drawn = drawings.character.unique(return_counts=True)
     drawers = f"{drawn.min()}" if drawn.min() == drawn.max() else f"{drawn.min()} to {drawn.max()}"
     lines = [
@@ -261,7 +261,7 @@ def describe(split: Split, drawings: Drawings) -> str:
 
 
 def samples(drawings: Drawings) -> Bool[Tensor, "samples 105 105"]:
-    """For each alphabet a row of 12: its first four characters by three drawers each, blank where it has fewer."""
+    """Returns a row of 12 drawings for each alphabet: its first four characters by three drawers, else blank."""
     rows = torch.zeros(
         len(drawings.alphabet_names), SHEET_CHARACTERS, SHEET_DRAWERS, *drawings.ink.shape[1:], dtype=torch.bool
     )

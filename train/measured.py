@@ -1,4 +1,4 @@
-"""What the benchmark measures: each side's actions by name. A side runs in a process of its own.
+"""The actions that the benchmark measures, by side and name. Each side runs in its own process.
 
 So what one side does to its process, such as keeping freed memory while it trains, speeds up or slows down no other,
 and each has a peak of memory of its own.
@@ -44,12 +44,12 @@ Actions = dict[str, Callable[[], object]]
 
 
 def drawings_for(side: str) -> Drawings:
-    """Invented ones: what is measured does not depend on what they show."""
+    """Returns synthetic drawings; the measured times do not depend on what they show."""
     return synthetic_drawings(*((2, 24, 3) if side == "serving" else (3, 16, 4)), seed=SEED)
 
 
 def distinct_pictures(number: int) -> Float[Tensor, "number 1 105 105"]:
-    """Prepared pictures, no two of them equal: the recogniser would embed them once."""
+    """Returns prepared pictures that all differ, as the recogniser embeds equal ones only once."""
     prepared = drawings_for("serving").prepared(Preprocessing()).float().div_(255)
     pictures = prepared.repeat(-(-number // len(prepared)), 1, 1, 1)[:number].clone()
     pictures[:, 0, 0, 0] = torch.arange(number) / (8 * number)
@@ -57,7 +57,7 @@ def distinct_pictures(number: int) -> Float[Tensor, "number 1 105 105"]:
 
 
 def machine(device: torch.device, sizes: tuple[int, ...] = ()) -> Actions:
-    """Products of two square matrices, and a copy."""
+    """Returns the actions that measure the limits of the machine: matrix products and a copy."""
     actions: Actions = {}
     for size in sizes or ((8192, 16384) if device.type == "cuda" else (2048, 4096)):
         for name, kind in (("float32", torch.float32), ("bfloat16", torch.bfloat16)):
@@ -81,7 +81,7 @@ def int8_product(size: int) -> Callable[[], object]:
 
 
 def serving(device: torch.device, model: str | None, batches: tuple[int, ...] = BATCHES) -> Actions:
-    """The recogniser as the app has it."""
+    """Returns the actions of the recogniser as the app uses it."""
     from siamese.characters.recognizer import load_recognizer
     from train.plain_reference import png_files
 
@@ -113,14 +113,14 @@ def serving(device: torch.device, model: str | None, batches: tuple[int, ...] = 
 
 
 def loading(device: torch.device, model: str | None) -> Actions:
-    """From the folder to a recogniser that is ready."""
+    """Returns the action that loads a recogniser from a folder."""
     from siamese.characters.recognizer import load_recognizer
 
     return {"load": lambda: load_recognizer(model, device)}
 
 
 def training(device: torch.device) -> Actions:
-    """Steps of the recipe "modern", and what goes before them."""
+    """Returns the actions of training with the recipe "modern": a step, its data and its distortions."""
     from train import loop
     from train.augment import dihedral, distort
     from train.characters.config import load_recipe
@@ -155,7 +155,7 @@ def training(device: torch.device) -> Actions:
 
 
 def plain(device: torch.device, batches: tuple[int, ...] = BATCHES) -> Actions:
-    """The same with `train.plain_reference`."""
+    """Returns the same actions with `train.plain_reference`."""
     from train import plain_reference
 
     torch.manual_seed(SEED)
@@ -187,7 +187,7 @@ SIDES: dict[str, Callable[..., Actions]] = {
 
 
 class Side:
-    """Actions in a process of their own, run one at a time when asked for."""
+    """A process that runs the actions of a side one at a time on request."""
 
     def __init__(self, name: str, device: torch.device, *settings: object) -> None:
         """Starts the process; `settings` go to the function of SIDES."""
@@ -199,12 +199,12 @@ class Side:
         self.names: list[str] = self._answer()
 
     def seconds(self, action: str) -> float:
-        """How long it took."""
+        """Runs an action and returns its duration in seconds."""
         self._pipe.send(action)
         return self._answer()
 
     def peak_bytes(self) -> int:
-        """The most memory that the process, or on a GPU its tensors, held at once."""
+        """Returns the peak memory of the process or, on a GPU, of its tensors."""
         self._pipe.send(None)
         return self._answer()
 
@@ -231,7 +231,7 @@ class Side:
 
 
 def serve(pipe: Connection, name: str, device: torch.device, settings: tuple) -> None:
-    """What the process of a side does until the pipe is closed."""
+    """Runs in the process of a side: answers requests until the pipe is closed."""
     try:
         actions = SIDES[name](device, *settings)
         pipe.send(list(actions))
@@ -252,7 +252,7 @@ def serve(pipe: Connection, name: str, device: torch.device, settings: tuple) ->
 
 
 def timed(action: Callable[[], object], device: torch.device) -> float:
-    """Seconds, the device's work included."""
+    """Runs an action and returns its duration in seconds, including the work of the device."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     start = time.perf_counter()

@@ -1,4 +1,4 @@
-"""Drawings of characters as tensors, whatever source they come from."""
+"""Drawings of characters as tensors."""
 
 import hashlib
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Tells which file or row of a copy of Omniglot is which drawing, by its path or its columns."""
+"""Layouts of copies of Omniglot: which drawing a file or a row is, by its path or its columns."""
 
 import re
 from collections import Counter
@@ -185,7 +185,7 @@ def _table_drawings(tables: "Mapping[str, datasets.Dataset]", split: Split, sour
 
 
 def _columns(table: "datasets.Dataset", source: Source) -> dict[str, str | None]:
-    """Which column holds the image, the alphabet, the character and the drawer; None for what is not there."""
+    """Returns the columns of the image, the alphabet, the character and the drawer; None for missing ones."""
     import datasets
 
     features = table.features

@@ -1,4 +1,4 @@
-"""Answers about images of characters: how alike are two, are they the same, which of these is it?"""
+"""Compares and classifies images of characters."""
 
 import functools
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Keeps what was made of a data set in one file, until the data or the code that made it change."""
+"""A cache for prepared data sets: one file each, valid until the data or the code that made it changes."""
 
 import contextlib
 import hashlib
@@ -18,14 +18,14 @@ PACKAGE = Path(__file__).parents[1]
 
 @dataclass(frozen=True)
 class Stored:
-    """What is kept: tensors by their names, and values of JSON beside them."""
+    """The content of a cache file: tensors by name, and JSON values."""
 
     tensors: dict[str, Tensor]
     values: dict[str, Any]
 
 
 def cache_folder() -> Path:
-    """Where prepared data are kept: beside the Hub's own cache, see HF_HOME."""
+    """Returns the folder of the cache, beside that of the Hub, see HF_HOME."""
     from huggingface_hub import constants
 
     return Path(constants.HF_HOME) / "one-look"
@@ -49,7 +49,7 @@ def cached(name: str, identity: str, make: Callable[[], Stored]) -> Stored:
 
 
 def code_digest(names: tuple[str, ...]) -> str:
-    """A digest of some files and folders of the package, whose change makes what they made out of date."""
+    """Returns a digest of files and folders of the package, so that a change of the code invalidates the cache."""
     paths = [PACKAGE / name for name in names]
     files = [file for path in paths for file in (sorted(path.glob("*.py")) if path.is_dir() else [path])]
     return digest(b"".join(file.read_bytes() for file in files))

@@ -1,4 +1,4 @@
-"""A pen that a hand moves: what invented characters and invented signatures have in common."""
+"""Simulated handwriting: the habits of a writer and strokes of a pen, for synthetic characters and signatures."""
 
 import math
 from dataclasses import dataclass

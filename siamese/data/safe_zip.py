@@ -19,12 +19,12 @@ DAMAGES = (OSError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedErro
 
 
 class ZipError(ValueError):
-    """A ZIP file that cannot be used; the message is one sentence."""
+    """A ZIP file cannot be used; the message is one sentence for the user."""
 
 
 @dataclass(frozen=True)
 class ZipLimits:
-    """How large an archive and what it holds may be."""
+    """Limits on the size of an archive and of its content."""
 
     archive_bytes: int
     """Of the file itself."""
@@ -43,7 +43,7 @@ class ZipMember:
     path: str
     """With "/" between folders, also where the archive has backslashes."""
     size_bytes: int
-    """As the archive says; `read` gives no more."""
+    """Size according to the archive; `read` never returns more."""
     read: Callable[[], bytes]
     """Reads the content; raises ZipError where it is damaged."""
 

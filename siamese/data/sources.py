@@ -1,4 +1,4 @@
-"""Reads data sets out of a folder, a ZIP archive, parquet files or the Hub; what paths mean is told by layouts."""
+"""Reads data sets from a folder, a ZIP archive, parquet files or the Hub; layouts say what the paths mean."""
 
 import hashlib
 import re
@@ -22,7 +22,7 @@ MAX_PATHS_NAMED = 3
 
 
 class SourceError(ValueError):
-    """A source that cannot serve; the message is one sentence."""
+    """A source cannot be used; the message is one sentence for the user."""
 
 
 @dataclass(frozen=True)
@@ -198,7 +198,7 @@ def _read_file(file: Path, limit_bytes: int) -> bytes:
 
 
 def _folder_files(folder: Path) -> list[Path]:
-    """What may hold data, so that a file that a run writes there makes no cache out of date."""
+    """Whether a file may hold data; other files, such as those of a run, do not invalidate the cache."""
     found = (path for path in folder.rglob("*") if path.suffix.lower() in (*IMAGE_SUFFIXES, ".zip", ".parquet"))
     return sorted(path for path in found if not is_stray(path.relative_to(folder).as_posix()) and path.is_file())
 
@@ -206,7 +206,7 @@ def _folder_files(folder: Path) -> list[Path]:
 def match_layout(
     files: Sequence[SourceFile], layouts: Sequence[Layout]
 ) -> tuple[Layout, list[tuple[SourceFile, re.Match[str]]]] | None:
-    """The layout that most of the files follow, the first of those that are alike, and the files that follow it.
+    """Finds the layout that most of the files follow, and those files.
 
     Returns:
         None where no file follows any layout.

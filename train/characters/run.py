@@ -51,12 +51,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Train, write the checkpoint; 0, or 1 after one sentence on standard error, 130 when stopped before the end."""
+    """Trains and writes the checkpoint.
+
+    Returns:
+        The exit status: 0, 1 after one sentence on standard error, or 130 if the run was stopped before its end.
+    """
     return run_training(arguments, config_of, train)
 
 
 def train(arguments: argparse.Namespace, config: CharacterConfig, device: torch.device) -> int:
-    """All of a run that may be refused; the exit status."""
+    """Loads the data, trains, calibrates and exports the network; returns the exit status."""
     drawings = load_drawings("background", arguments.data)
     unknown = sorted(set(arguments.hold_out or ()) - set(drawings.alphabet_names))
     if unknown:
@@ -135,7 +139,7 @@ def config_of(arguments: argparse.Namespace) -> CharacterConfig:
 
 
 def with_held_out(config: CharacterConfig, names: tuple[str, ...]) -> CharacterConfig:
-    """The config for data with these alphabets: those of the recipe that are there, else the last ones, are held out.
+    """Adapts the held-out alphabets to the data: those of the recipe that it has, otherwise its last ones.
 
     Raises RecipeError where none is left to train on.
     """
@@ -152,7 +156,17 @@ def with_held_out(config: CharacterConfig, names: tuple[str, ...]) -> CharacterC
 
 
 def begin(config: CharacterConfig, drawings: Drawings, init: str | None) -> SiameseNetwork:
-    """The network to start from: drawn, or an earlier one with batch normalisation put back."""
+    """Returns the initial network: with random weights, or an earlier one with new batch normalisation.
+
+    Args:
+        config: The recipe.
+        drawings: The background set, on which the normalisation of an earlier network is measured.
+        init: Folder or Hub id of the earlier network; None for random weights.
+
+    Raises:
+        RecipeError: The recipe freezes layers, but there is no earlier network.
+        CheckpointError, HubError: The earlier network cannot be loaded.
+    """
     if init is None:
         if config.frozen_convolutions or config.shared_embedding:
             raise RecipeError(
@@ -176,7 +190,7 @@ def begin(config: CharacterConfig, drawings: Drawings, init: str | None) -> Siam
 def verification_of(
     config: CharacterConfig, network: SiameseNetwork, drawings: Drawings, device: torch.device
 ) -> dict | None:
-    """Threshold and calibration, from alphabets that these weights never saw; None where none was held out."""
+    """Measures threshold and calibration on the held-out alphabets; None if there are none."""
     validation = split(drawings, config)[1]
     if validation is None:
         return None
@@ -185,7 +199,7 @@ def verification_of(
 
 
 def carried_verification(sources: list[str], drawings: Drawings, device: torch.device) -> dict:
-    """Of one held-out run what it measured; of several, what all of them say of the alphabets each held out.
+    """Returns the calibration of one held-out run, or a new one from the held-out alphabets of several runs.
 
     Five alphabets are few: the most accurate threshold differs more between alphabets than between networks.
     Raises CheckpointError, HubError.
@@ -220,7 +234,7 @@ def loaded(source: str, device: torch.device) -> tuple[SiameseNetwork, Preproces
 
 
 def never_seen(training: dict) -> set[str]:
-    """The alphabets that every stage of a training held out, by what its config.json says."""
+    """Returns the alphabets that every stage of a training held out, according to its config.json."""
     names = set(training.get("held_out_alphabets") or ())
     earlier = training.get("began_with")
     while earlier:
@@ -230,19 +244,19 @@ def never_seen(training: dict) -> set[str]:
 
 
 def seen_alphabets(training: dict) -> set[str]:
-    """The alphabets that some stage of a training was shown: those of the last one, and what an earlier one did not
-    hold out although a later one did."""
+    """Returns the alphabets that some stage of a training was trained on: those of the last stage, and those that a
+    later stage held out but an earlier one did not."""
     last = set(training.get("alphabets") or ())
     return (last | set(training.get("held_out_alphabets") or ())) - never_seen(training)
 
 
 def digest_of(init: str | None) -> str | None:
-    """SHA-256 of the weights that --init names; raises CheckpointError, HubError."""
+    """Returns the SHA-256 of the weights that --init names; raises CheckpointError, HubError."""
     return None if init is None else read_config(resolve_model(init, strict=True).folder)["weights_sha256"]
 
 
 def provenance(arguments: argparse.Namespace, config: CharacterConfig, outcome: Outcome, drawings: Drawings) -> dict:
-    """What config.json says of the training."""
+    """Returns the entry "training" of config.json."""
     return {
         "recipe": Path(arguments.recipe).stem,
         "config": config.as_dict(),
@@ -254,7 +268,7 @@ def provenance(arguments: argparse.Namespace, config: CharacterConfig, outcome: 
 
 
 def shown(config: CharacterConfig, drawings: Drawings, init: str | None) -> dict:
-    """What a run is shown and what it is not, and the same of the weights that it begins with."""
+    """Returns which alphabets a run is trained on and which it holds out, and the same for its initial weights."""
     return {
         "alphabets": sorted(set(config.alphabets or drawings.alphabet_names) - set(config.hold_out)),
         "held_out_alphabets": list(config.hold_out),
@@ -263,6 +277,6 @@ def shown(config: CharacterConfig, drawings: Drawings, init: str | None) -> dict
 
 
 def origin(source: str) -> dict:
-    """What an earlier checkpoint says of itself, so that the images of all stages can be added up."""
+    """Returns the facts about the training of an earlier checkpoint, which include its own earlier stages."""
     training = read_config(resolve_model(source, strict=True).folder).get("training") or {}
     return {key: training.get(key) for key in ("recipe", "steps", "images", "held_out_alphabets", "began_with")}
