@@ -9,6 +9,8 @@ from siamese.ui.validation import UserError
 
 FILE = {"meta": {"_type": "gradio.FileData"}}
 
+BEGINNING = b"\x89PNG\r\n\x1a\n"  # of a PNG, by which its format is told
+
 
 @pytest.fixture
 def uploads(tmp_path, monkeypatch):
@@ -19,8 +21,8 @@ def uploads(tmp_path, monkeypatch):
 
 
 def test_a_file_of_the_upload_folder_is_read(uploads):
-    (uploads / "a.png").write_bytes(b"picture")
-    assert brought_bytes({"path": str(uploads / "a.png")}, "It") == b"picture"
+    (uploads / "a.png").write_bytes(BEGINNING)
+    assert brought_bytes({"path": str(uploads / "a.png")}, "It") == BEGINNING
 
 
 def test_a_path_elsewhere_is_refused_however_it_is_written(uploads, tmp_path):
@@ -41,8 +43,8 @@ def test_what_is_no_file_is_refused(payload, uploads):
 
 
 def test_data_urls_are_bounded(uploads):
-    url = "data:image/png;base64," + base64.b64encode(b"x").decode()
-    assert brought_bytes({"url": url}, "It") == brought_bytes(url, "It") == b"x"
+    url = "data:image/png;base64," + base64.b64encode(BEGINNING).decode()
+    assert brought_bytes({"url": url}, "It") == brought_bytes(url, "It") == BEGINNING
     with pytest.raises(UserError, match="larger than 8 MB"):
         brought_bytes({"url": "data:image/png;base64," + "A" * (12 << 20)}, "It")
 
