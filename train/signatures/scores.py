@@ -71,7 +71,8 @@ def scores_by_references(
     Writers with too few genuine signatures, or without forgeries, are left out. Other writers' signatures are the same
     for every number, so that each pair is compared once.
     """
-    signatures, found = comparison.signatures, {count: {} for count in counts}
+    signatures = comparison.signatures
+    found: dict[int, dict[int, tuple[list[Tensor], list[Tensor], list[Tensor]]]] = {count: {} for count in counts}
     generators = {count: torch.Generator().manual_seed(seed) for count in counts}
     for subject, others in with_some_others(signatures, seed):
         rows, forgeries = subject.genuine, subject.forged
