@@ -1,10 +1,15 @@
 """Converts colour to grey by the contrast between paper and pen, and removes ink of other colours."""
 
+from collections.abc import Callable
+from functools import partial
+
 import cv2
 import numpy as np
 from jaxtyping import Float32, UInt8
+from PIL import Image
 
 GLANCE_PX = 320  # longer side at which colours are compared
+SAMPLE_STEP = 3  # of so many pixels one tells the paper's colour and how much it varies
 COLOURFUL = 30  # of 255, between the channels of a pixel
 COLOURFUL_SHARE = 0.002  # of the pixels
 LEAST_STEP = 0.08  # distance of ink from the paper, of the cube of colours
@@ -18,58 +23,71 @@ Colours = UInt8[np.ndarray, "_ _ 3"]
 Grey = UInt8[np.ndarray, "_ _"]
 
 
-def is_colourful(colours: Colours) -> bool:
-    """Whether enough pixels have a colour for it to count."""
-    step = max(1, max(colours.shape[:2]) // GLANCE_PX)
-    few = colours[::step, ::step]
+def is_colourful(picture: Image.Image) -> bool:
+    """Whether enough pixels of an "RGB" image have a colour for it to count."""
+    step = max(1, max(picture.size) // GLANCE_PX)
+    size = -(-picture.width // step), -(-picture.height // step)
+    few = np.asarray(picture.resize(size, Image.Resampling.NEAREST) if step > 1 else picture)
     return float(np.mean(np.ptp(few, axis=2) >= COLOURFUL)) >= COLOURFUL_SHARE
 
 
-def grey_by_contrast(colours: Colours, grey: Grey) -> tuple[Grey, list[str]]:
-    """Brings a page in colour to grey so that the pen stands out.
+def contrast_in_colour(colours: Colours) -> tuple[Callable[[Colours], Grey] | None, list[str]]:
+    """Chooses how a page in colour comes to grey so that the pen stands out.
 
-    Where grey shows the pen well and there is one ink, that is `grey` itself. Where grey hides it (red on green, yellow
+    Where grey shows the pen well and there is one ink, that is plain grey. Where grey hides it (red on green, yellow
     on white), brightness is measured along the line from the paper's colour to the ink's. Where there are two inks, the
     darker is taken for the pen's, and the other is taken out by colour deconvolution: Ruifrok and Johnston,
     "Quantification of histochemical staining by color deconvolution" (2001).
 
     Args:
-        colours: The page.
-        grey: The same in grey.
+        colours: The page, or a smaller picture of it.
 
     Returns:
-        Grey, ink dark or light, and codes of remarks.
+        What brings the page to grey, ink dark or light, None for plain grey; and codes of remarks.
     """
-    scale = min(1.0, GLANCE_PX / max(grey.shape))
-    size = max(1, round(grey.shape[1] * scale)), max(1, round(grey.shape[0] * scale))
+    scale = min(1.0, GLANCE_PX / max(colours.shape[:2]))
+    size = max(1, round(colours.shape[1] * scale)), max(1, round(colours.shape[0] * scale))
     # not averaged: thin lines keep their colour
     small = cv2.resize(colours, size, interpolation=cv2.INTER_NEAREST if scale > 0.4 else cv2.INTER_AREA)
     small = small.astype(np.float32) / 255
-    paper = np.median(small.reshape(-1, 3), axis=0)
+    paper = np.median(small.reshape(-1, 3)[::SAMPLE_STEP], axis=0)
     lit = _light(small)
     away = small - paper * lit
-    distance = np.linalg.norm(away, axis=2) / np.sqrt(3)
-    noise = float(np.median(np.abs(distance - np.median(distance)))) * 1.5
-    inked = distance > max(LEAST_STEP, float(np.median(distance)) + 6 * noise)
+    distance = np.sqrt(np.einsum("ijk,ijk->ij", away, away) / 3)
+    sample = distance.ravel()[::SAMPLE_STEP]
+    usual = float(np.median(sample))
+    noise = float(np.median(np.abs(sample - usual))) * 1.5
+    inked = distance > max(LEAST_STEP, usual + 6 * noise)
     if np.count_nonzero(inked) < 20 or inked.mean() > 0.5:
-        return grey, []
-    density = np.log((paper * lit + 0.02) / (small + 0.02))[inked].clip(0)
+        return None, []
+    away = away[inked]
+    density = np.log((paper * lit[inked] + 0.02) / (small[inked] + 0.02)).clip(0)
     inks = _two_inks(density)
     if inks is not None:
         pen, other, is_told = inks
         if not is_told:
-            return grey, ["print_crosses"]
-        return _without_other(colours, paper, pen, other), ["colour_removed"]
-    step = np.median(away[inked], axis=0)
+            return None, ["print_crosses"]
+        return partial(_without_other, paper=paper, pen=pen, other=other), ["colour_removed"]
+    step = np.median(away, axis=0)
     length = float(np.linalg.norm(step))
     # by the strongest of it: a highlighter under a dark pen covers more than the pen does, and grey shows the pen
-    seen = float(np.quantile(np.abs(away[inked] @ WHITE), 0.95))
+    seen = float(np.quantile(np.abs(away @ WHITE), 0.95))
     if seen >= WEAK_GREY * length / np.sqrt(3):
-        return grey, []
+        return None, []
     along = step / max(length, 1e-6)
-    top = float(np.quantile(away[inked] @ along, 0.7))
-    amount = (colours.astype(np.float32) / 255 - paper) @ (along / max(top, 1e-6)).astype(np.float32)
-    return (255 * (1 - amount.clip(0, 1))).astype(np.uint8), []
+    top = float(np.quantile(away @ along, 0.7))
+    return partial(_along, paper=paper, step=(along * max(top, 1e-6)).astype(np.float32)), []
+
+
+def plain_grey(colours: Colours) -> Grey:
+    """Returns the brightness, ITU-R 601."""
+    return cv2.cvtColor(colours, cv2.COLOR_RGB2GRAY)
+
+
+def _along(colours: Colours, paper: np.ndarray, step: np.ndarray) -> Grey:
+    """Grey by how far each pixel is on the way from the paper's colour to the ink's."""
+    amount = (colours.astype(np.float32) / 255 - paper) @ (step / (step @ step))
+    return (255 * (1 - amount.clip(0, 1))).astype(np.uint8)
 
 
 def _light(small: Float32[np.ndarray, "height width 3"]) -> Float32[np.ndarray, "height width 1"]:

@@ -2,17 +2,17 @@
 
 import io
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from os import PathLike, fspath
 from pathlib import Path
 from typing import BinaryIO, cast
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from PIL import Image, ImageFile, ImageOps, WebPImagePlugin
 from torch import Tensor
 
-from siamese.imaging.colour import grey_by_contrast, is_colourful
+from siamese.imaging.colour import GLANCE_PX, contrast_in_colour, is_colourful, plain_grey
 from siamese.imaging.formats import FORMATS as FORMATS
 from siamese.imaging.formats import MAX_PIXELS as MAX_PIXELS
 from siamese.imaging.formats import (
@@ -27,10 +27,10 @@ from siamese.imaging.formats import (
     too_many_pixels,
 )
 from siamese.imaging.ink import SMALL_PX, find_ink, is_light_on_dark
-from siamese.imaging.page import find_sheet, flattened
-from siamese.imaging.printed import without_print
+from siamese.imaging.page import Corners, find_sheet, flattened
+from siamese.imaging.printed import separate_print
 from siamese.imaging.reading import REMARKS, ImageError, Reading, Remark, merge_remarks
-from siamese.imaging.unusual import pen_codes, unusual_codes
+from siamese.imaging.unusual import ground_codes, pen_codes, unusual_codes
 from siamese.imaging.values import image_of_array, to_8_bits
 from siamese.preprocessing import Preprocessing, prepare_ink
 
@@ -134,19 +134,23 @@ def _extrema(grey: Image.Image) -> tuple[int, int]:
 def _page(picture: Image.Image) -> tuple[Image.Image, list[str]]:
     """Returns the sheet of paper in grey, dark ink on white, and codes of remarks."""
     codes: list[str] = []
-    grey = picture.convert("L")
+    pixels = np.asarray(picture)
     is_small = max(picture.size) <= SMALL_PX
-    corners = None if is_small else find_sheet(np.asarray(grey))
+    corners = None if is_small else find_sheet(pixels)
     if corners is not None:
         codes.append("sheet_found")
-        picture = Image.fromarray(flattened(np.asarray(picture), corners))
-        grey = picture.convert("L")
-    if picture.mode == "RGB":
-        darkest, lightest = _extrema(grey)
-        if not is_small or lightest - darkest < LOW_CONTRAST:
-            found, more = grey_by_contrast(np.asarray(picture), np.asarray(grey))
-            grey = Image.fromarray(found)
-            codes += more
+    if pixels.ndim == 3:
+        to_grey, more = (plain_grey, []) if is_small and _is_plain(pixels) else _way_to_grey(pixels, corners)
+        codes += more
+        if corners is None:
+            pixels = to_grey(pixels)
+        elif to_grey is plain_grey:  # a third of the work: what is turned is grey already
+            pixels = flattened(plain_grey(pixels), corners)
+        else:
+            pixels = to_grey(flattened(pixels, corners))
+    elif corners is not None:
+        pixels = flattened(pixels, corners)
+    grey = picture if picture.mode == "L" and corners is None else Image.fromarray(pixels)
     darkest, lightest = _extrema(grey)
     if lightest - darkest < MIN_CONTRAST:
         raise ImageError(
@@ -156,6 +160,22 @@ def _page(picture: Image.Image) -> tuple[Image.Image, list[str]]:
     if lightest - darkest < LOW_CONTRAST:
         codes.append("low_contrast")
     return (ImageOps.invert(grey) if is_light_on_dark(grey) else grey), codes
+
+
+def _is_plain(colours: UInt8[np.ndarray, "height width 3"]) -> bool:
+    """Tells whether plain grey has enough contrast."""
+    return int(np.ptp(plain_grey(colours))) >= LOW_CONTRAST
+
+
+def _way_to_grey(
+    colours: UInt8[np.ndarray, "height width 3"], corners: Corners | None
+) -> tuple[Callable[[UInt8[np.ndarray, "_ _ 3"]], UInt8[np.ndarray, "_ _"]], list[str]]:
+    """Chooses by a smaller picture how the paper in it comes to grey; with codes of remarks."""
+    step = max(1, max(colours.shape) // (2 * GLANCE_PX))
+    if corners is not None:
+        colours = flattened(np.ascontiguousarray(colours[::step, ::step]), corners / step)
+    to_grey, codes = contrast_in_colour(colours)
+    return to_grey or plain_grey, codes
 
 
 def check_format(data: bytes, formats: Sequence[str] = WEB_FORMATS) -> None:
@@ -200,11 +220,14 @@ def read_ink(source: Source | object, preprocessing: Preprocessing = Preprocessi
 
 
 def find_writing(grey: Image.Image) -> Reading:
-    """Returns the ink of an image from `open_image` without what is printed, at up to 800 px; all zero if none."""
-    written, printed = without_print(grey) if max(grey.size) > SMALL_PX else (grey, ())
-    ink = find_ink(written)
-    noticed = [REMARKS[code] for code in [*pen_codes(ink), *unusual_codes(ink)]]
-    return Reading(ink, merge_remarks([printed, noticed]))
+    """The ink of an image as `open_image` gives it, without what is printed, at up to 800 px; all zero for none."""
+    if max(grey.size) <= SMALL_PX:
+        ink = find_ink(grey)
+        return Reading(ink, tuple(REMARKS[code] for code in [*pen_codes(ink), *unusual_codes(ink)]))
+    page = separate_print(grey)
+    ink = find_ink(page.image)
+    codes = [*pen_codes(ink), *unusual_codes(ink), *ground_codes(page.levels, page.form.dark)]
+    return Reading(ink, merge_remarks([page.remarks, [REMARKS[code] for code in codes]]))
 
 
 def image_remarks(image: Image.Image | object) -> tuple[Remark, ...]:
@@ -316,8 +339,8 @@ def _on_white(image: Image.Image) -> tuple[Image.Image, list[str]]:
     if image.mode not in {"LA", "RGBA"}:
         if image.mode == "1":
             return image.convert("L"), []
-        colours = image.convert("RGB")
-        return (colours if is_colourful(np.asarray(colours)) else colours.convert("L")), []
+        colours = image if image.mode == "RGB" else image.convert("RGB")
+        return (colours.copy() if is_colourful(colours) else colours.convert("L")), []
     alpha, grey = image.getchannel("A"), image.convert("L")
     on_white = Image.composite(grey, Image.new("L", image.size, 255), alpha)
     darkest, lightest = _extrema(on_white)

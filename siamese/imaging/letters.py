@@ -1,44 +1,45 @@
-"""Finds rows of small printed letters and dotted lines in a mask."""
+"""Finds rows of small printed letters and dotted lines among the spots of a picture."""
 
 from collections.abc import Iterator
 
-import cv2
 import numpy as np
 from jaxtyping import Bool, Int32, Int64
 
 TEXT_HEIGHT = 0.3  # of the writing's height, at most, that printed letters have
 TEXT_LETTERS, MANY_LETTERS = 5, 12  # in a row, at least: beside the writing, and amidst it
+AMIDST_LETTERS = 7  # in a row amidst the writing, from which on something printed is there
 BESIDE = 0.3  # share of a row of letters that may lie in the box of the writing
 DOTS = 7  # of a dotted line, at least
 DASH, DOT = 0.035, 0.015  # of the longer side: the longest dash, and its height
 
-Mask = Bool[np.ndarray, "_ _"]
+Stats = Int32[np.ndarray, "spots 5"]
+Chosen = Bool[np.ndarray, " spots"]
 
 
-def _spots(mask: Mask) -> tuple[Int32[np.ndarray, "height width"], Int32[np.ndarray, "spots 5"]]:
-    """Labels of a mask's spots from 1, and left, top, width, height and area of each, the paper's first."""
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
-    return labels, stats
+def dotted_lines(stats: Stats, longer_px: int) -> Chosen:
+    """Finds rows of many small spots of one size, evenly apart, level or upright.
 
+    Args:
+        stats: Left, top, width, height and area of the paper and of each spot.
+        longer_px: The picture's longer side.
 
-def dotted_lines(mask: Mask) -> Mask:
-    """Rows of many small spots of one size, evenly apart, level or upright."""
-    labels, stats = _spots(mask)
+    Returns:
+        For each entry of `stats`, whether it belongs to such a row.
+    """
     goes = np.zeros(len(stats), dtype=bool)
-    longer = max(mask.shape)
     sides = stats[:, 2:4]
     is_full = stats[:, 4] > 0.6 * sides[:, 0] * sides[:, 1]  # letters are not
-    small = np.flatnonzero((sides.max(1) <= DASH * longer) & (sides.min(1) <= DOT * longer) & is_full)
+    small = np.flatnonzero((sides.max(1) <= DASH * longer_px) & (sides.min(1) <= DOT * longer_px) & is_full)
     small = small[small > 0]
     if len(small) < DOTS:
-        return np.zeros_like(mask)
+        return goes
     centres = np.stack([stats[:, 0] + stats[:, 2] / 2, stats[:, 1] + stats[:, 3] / 2], 1)
     for along, beside in ((0, 1), (1, 0)):
         waiting = small[np.argsort(centres[small, beside])].tolist()
         while waiting:
             seed = waiting[0]
             size = stats[seed, 2 + beside]
-            tolerance = max(2.0, 0.6 * size) + 0.012 * longer
+            tolerance = max(2.0, 0.6 * size) + 0.012 * longer_px
             row = [
                 one
                 for one in waiting
@@ -56,23 +57,27 @@ def dotted_lines(mask: Mask) -> Mask:
             even = np.mean(np.abs(gaps / max(usual, 1) - np.round(gaps / max(usual, 1))) < 0.3)
             alike = np.ptp(np.percentile(stats[spots, 4], (20, 80))) <= 0.5 * np.median(stats[spots, 4]) + 2
             if straight.sum() >= DOTS and even > 0.75 and alike:
-                goes[spots[straight]] = True
-    return goes[labels]
+                goes[row[straight]] = True
+    return goes
 
 
-def text_rows(mask: Mask) -> Mask:
-    """Rows of small printed letters beside, above or below the writing."""
-    labels, stats = _spots(mask)
+def text_rows(stats: Stats) -> tuple[Chosen, bool]:
+    """Finds rows of small printed letters among the spots that `dotted_lines` takes.
+
+    Returns:
+        For each entry of `stats`, whether it is such a letter beside, above or below the writing; and whether there
+        are others amidst the writing, which cannot be told from it.
+    """
+    goes, remain = np.zeros(len(stats), dtype=bool), False
     extent = np.hypot(stats[:, 2], stats[:, 3])
     extent[0] = 0
     large = extent >= 0.4 * extent.max()
     large[0] = False
     if np.count_nonzero(~large) < TEXT_LETTERS + 1:
-        return np.zeros_like(mask)
+        return goes, remain
     tallest = max(float(stats[extent.argmax(), 3]), float(np.median(stats[large, 3])))
     small = (stats[:, 3] <= TEXT_HEIGHT * tallest) & (stats[:, 2] <= 2 * TEXT_HEIGHT * tallest) & ~large & (extent >= 3)
     small[0] = False
-    goes = np.zeros(len(stats), dtype=bool)
     for row in _rows_of(stats, np.flatnonzero(small)):
         if len(row) < TEXT_LETTERS:
             continue
@@ -83,15 +88,17 @@ def text_rows(mask: Mask) -> Mask:
             continue
         if _covered(box, _box_of(stats[large])) < BESIDE or len(row) >= MANY_LETTERS:
             goes[row] = True
+        else:
+            remain |= len(row) >= AMIDST_LETTERS
     for left, top, wide, tall, _ in stats[goes].tolist():  # the dots and commas between the letters
         inside = (stats[:, 0] >= left - tall) & (stats[:, 0] + stats[:, 2] <= left + wide + tall)
         inside &= (stats[:, 1] >= top - 0.5 * tall) & (stats[:, 1] + stats[:, 3] <= top + 1.5 * tall)
         goes |= inside & ~large
     goes[0] = False
-    return goes[labels]
+    return goes, remain
 
 
-def _box_of(stats: Int32[np.ndarray, "spots 5"]) -> tuple[int, int, int, int]:
+def _box_of(stats: Stats) -> tuple[int, int, int, int]:
     """Left, top, right and bottom (exclusive) of several spots."""
     left, top, wide, tall, _ = stats.T
     return int(left.min()), int(top.min()), int((left + wide).max()), int((top + tall).max())
@@ -104,7 +111,7 @@ def _covered(box: tuple[int, int, int, int], other: tuple[int, int, int, int]) -
     return max(0, wide) * max(0, tall) / ((box[2] - box[0]) * (box[3] - box[1]))
 
 
-def _rows_of(stats: Int32[np.ndarray, "spots 5"], small: Int64[np.ndarray, " small"]) -> Iterator[list[int]]:
+def _rows_of(stats: Stats, small: Int64[np.ndarray, " small"]) -> Iterator[list[int]]:
     """Small spots that follow one another in a row, as letters do."""
     waiting = sorted((int(one) for one in small), key=lambda one: stats[one, 0])
     while waiting:

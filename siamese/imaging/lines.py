@@ -5,13 +5,14 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Real
 
 MAX_TILT_DEG = 20  # of a form in the picture
 LEAST_LINE = 0.2  # of the shorter side: length of the shortest printed line
 PIECE = 0.045  # of the longer side: straight pieces that a line is put together from
 MAX_THICKNESS = 0.022  # of the longer side
 STRAIGHT_PX, STRAIGHT_SHARE = 0.8, 0.0025  # standard deviation of a printed line from a parabola, of its length
+SAME_PX = 2.0  # between two lines that are one
 COVER = 0.8  # share of its length along which a printed line is dark
 RIM_SHARE = 0.03  # of the side: a line that ends so near the rim goes on beyond the picture
 
@@ -57,7 +58,7 @@ class Line:
 def find_tilt_deg(dark: Mask) -> float | None:
     """Returns by how much the straight lines of a form fall to the right; None if none is long enough."""
     factor = max(1, round(max(dark.shape) / 400))
-    coarse = cv2.resize(dark.astype(np.uint8) * 255, None, fx=1 / factor, fy=1 / factor, interpolation=cv2.INTER_AREA)
+    coarse = cv2.resize(dark.view(np.uint8) * 255, None, fx=1 / factor, fy=1 / factor, interpolation=cv2.INTER_AREA)
     coarse = np.where(coarse > 60, 255, 0).astype(np.uint8)
     edges = cv2.subtract(coarse, cv2.erode(coarse, np.ones((3, 3), np.uint8)))  # a broad stroke counts by its outline
     votes = max(20, round(0.75 * LEAST_LINE * min(coarse.shape)))
@@ -86,21 +87,26 @@ def turned(mask: Mask, degrees: float, shape: tuple[int, int] | None = None) -> 
     cos, sin = abs(turn[0, 0]), abs(turn[0, 1])
     size = (round(width * cos + height * sin), round(height * cos + width * sin)) if shape is None else shape[::-1]
     turn[:, 2] += (np.array(size) - np.array([width, height])) / 2
-    return cv2.warpAffine(mask.astype(np.uint8) * 255, turn, size, flags=cv2.INTER_LINEAR) > 110
+    return cv2.warpAffine(mask.view(np.uint8) * 255, turn, size, flags=cv2.INTER_LINEAR) > 110
 
 
 def find_lines(dark: Mask, inside: Mask) -> list[Line]:
     """The straight, thin lines of a mask that are nearly level or nearly upright; `inside` is where the picture is."""
     room = 2 * round(RIM_SHARE * min(dark.shape)) + 1
-    inner = cv2.erode(inside.astype(np.uint8), np.ones((room, room), np.uint8), borderValue=0).astype(bool)
-    upright = _level_lines(np.ascontiguousarray(dark.T), np.ascontiguousarray(inner.T), True)
-    return [*_level_lines(dark, inner, False), *upright]
+    inner = cv2.erode(inside.view(np.uint8), np.ones((room, room), np.uint8), borderValue=0).astype(bool)
+    upright = [np.ascontiguousarray(mask.T) for mask in (dark, inner)]
+    return [*_level_lines(dark, inner, False), *_level_lines(*upright, True)]
 
 
 def _level_lines(dark: Mask, inner: Mask, is_upright: bool) -> list[Line]:
     longer, shorter = max(dark.shape), min(dark.shape)
-    piece = max(16, round(PIECE * longer))
-    opened = cv2.morphologyEx(dark.astype(np.uint8), cv2.MORPH_OPEN, np.ones((1, piece), np.uint8))
+    piece, thickest = max(16, round(PIECE * longer)), max(3.0, MAX_THICKNESS * longer)
+    values = dark.view(np.uint8)
+    # the strokes of a broad pen are as long across as a piece of a line; they are taller than any line
+    tall = cv2.morphologyEx(values, cv2.MORPH_OPEN, np.ones((int(thickest) + 2, 1), np.uint8))
+    opened = cv2.morphologyEx(values & ~tall, cv2.MORPH_OPEN, np.ones((1, piece), np.uint8))
+    if not opened.any():
+        return []
     joined = cv2.dilate(opened, np.ones((3, 2 * piece // 3), np.uint8))
     count, labels, stats, _ = cv2.connectedComponentsWithStats(joined, connectivity=8)
     lines = []
@@ -112,9 +118,16 @@ def _level_lines(dark: Mask, inner: Mask, is_upright: bool) -> list[Line]:
         line = _fitted(dark, inner, (opened[window] > 0) & (labels[window] == label), left, top, is_upright)
         if line is None or line.length < LEAST_LINE * shorter:
             continue
-        if line.thickness <= max(3.0, MAX_THICKNESS * longer):
+        if line.thickness <= thickest and not any(_is_part(line, other) for other in lines):
             lines.append(line)
     return lines
+
+
+def _is_part(line: Line, other: Line) -> bool:
+    """Tells whether a line lies on another one: from each piece between two crossings the whole is found."""
+    places = [line.start, (line.start + line.end) // 2, line.end]
+    is_within = other.start - 2 <= line.start and line.end <= other.end + 2
+    return is_within and float(np.abs(line.rows[places] - other.rows[places]).max()) <= SAME_PX
 
 
 def _fitted(dark: Mask, inner: Mask, part: Mask, left: int, top: int, is_upright: bool) -> Line | None:
@@ -130,7 +143,7 @@ def _fitted(dark: Mask, inner: Mask, part: Mask, left: int, top: int, is_upright
         return None
     x, y = columns[close] + left, (first + last)[close] / 2 + top
     for _ in range(2):
-        curve = np.polynomial.Polynomial.fit(x, y, 2 if len(x) > 40 else 1)
+        curve = fitted_curve(x, y, 2 if len(x) > 40 else 1)
         off = np.abs(curve(x) - y)
         keep = off <= 2.5 * np.median(off) + 0.6
         if np.count_nonzero(keep) < 8:
@@ -152,6 +165,15 @@ def _fitted(dark: Mask, inner: Mask, part: Mask, left: int, top: int, is_upright
         return None
     ends = [not inner[min(max(at[end], 0), height - 1), end] for end in (start, end)]
     return Line(is_upright, start, end, rows, usual, (ends[0], ends[1]))
+
+
+def fitted_curve(
+    x: Real[np.ndarray, " points"], y: Float[np.ndarray, " points"], degree: int
+) -> np.polynomial.Polynomial:
+    """Fits a polynomial by least squares; NumPy's own takes several times as long for small degrees."""
+    low, high = float(x.min()), float(x.max())
+    powers = np.stack([((2 * x - low - high) / (high - low)) ** power for power in range(degree + 1)])
+    return np.polynomial.Polynomial(np.linalg.solve(powers @ powers.T, powers @ y), domain=[low, high])
 
 
 def _extended(on: Bool[np.ndarray, " columns"], start: int, end: int) -> tuple[int, int]:

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float32, UInt8
 from PIL import Image
 
-from siamese.imaging.ink import pen_width_px
+from siamese.imaging.ink import connected, pen_width_px
 from siamese.imaging.letters import dotted_lines, text_rows
 from siamese.imaging.lines import Line, erase_line, find_lines, find_tilt_deg, groups_that_meet, touches, turned
 from siamese.imaging.reading import REMARKS, Remark
@@ -16,12 +16,13 @@ WORKING_PX = 800  # longer side at which print is looked for
 GROUND_PX = 200  # longer side at which the paper's brightness is estimated
 GROUND_SHARE = 0.25  # of the longer side: what is narrower is on the paper, what is wider is its light
 LEAST_DEPTH = 0.06  # share of the light that a line must swallow
+NOISE_STEP = 3  # every third row and column tells how much the paper's brightness varies
 LINE_DEPTH = 0.3  # of the depth of full ink: where a printed line begins
 LEVEL_DEG = 0.3  # up to which a form counts as level
 JOINT_SHARE = 0.02  # of the longer side: how near the ends of lines that meet must come
 MAX_SLANT = 0.045  # slope of a side of a frame against the others
 CROSSING = 0.2  # of the writing's height or width, that may reach over a line around it
-THIN = 0.7  # of the pen's width: a single line so thin was not drawn by the pen
+THIN = 0.6  # of the pen's width: a single line so thin was not drawn by the pen
 RULINGS = 3  # so many parallel lines from rim to rim are printed, whatever their thickness
 RULING_THIN = 0.8  # of the pen's width: a line from rim to rim so thin was not drawn by the pen
 SPAN = 0.7  # of the picture: length of a line from rim to rim
@@ -32,29 +33,61 @@ Mask = Bool[np.ndarray, "_ _"]
 Values = Float32[np.ndarray, "height width"]
 
 
-def without_print(grey: Image.Image, keep_rulings: bool = False) -> tuple[Image.Image, tuple[Remark, ...]]:
+@dataclass(frozen=True, eq=False)
+class Form:
+    """The straight lines of a page, in a picture turned so that they are level."""
+
+    dark: Mask
+    """Everything on the paper."""
+    level: Mask
+    """The same with its lines level."""
+    tilt_deg: float
+    """By how much the lines fell to the right."""
+    lines: tuple[Line, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class SeparatedPage:
+    """A page without what is printed on it."""
+
+    image: Image.Image
+    """With the paper's brightness where print was; the very image that was given where nothing was."""
+    remarks: tuple[Remark, ...]
+    levels: UInt8[np.ndarray, "height width"]
+    """The page as it was, at no more than 800 px."""
+    form: Form
+    printed: Mask
+    keeps_rulings: bool
+
+    def handwriting(self) -> Mask:
+        """Returns where something is written, at no more than 800 px: neither print nor rulings."""
+        if self.keeps_rulings and any(line.spans for line in self.form.lines):
+            return self.form.dark & ~find_print(self.form)[0]
+        return self.form.dark & ~self.printed
+
+
+def separate_print(grey: Image.Image, keep_rulings: bool = False) -> SeparatedPage:
     """Fills what is printed on a page with the brightness of the paper.
 
     Args:
         grey: An "L" image, dark ink on light paper.
         keep_rulings: Leave lines from rim to rim where they are, for a reader that goes by them.
-
-    Returns:
-        The image with the paper's brightness where print was, the very same where nothing was; and what was noticed.
     """
     values = np.asarray(grey)
     small, ground = reduced(values)
-    printed, codes = find_print(line_mask(small, ground), keep_rulings)
+    form = find_form(line_mask(small, ground))
+    printed, codes = find_print(form, keep_rulings)
+    remarks = tuple(REMARKS[code] for code in codes)
     if not printed.any():
-        return grey, tuple(REMARKS[code] for code in codes)
-    goes = cv2.dilate(printed.astype(np.uint8), np.ones((3, 3), np.uint8))
+        return SeparatedPage(grey, remarks, small, form, printed, keep_rulings)
+    goes = cv2.dilate(printed.view(np.uint8), np.ones((3, 3), np.uint8)) & ~(form.dark & ~printed).view(np.uint8)
     if small.shape != values.shape:
         goes = cv2.resize(goes, values.shape[::-1], interpolation=cv2.INTER_NEAREST)
         ground = cv2.resize(ground, values.shape[::-1], interpolation=cv2.INTER_LINEAR)
     painted = np.where(goes > 0, ground.clip(0, 255).astype(np.uint8), values)
     image = Image.fromarray(painted)
     image.info = dict(grey.info)
-    return image, tuple(REMARKS[code] for code in codes)
+    return SeparatedPage(image, remarks, small, form, printed, keep_rulings)
 
 
 def reduced(values: UInt8[np.ndarray, "_ _"]) -> tuple[UInt8[np.ndarray, "height width"], Values]:
@@ -80,7 +113,8 @@ def paper_brightness(values: UInt8[np.ndarray, "height width"]) -> Values:
 def line_mask(values: UInt8[np.ndarray, "height width"], ground: Values) -> Mask:
     """Whatever is darker than the paper by LINE_DEPTH of the depth of full ink."""
     depth = 1 - cv2.blur(values, (2, 2)).astype(np.float32) / np.maximum(ground, 0.35 * float(ground.max()))
-    noise = 4 * float(np.median(np.abs(depth - np.median(depth)))) * 1.5
+    sample = depth[::NOISE_STEP, ::NOISE_STEP]
+    noise = 4 * float(np.median(np.abs(sample - np.median(sample)))) * 1.5
     candidates = depth[depth > max(LEAST_DEPTH, noise)]
     if len(candidates) == 0:
         return np.zeros(values.shape, dtype=bool)
@@ -88,43 +122,54 @@ def line_mask(values: UInt8[np.ndarray, "height width"], ground: Values) -> Mask
     return depth > max(LEAST_DEPTH, noise, LINE_DEPTH * full)
 
 
-def find_print(dark: Mask, keep_rulings: bool = False) -> tuple[Mask, list[str]]:
-    """What of a mask is printed.
+def find_form(dark: Mask) -> Form:
+    """Finds the straight lines in a mask of everything on the paper."""
+    tilt_deg = find_tilt_deg(dark)
+    if tilt_deg is None:
+        return Form(dark, dark, 0.0, ())
+    inside = np.ones_like(dark)
+    if abs(tilt_deg) <= LEVEL_DEG:
+        return Form(dark, dark, 0.0, tuple(find_lines(dark, inside)))
+    level = turned(dark, tilt_deg)
+    return Form(dark, level, tilt_deg, tuple(find_lines(level, turned(inside, tilt_deg))))
+
+
+def find_print(form: Form, keep_rulings: bool = False) -> tuple[Mask, list[str]]:
+    """Finds what is printed on a page.
 
     Args:
-        dark: Everything on the paper.
+        form: The page.
         keep_rulings: Lines from rim to rim do not count as print.
 
     Returns:
-        The part that is printed, less what crosses it, and the codes of the remarks on it.
+        The part of `form.dark` that is printed, less what crosses it, and the codes of the remarks on it.
     """
-    codes: list[str] = []
+    dark, codes = form.dark, []
     rest = dark
-    tilt_deg = find_tilt_deg(dark)
-    if tilt_deg is not None:
-        level = turned(dark, tilt_deg) if abs(tilt_deg) > LEVEL_DEG else dark
-        inside = turned(np.ones_like(dark), tilt_deg) if level is not dark else np.ones_like(dark)
-        lines = find_lines(level, inside)
-        framed, ruled = _printed_lines(level, [line for line in lines if not (keep_rulings and line.spans)])
-        cleared = level.copy()
+    framed, ruled = _printed_lines(form.level, [line for line in form.lines if not (keep_rulings and line.spans)])
+    if framed or ruled:
+        cleared = form.level.copy()
         for line in [*framed, *ruled]:
             erase_line(cleared, line)
-        gone = level & ~cleared
-        if level is not dark:
-            gone = turned(gone, -tilt_deg, dark.shape)
-        rest = dark & ~cv2.dilate(gone.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool)
+        gone = form.level & ~cleared
+        if form.tilt_deg:
+            gone = turned(gone, -form.tilt_deg, dark.shape)
+        rest = dark & ~cv2.dilate(gone.view(np.uint8), np.ones((3, 3), np.uint8)).view(bool)
         codes += ["frame_removed"] * bool(framed) + ["lines_removed"] * bool(ruled)
-    dotted = dotted_lines(rest)
-    if dotted.any():
-        rest = rest & ~dotted
-        codes += [] if "lines_removed" in codes else ["lines_removed"]
-    text = text_rows(rest)
-    if text.any():
-        rest = rest & ~text
+    labels, stats = connected(rest)
+    goes = dotted_lines(stats, max(dark.shape))
+    if goes.any() and "lines_removed" not in codes:
+        codes.append("lines_removed")
+    others = np.flatnonzero(~goes)
+    letters, remain = text_rows(stats[others])
+    if letters.any():
         codes.append("print_removed")
-    if not codes or not rest.any():
+        goes[others[letters]] = True
+    if goes.any():
+        rest = rest & ~goes[labels]
+    if not rest.any():
         return np.zeros_like(dark), []
-    return dark & ~rest, codes
+    return dark & ~rest, [*codes, *["print_remains"] * remain]
 
 
 @dataclass(frozen=True)
@@ -173,20 +218,24 @@ def _printed_lines(dark: Mask, lines: list[Line]) -> tuple[list[Line], list[Line
 
 def _main_writing(mask: Mask) -> Writing | None:
     """The larger spots of a mask; None where there are none."""
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
-    if count < 2:
+    labels, stats = connected(mask)
+    if len(stats) < 2:
         return None
     area = stats[1:, cv2.CC_STAT_AREA]
     extent = np.maximum(stats[1:, cv2.CC_STAT_WIDTH], stats[1:, cv2.CC_STAT_HEIGHT])
     if extent.max() < 0.05 * min(mask.shape):
         return None
+    largest = 1 + int(area.argmax())
+    left, top, wide, tall, _ = stats[largest].tolist()
+    window = slice(max(0, top - 1), top + tall + 1), slice(max(0, left - 1), left + wide + 1)
+    pen = pen_width_px(labels[window] == largest)
     left, top, wide, tall, _ = stats[1:][(extent >= 0.25 * extent.max()) & (area >= 0.05 * area.max())].T
     return Writing(
         int(top.min()),
         int(left.min()),
         int((top + tall).max()),
         int((left + wide).max()),
-        pen_width_px(labels == 1 + int(area.argmax())),
+        pen,
     )
 
 

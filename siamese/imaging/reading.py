@@ -55,6 +55,7 @@ REMARKS: dict[str, Remark] = {
         Remark("value_range", "The values of the image were taken for fewer bits than their type holds.", False),
         Remark("first_page", "The file has several pages; the first one was read.", False),
         Remark("print_crosses", "Print or a stamp crosses the writing and could not be taken out.", True),
+        Remark("print_remains", "Print remains around the writing and could not be told from it.", True),
         Remark("several_pieces", "More than one piece of writing was found.", True),
         Remark("mostly_ink", "Ink covers more than half of its box.", True),
         Remark("not_strokes", "This does not look like pen strokes.", True),

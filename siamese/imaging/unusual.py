@@ -7,7 +7,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
 from siamese.imaging.ink import pen_width_px
@@ -19,6 +19,11 @@ MOSTLY_INK = 0.5  # share of the ink's box, more of which is ink than any writin
 FINE_PEN, BROAD_PEN = 0.014, 0.11  # width of the pen, in shares of the longer side of the ink's box
 SMALL_PX = 28  # ink whose box is smaller is not measured: a broad pen fills it
 FEATURES = ("coverage", "pen", "thickest", "thick_share", "spots", "holes", "length", "filled")
+EDGES_PX = 400  # longer side of the picture at which edges are looked for
+EDGE_STEP = 0.2  # of the step from paper to ink, that an edge has at least
+AROUND_PX = 9  # width of a square around what is dark, whose edges are its own
+RIM_SHARE = 0.05  # of each side, in which a sheet's own edge may be left
+STRAY_EDGES = 0.2  # so many edges in the ground, for each of the ink, no paper has
 
 
 @dataclass(frozen=True)
@@ -71,6 +76,37 @@ def unusual_codes(ink: Float[Tensor, "_ _"], is_signature: bool = False) -> list
     if detector.logit(measure(mask)) > threshold:
         codes.append("not_strokes")
     return codes
+
+
+def ground_codes(levels: UInt8[np.ndarray, "height width"], dark: Bool[np.ndarray, "height width"]) -> list[str]:
+    """Returns codes of remarks on a ground that is no paper, such as a landscape; see `stray_edges`."""
+    return ["not_strokes"] if stray_edges(levels, dark) > STRAY_EDGES else []
+
+
+def stray_edges(levels: UInt8[np.ndarray, "height width"], dark: Bool[np.ndarray, "height width"]) -> float:
+    """Compares the edges in the ground of a picture with those of what is dark on it; paper has none.
+
+    Args:
+        levels: Brightness, 0 to 255.
+        dark: Everything that is darker than what surrounds it: ink and print.
+
+    Returns:
+        The ratio of pixels at edges, 0 for none in the ground.
+    """
+    scale = min(1.0, EDGES_PX / max(levels.shape))
+    size = max(1, round(levels.shape[1] * scale)), max(1, round(levels.shape[0] * scale))
+    small = cv2.GaussianBlur(cv2.resize(levels, size, interpolation=cv2.INTER_AREA), (5, 5), 0)
+    near = cv2.resize(dark.view(np.uint8), size, interpolation=cv2.INTER_NEAREST)
+    near = cv2.dilate(near, np.ones((AROUND_PX, AROUND_PX), np.uint8))
+    steps = cv2.morphologyEx(small, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8))
+    own = steps[near > 0]
+    if len(own) == 0:
+        return 0.0
+    edges = steps > max(4.0, 2 * EDGE_STEP * float(np.percentile(own, 90)))
+    inner = np.zeros(edges.shape, dtype=bool)
+    down, across = (round(RIM_SHARE * side) for side in edges.shape)
+    inner[down : edges.shape[0] - down, across : edges.shape[1] - across] = True
+    return float(np.count_nonzero(edges & inner & (near == 0)) / max(1, np.count_nonzero(edges & (near > 0))))
 
 
 def pen_codes(ink: Float[Tensor, "_ _"]) -> list[str]:

@@ -11,9 +11,10 @@ from torch import Tensor
 
 from siamese.imaging.decode import ImageError, Source, image_remarks, open_image
 from siamese.imaging.ink import otsu_cut, pen_width_px
-from siamese.imaging.printed import without_print
+from siamese.imaging.lines import fitted_curve
+from siamese.imaging.printed import separate_print
 from siamese.imaging.reading import REMARKS, Reading, merge_remarks
-from siamese.imaging.unusual import unusual_codes
+from siamese.imaging.unusual import ground_codes, unusual_codes
 from siamese.preprocessing import SIGNATURE, Preprocessing, prepare_ink
 from siamese.signatures.regions import has_several_pieces
 
@@ -61,7 +62,7 @@ def isolate_signature(grey: Image.Image) -> Float[Tensor, "height width"]:
 
     Raises ImageError where there is no ink.
     """
-    return _isolated(without_print(grey, keep_rulings=True)[0])
+    return _isolated(separate_print(grey, keep_rulings=True).image)
 
 
 def _isolated(grey: Image.Image) -> Float[Tensor, "height width"]:
@@ -116,12 +117,12 @@ def read_signature(source: Source | object) -> Reading:
         ImageError: For what `open_image` refuses, and where there is no ink.
     """
     grey = open_image(source)
-    written, printed = without_print(grey, keep_rulings=True)
-    ink = _isolated(written)
-    codes = unusual_codes(ink, is_signature=True)
-    if has_several_pieces(written):
+    page = separate_print(grey, keep_rulings=True)
+    ink = _isolated(page.image)
+    codes = [*unusual_codes(ink, is_signature=True), *ground_codes(page.levels, page.form.dark)]
+    if has_several_pieces(page.handwriting()):
         codes.append("several_pieces")
-    return Reading(ink, merge_remarks([image_remarks(grey), printed, [REMARKS[code] for code in codes]]))
+    return Reading(ink, merge_remarks([image_remarks(grey), page.remarks, [REMARKS[code] for code in codes]]))
 
 
 # Finding.
@@ -285,7 +286,8 @@ def _votes(
     # each column counts once for a line, however many of its rows fall on it
     held = np.zeros((len(slopes), height + 2 * reach, across), dtype=bool)
     held[np.arange(len(slopes))[:, None], offsets, columns[None]] = True
-    return held.mean(2), slopes, reach, factor
+    counts = cv2.reduce(held.reshape(-1, across).view(np.uint8), 1, cv2.REDUCE_SUM, dtype=cv2.CV_32S)
+    return counts.reshape(held.shape[:2]) / across, slopes, reach, factor
 
 
 def _fitted(dark: Mask, guess: Line, reach: float) -> tuple[Line, float, bool]:
@@ -307,7 +309,7 @@ def _fitted(dark: Mask, guess: Line, reach: float) -> tuple[Line, float, bool]:
         close = np.abs(middles - line[held]) <= 3 * usual
         if np.count_nonzero(close) < 8:
             return guess, 0.0, False
-        curve = np.polynomial.Polynomial.fit(columns[held][close], middles[close], 2)
+        curve = fitted_curve(columns[held][close], middles[close], 2)
         line = curve(columns)
     rows = np.floor(line + 0.5).astype(np.int64)[None] + np.arange(-1, 2)[:, None]
     on = (dark[rows.clip(0, height - 1), columns[None]] & (rows >= 0) & (rows < height)).any(0)
@@ -330,13 +332,17 @@ def _erase(dark: Mask, line: Line) -> None:
         for distance in range(1, reach):
             rows = middle + step * distance
             going &= (rows >= 0) & (rows < height) & dark[rows.clip(0, height - 1), columns]
+            if not going.any():
+                break
             # the middle itself may be a pixel beside the ink
             extent[going] = distance
     thickness = above + below + 1
     usual = float(np.median(thickness))
-    for column in np.flatnonzero(thickness <= 1.5 * usual + 1):
-        row = middle[column]
-        dark[max(0, row - above[column] - 1) : row + below[column] + 2, column] = False
+    around = np.arange(-reach, reach + 1)[:, None]
+    goes = (around >= -above - 1) & (around <= below + 1) & (thickness <= 1.5 * usual + 1)
+    rows = middle + around
+    places = np.nonzero(goes & (rows >= 0) & (rows < height))
+    dark[rows[places], places[1]] = False
 
 
 # Dirt.

@@ -5,11 +5,10 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from jaxtyping import Bool, Float
-from PIL import Image
 
 from siamese.imaging.decode import Source, decode_image, image_remarks, open_image
 from siamese.imaging.page import find_sheet, flattening
-from siamese.imaging.printed import find_print, line_mask, reduced
+from siamese.imaging.printed import separate_print
 from siamese.imaging.reading import REMARKS
 from siamese.imaging.unusual import load_detector, measure, scaled_mask
 
@@ -46,8 +45,8 @@ def find_signatures(image: Source | object) -> list[Region]:
     """
     decoded = decode_image(image)
     page = open_image(decoded)
-    picture, values = np.asarray(decoded.convert("L")), np.asarray(page)
-    boxes = [(_scored(piece), box) for piece, box in pieces_of(handwriting(page))]
+    picture, values = np.asarray(decoded), np.asarray(page)
+    boxes = [(_scored(piece), box) for piece, box in pieces_of(separate_print(page).handwriting())]
     is_cut_out = REMARKS["sheet_found"] in image_remarks(page)
     corners = find_sheet(picture) if is_cut_out else None
     regions = []
@@ -56,19 +55,12 @@ def find_signatures(image: Source | object) -> list[Region]:
         places = places * np.array(values.shape[::-1])
         size = np.array(values.shape[::-1])
         if corners is not None:
-            matrix, _ = flattening(picture.shape, corners)
+            matrix, _ = flattening(picture.shape[:2], corners)
             places = cv2.perspectiveTransform(places[None], np.linalg.inv(matrix))[0]
-            size = np.array(picture.shape[::-1])
+            size = np.array(picture.shape[1::-1])
         (left, top), (right, bottom) = ((edge(places, axis=0) / size).clip(0, 1).tolist() for edge in (np.min, np.max))
         regions.append(Region(left, top, right, bottom, score))
     return regions
-
-
-def handwriting(page: Image.Image) -> Bool[np.ndarray, "height width"]:
-    """The dark of a page, at no more than 800 px, less what is printed."""
-    small, ground = reduced(np.asarray(page))
-    dark = line_mask(small, ground)
-    return dark & ~find_print(dark)[0]
 
 
 def pieces_of(
@@ -106,9 +98,9 @@ def pieces_of(
     return sorted(found, key=lambda entry: -int(entry[0].sum()))
 
 
-def has_several_pieces(page: Image.Image) -> bool:
-    """Whether more than one piece of handwriting on a page may be the signature."""
-    pieces = pieces_of(handwriting(page))
+def has_several_pieces(dark: Bool[np.ndarray, "height width"]) -> bool:
+    """Whether more than one piece of handwriting on a page without its print may be the signature."""
+    pieces = pieces_of(dark)
     if len(pieces) < 2:
         return False
     return int(pieces[1][0].sum()) >= LEAST_PART * int(pieces[0][0].sum()) and _scored(pieces[1][0]) >= 0.5

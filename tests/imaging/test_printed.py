@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
-from siamese.imaging.printed import without_print
+from siamese.imaging.printed import separate_print
 
 SIZE = (600, 400)
 PATH = [(220, 110), (380, 130), (250, 210), (300, 290), (400, 270), (330, 190)]
@@ -93,7 +93,8 @@ def test_forms_go_and_the_writing_stays(form, turn_deg):
         one.rotate(turn_deg, Image.Resampling.BICUBIC, fillcolor=255).crop((40, 30, 560, 370))
         for one in (sheet, writing())
     )
-    found, remarks = without_print(sheet)
+    page = separate_print(sheet)
+    found, remarks = page.image, page.remarks
     kept, wrong = shares(found, clean)
     assert kept > (0.88 if form == "squared" else 0.93)  # strokes that run along a line go with it
     assert wrong < (0.09 if form == "squared" else 0.06)
@@ -135,6 +136,25 @@ LEFT_ALONE = {
 
 @pytest.mark.parametrize("name", LEFT_ALONE)
 def test_what_a_hand_drew_stays_pixel_for_pixel(name):
-    found, remarks = without_print(LEFT_ALONE[name])
+    page = separate_print(LEFT_ALONE[name])
+    found, remarks = page.image, page.remarks
     assert found.tobytes() == LEFT_ALONE[name].tobytes()
     assert remarks == ()
+
+
+def test_a_thin_line_under_a_broad_pen_goes():
+    """The strokes of such a pen are longer across than the pieces that lines are put together from."""
+    sheet = writing(30)
+    ImageDraw.Draw(sheet).line([(120, 300), (520, 300)], fill=40, width=3)
+    page = separate_print(sheet)
+    kept, wrong = shares(page.image, writing(30))
+    assert kept > 0.97
+    assert wrong < 0.02
+    assert [remark.code for remark in page.remarks] == ["lines_removed"]
+
+
+def test_print_through_the_writing_is_told():
+    sheet = writing()
+    ImageDraw.Draw(sheet).text((260, 235), "PAID IN CASH", fill=30, font=ImageFont.load_default(18))
+    assert "print_remains" in [remark.code for remark in separate_print(sheet).remarks]
+    assert "print_remains" not in [remark.code for remark in separate_print(writing()).remarks]

@@ -7,7 +7,7 @@ from PIL import Image, ImageDraw
 
 from siamese.imaging.decode import open_image, read_ink
 from siamese.imaging.ink import find_ink
-from siamese.imaging.unusual import MOSTLY_INK, pen_codes, unusual_codes
+from siamese.imaging.unusual import MOSTLY_INK, pen_codes, stray_edges, unusual_codes
 
 
 def drawn(pen_px: int, size: int = 300) -> Image.Image:
@@ -31,7 +31,16 @@ def noise() -> Image.Image:
     return Image.fromarray(np.random.default_rng(5).integers(0, 256, (240, 300)).astype(np.uint8))
 
 
-@pytest.mark.parametrize("picture", [emoji(), noise()], ids=["emoji", "noise"])
+def hills() -> Image.Image:
+    """Rough ground under a sky."""
+    generator = np.random.default_rng(6)
+    ground = Image.fromarray(generator.integers(40, 170, (30, 36)).astype(np.uint8)).resize((300, 250))
+    picture = Image.new("L", (300, 250), 220)
+    picture.paste(ground, (0, 110))
+    return picture
+
+
+@pytest.mark.parametrize("picture", [emoji(), noise(), hills()], ids=["emoji", "noise", "hills"])
 def test_what_is_no_drawing_makes_a_reading_doubtful(picture):
     assert read_ink(picture).is_doubtful
 
@@ -40,6 +49,14 @@ def test_what_is_no_drawing_makes_a_reading_doubtful(picture):
 @pytest.mark.parametrize("size", [105, 300])
 def test_drawings_are_not_doubted(pen_px, size):
     assert not read_ink(drawn(max(2, pen_px * size // 300), size)).is_doubtful
+
+
+def test_paper_has_no_edges_of_its_own():
+    levels = np.asarray(drawn(9))
+    dark = levels < 128
+    assert stray_edges(levels, dark) == 0
+    stepped = np.where(np.arange(300) < 150, levels, levels * 0.6).astype(np.uint8)
+    assert stray_edges(stepped, dark) > 0.05
 
 
 def test_ink_over_more_than_half_of_its_box_is_told():
