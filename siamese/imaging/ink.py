@@ -157,7 +157,7 @@ def _ground(levels: Levels) -> Values:
 def _local_quantiles(levels: Levels, shares: tuple[float, ...]) -> list[Values]:
     """Quantiles of a square of STROKE_SHARE of the length around each pixel; made for every fourth, and spread."""
     reach = round(max(levels.shape) * STROKE_SHARE / 4)  # every second pixel of the square is looked at
-    padded = cv2.copyMakeBorder(levels, *[2 * reach] * 4, cv2.BORDER_REPLICATE)
+    padded = np.pad(levels, 2 * reach, mode="edge")
     side = 4 * reach + 1
     squares = np.lib.stride_tricks.sliding_window_view(padded, (side, side))[::4, ::4, ::2, ::2]
     squares = squares.reshape(*squares.shape[:2], -1)
@@ -214,11 +214,12 @@ def _spanning(stats: Int32[np.ndarray, "spots 5"], shape: tuple[int, ...]) -> Bo
 def pen_width_px(ink: Real[np.ndarray, "height width"] | Bool[np.ndarray, "height width"]) -> float:
     """Width of a stroke of even width: twice its area over the length of its outline; ink in [0, 1] or a mask."""
     if ink.dtype == bool:
-        sides = (ink[1:], ink[:-1]), (ink[:, 1:], ink[:, :-1])
-        steps, area = sum(np.count_nonzero(one != other) for one, other in sides), np.count_nonzero(ink)
+        steps = float(np.count_nonzero(ink[1:] != ink[:-1]) + np.count_nonzero(ink[:, 1:] != ink[:, :-1]))
+        area = float(np.count_nonzero(ink))
     else:
         values = ink.astype(np.float32)
-        steps, area = sum(float(np.abs(np.diff(values, axis=axis)).sum()) for axis in (0, 1)), float(values.sum())
+        steps = float(np.abs(np.diff(values, axis=0)).sum()) + float(np.abs(np.diff(values, axis=1)).sum())
+        area = float(values.sum())
     # The steps count an outline's height and width; over all directions they are 4 / pi of its length.
     return float(2 * area / max(1.0, steps * np.pi / 4))
 

@@ -57,7 +57,7 @@ def dotted_lines(stats: Stats, longer_px: int) -> Chosen:
             even = np.mean(np.abs(gaps / max(usual, 1) - np.round(gaps / max(usual, 1))) < 0.3)
             alike = np.ptp(np.percentile(stats[spots, 4], (20, 80))) <= 0.5 * np.median(stats[spots, 4]) + 2
             if straight.sum() >= DOTS and even > 0.75 and alike:
-                goes[row[straight]] = True
+                goes[spots[straight]] = True
     return goes
 
 

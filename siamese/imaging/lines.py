@@ -109,7 +109,7 @@ def _level_lines(dark: Mask, inner: Mask, is_upright: bool) -> list[Line]:
         return []
     joined = cv2.dilate(opened, np.ones((3, 2 * piece // 3), np.uint8))
     count, labels, stats, _ = cv2.connectedComponentsWithStats(joined, connectivity=8)
-    lines = []
+    lines: list[Line] = []
     for label in range(1, count):
         left, top, wide, tall, _ = stats[label].tolist()
         if wide < LEAST_LINE * shorter or tall > 0.2 * wide + 8:

@@ -106,7 +106,8 @@ def stray_edges(levels: UInt8[np.ndarray, "height width"], dark: Bool[np.ndarray
     inner = np.zeros(edges.shape, dtype=bool)
     down, across = (round(RIM_SHARE * side) for side in edges.shape)
     inner[down : edges.shape[0] - down, across : edges.shape[1] - across] = True
-    return float(np.count_nonzero(edges & inner & (near == 0)) / max(1, np.count_nonzero(edges & (near > 0))))
+    in_ground, of_ink = int((edges & inner & (near == 0)).sum()), int((edges & (near > 0)).sum())
+    return in_ground / max(1, of_ink)
 
 
 def pen_codes(ink: Float[Tensor, "_ _"]) -> list[str]:
