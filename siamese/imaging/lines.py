@@ -94,8 +94,8 @@ def find_lines(dark: Mask, inside: Mask) -> list[Line]:
     """The straight, thin lines of a mask that are nearly level or nearly upright; `inside` is where the picture is."""
     room = 2 * round(RIM_SHARE * min(dark.shape)) + 1
     inner = cv2.erode(inside.view(np.uint8), np.ones((room, room), np.uint8), borderValue=0).astype(bool)
-    upright = [np.ascontiguousarray(mask.T) for mask in (dark, inner)]
-    return [*_level_lines(dark, inner, False), *_level_lines(*upright, True)]
+    upright, inner_upright = np.ascontiguousarray(dark.T), np.ascontiguousarray(inner.T)
+    return [*_level_lines(dark, inner, False), *_level_lines(upright, inner_upright, True)]
 
 
 def _level_lines(dark: Mask, inner: Mask, is_upright: bool) -> list[Line]:
@@ -104,7 +104,8 @@ def _level_lines(dark: Mask, inner: Mask, is_upright: bool) -> list[Line]:
     values = dark.view(np.uint8)
     # the strokes of a broad pen are as long across as a piece of a line; they are taller than any line
     tall = cv2.morphologyEx(values, cv2.MORPH_OPEN, np.ones((int(thickest) + 2, 1), np.uint8))
-    opened = cv2.morphologyEx(values & ~tall, cv2.MORPH_OPEN, np.ones((1, piece), np.uint8))
+    low = cv2.subtract(values, tall)
+    opened = cv2.morphologyEx(low, cv2.MORPH_OPEN, np.ones((1, piece), np.uint8))
     if not opened.any():
         return []
     joined = cv2.dilate(opened, np.ones((3, 2 * piece // 3), np.uint8))
