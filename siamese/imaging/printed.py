@@ -208,11 +208,13 @@ def _printed_lines(dark: Mask, lines: list[Line]) -> tuple[list[Line], list[Line
         if _encloses(alike, writing):
             framed += alike
         else:
-            ruled += [
+            found = [
                 line
                 for line in group
                 if _is_ruling(line, lines, cleared, writing) or _is_base_line(line, cleared, writing)
             ]
+            teeth = [line for line in group if line not in found and _is_tooth(line, found, writing)]
+            ruled += [*found, *teeth]
     return framed, ruled
 
 
@@ -275,6 +277,20 @@ def _is_ruling(line: Line, lines: list[Line], cleared: Mask, writing: Writing) -
     if sum(other.length > length for other in parallel) >= RULINGS:
         return True
     return line.length > length and (line.thickness <= RULING_THIN * writing.pen or not touches(line, cleared))
+
+
+def _is_tooth(line: Line, printed: list[Line], writing: Writing) -> bool:
+    """Tells whether a line is a tooth of a comb: upright, on a printed base line and as thin, beside the writing."""
+    if not line.is_upright:
+        return False
+    room = CROSSING * writing.wide
+    is_beside = line.middle <= writing.left + room or line.middle >= writing.right - room
+    return is_beside and any(
+        not base.is_upright
+        and abs(base.thickness - line.thickness) <= 1.5 + 0.4 * base.thickness
+        and abs(line.end - base.middle) <= JOINT_SHARE * max(line.rows.size, base.rows.size) + base.thickness
+        for base in printed
+    )
 
 
 def _is_base_line(line: Line, cleared: Mask, writing: Writing) -> bool:

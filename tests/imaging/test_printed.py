@@ -31,6 +31,12 @@ def comb(draw: ImageDraw.ImageDraw) -> None:
     draw.line([(150, 70), (150, 340), (450, 340), (450, 70)], fill=30, width=4)
 
 
+def low_comb(draw: ImageDraw.ImageDraw) -> None:
+    draw.line([(0, 340), (600, 340)], fill=30, width=3)
+    for column in (30, 160, 460, 590):
+        draw.line([(column, 200), (column, 340)], fill=30, width=3)
+
+
 def cell(draw: ImageDraw.ImageDraw) -> None:
     for column in (30, 170, 430, 570):
         draw.line([(column, 0), (column, 400)], fill=30, width=3)
@@ -68,6 +74,7 @@ FORMS = {
     "box": (box, "frame_removed"),
     "double box": (double_box, "frame_removed"),
     "comb": (comb, "frame_removed"),
+    "comb with low teeth": (low_comb, "lines_removed"),
     "cell of a grid": (cell, "frame_removed"),
     "box that the writing crosses": (crossing_box, "frame_removed"),
     "ruled": (ruled, "lines_removed"),
