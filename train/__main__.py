@@ -14,6 +14,7 @@ COMMANDS = {
     "publish": ("train.publish", "push a model, the app or the data set to the Hub"),
     "benchmark": ("train.benchmark", "measure speed, next to the limits of the machine and a plain implementation"),
     "data": ("train.data", "describe a data source"),
+    "average": ("train.characters.average", "average the weights of a training with those that it began with"),
     "bundle": ("train.bundle", "store a checkpoint compactly, as the package contains it"),
 }
 

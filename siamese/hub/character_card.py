@@ -184,6 +184,7 @@ def training_section(config: dict) -> str:
         "recipe": training.get("recipe"),
         "steps": training.get("steps"),
         "images": training.get("images"),
+        "averaged": training.get("averaged"),
         "held-out alphabets": ", ".join(training.get("held_out_alphabets") or []) or None,
     }
     known = [
