@@ -15,9 +15,12 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # two processes share the cores; set be
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Divides the tests among the processes: those of a file stay together, and so do all that need an app running."""
+    """Divides the tests among the processes: those of a file stay together, and so do all that need an app running.
+
+    Two browsers with two apps would slow each other down so much on two cores that pages are not ready in time.
+    """
     for item in items:
-        needs_app = {"app_address", "signature_app"} & set(getattr(item, "fixturenames", ()))
+        needs_app = {"app_address", "signature_app", "browser"} & set(getattr(item, "fixturenames", ()))
         item.add_marker(pytest.mark.xdist_group("app" if needs_app else item.path.stem))
 
 

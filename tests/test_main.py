@@ -143,10 +143,10 @@ def test_verify_at_an_operating_point(capsys, model, files, tmp_path):
         (["compare", "a", "missing.png"], "no image file at 'missing.png'"),
         (["compare", "a", "text"], "text.png: The file is not a PNG"),
         (["classify", "missing", "a"], "no folder of support images at 'missing'"),
-        (["classify", "empty", "a"], "holds no image"),
+        (["classify", "empty", "a"], "has no images"),
         (["compare", "a", "b", "--model", "missing/folder/deep"], "missing/folder/deep"),
-        (["compare", "a", "b", "--device", "abacus"], "'abacus' is not there"),
-        (["compare", "a", "b", "--device", "meta"], "'meta' is not there"),
+        (["compare", "a", "b", "--device", "abacus"], "'abacus' is not available"),
+        (["compare", "a", "b", "--device", "meta"], "'meta' is not available"),
     ],
 )
 def test_bad_input_gets_one_sentence_and_a_status(capsys, model, files, tmp_path, monkeypatch, arguments, reason):

@@ -286,7 +286,7 @@ def drawn(page) -> str:
 
 def test_a_broken_link_is_forgotten_and_a_busy_server_costs_none(open_page):
     broken = open_page(query="/?challenge=20i-cut")
-    expect(broken.locator(".challenge [role=alert]")).to_contain_text("no challenge")
+    expect(broken.locator(".challenge [role=alert]")).to_contain_text("is not a challenge")
     assert "challenge" not in broken.url
     broken.get_by_role("button", name="Try again").click()
     dealt(broken, 20)

@@ -92,7 +92,7 @@ def test_a_bad_file_is_one_sentence_and_costs_nothing(desk):
     bad = {"name": "letter.png", "mimeType": "image/png", "buffer": b"<html>"}
     page.locator("input[name=reference]").set_input_files([file("a.png"), bad, file("b.png", 0.1)])
     alert = page.locator(".verify [role=alert]")
-    expect(alert).to_have_text("letter.png: The file is not a PNG, JPEG, WebP, BMP, GIF or TIFF image.")
+    expect(alert).to_have_text("letter.png: The file is not a PNG, JPEG, WebP, BMP or GIF image.")
     expect(page.locator(".file-list figure")).to_have_count(2)
     expect(page.get_by_role("button", name="Add as a reference")).to_be_enabled()  # what was drawn stands still
     page.locator("input[name=questioned]").set_input_files(file("q.png", 0.05))

@@ -132,7 +132,7 @@ def test_weights_that_share_a_layer_go_on_sharing_it(full, tmp_path, monkeypatch
         (None, "cannot be read: .*No such file"),
         ("{", "cannot be read: "),
         ("[" * 100_000, "cannot be read: "),
-        ("[]", "is no report"),
+        ("[]", "is not a report"),
     ],
 )
 def test_a_report_that_cannot_be_read_is_refused(report, sentence, full, tmp_path, capsys):

@@ -113,7 +113,7 @@ def test_bad_input_gets_a_sentence(client, files):
         ("/new_challenge", (7, "invented", ""), "n_way must be one of 5, 10, 20"),
         ("/new_challenge", (1e300, "invented", ""), "n_way must be one of"),
         ("/new_challenge", (5, "imagenet", ""), "data must be one of omniglot, invented"),
-        ("/new_challenge", (5, "invented", "5i-cut"), "no challenge"),
+        ("/new_challenge", (5, "invented", "5i-cut"), "is not a challenge"),
         ("/answer_challenge", ("guess", 0), "too old"),
     ):
         with pytest.raises(AppError, match=words):
@@ -299,8 +299,8 @@ def test_numbers_and_choices_are_checked_past_the_components(app_address):
         (["10", "invented", ""], "n_way must be one of"),
         ([[5], "invented", ""], "n_way must be one of"),
         ([5, {"a": 1}, ""], "data must be one of"),
-        ([5, "invented", 7], "no challenge"),
-        ([5, "invented", "5i-" + "a" * 1_000_000], "no challenge"),
+        ([5, "invented", 7], "is not a challenge"),
+        ([5, "invented", "5i-" + "a" * 1_000_000], "is not a challenge"),
     ):
         answer = called(app_address, "new_challenge", data)
         assert answer.startswith("event: error")

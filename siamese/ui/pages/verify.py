@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from siamese.characters.synthetic import synthetic_hand
-from siamese.imaging.decode import ImageError
+from siamese.imaging.decode import ImageError, check_format
 from siamese.imaging.reading import REMARKS, Reading, Remark
 from siamese.inference.verdict import Verification
 from siamese.metrics import OperatingPoint
@@ -36,7 +36,7 @@ from siamese.ui.pictures import (
     on_sheet,
     overlay_url,
 )
-from siamese.ui.validation import UserError, decoded, for_page, whole_number
+from siamese.ui.validation import MAX_PICTURE_BYTES, UserError, decoded, decoded_file, for_page, whole_number
 from siamese.ui.wording import DOUBT, about_of_hundred, of_hundred, range_of_hundred, said_of
 
 MAX_REFERENCES = 10
@@ -402,7 +402,8 @@ def page_functions(verifier: Verifier) -> list[Callable[[object], Awaitable[dict
         """Reads a picture as soon as it is added, so that remarks on it appear at once."""
         if whole_number(asked.get("count", 0), 0, 1000, "The number of references") >= MAX_REFERENCES:
             raise UserError(f"There are already {MAX_REFERENCES} references; please remove one first.")
-        data = decoded(asked.get("picture"), "The signature")
+        data = decoded_file(asked.get("picture"), "The signature", MAX_PICTURE_BYTES)
+        check_format(data)  # the page names the file in front of the refusal
         reading = read_signature(data)
         regions = find_signatures(data) if REMARKS["several_pieces"] in reading.remarks else []
         return {

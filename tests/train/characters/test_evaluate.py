@@ -184,7 +184,7 @@ def test_several_folders_stand_in_one_table(checkpoint, tmp_path, capsys):
             "--transfer-only does not go with --compare, --data, --figures",
         ),
         (("--precision", "int8", "--device", "cpu"), "int8 needs a CPU with VNNI"),
-        (("--device", "abacus"), "The device 'abacus' is not there"),
+        (("--device", "abacus"), "The device 'abacus' is not available"),
     ],
 )
 def test_what_cannot_be_evaluated_is_said_in_one_sentence(options, sentence, capsys, monkeypatch):
