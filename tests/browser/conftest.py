@@ -1,4 +1,4 @@
-"""One browser for the session, which keeps its cache of scripts; each test is a visitor of its own."""
+"""One browser for the session; each test is a visitor of its own."""
 
 import os
 import shutil
@@ -39,45 +39,20 @@ def browser():
         browser.close()
 
 
-@pytest.fixture(scope="session")
-def shared_context(browser):
-    """Keeps its cache of scripts from test to test, and nothing else, see `forget`."""
-    context = browser.new_context()
-    context.set_default_timeout(PATIENCE_MS)
-    yield context
-    context.close()
-
-
-def forget(context, address: str) -> None:
-    """Closes the pages of a context and drops what they stored, what they were allowed and what stood in between."""
-    context.unroute_all()
-    context.clear_permissions()
-    for page in context.pages:
-        page.close()
-    blank = context.new_page()
-    stored = {"origin": address, "storageTypes": "cookies,local_storage,indexeddb,cache_storage,service_workers"}
-    context.new_cdp_session(blank).send("Storage.clearDataForOrigin", stored)
-    blank.close()
-
-
 @pytest.fixture
-def open_page(browser, shared_context, app_address):
+def open_page(browser, app_address):
     """A function that opens the app: width in pixels, "light" or "dark", what stands behind the address, and so on.
 
-    A second page in a test, if it is not given the context of the first, is that of another visitor; so is one with
-    options of the browser, such as a touch screen.
+    A second page in a test, if it is not given the context of the first, is that of another visitor.
     """
     contexts, troubles = [], []
-    is_first = True
 
     def opened(width=1280, scheme="light", query="", context=None, reduced_motion="no-preference", **options):
-        nonlocal is_first
-        if context is None and (options or not is_first):
+        if context is None:
             context = browser.new_context(**options)
             context.set_default_timeout(PATIENCE_MS)
             contexts.append(context)
-        is_first = False
-        page = (context or shared_context).new_page()
+        page = context.new_page()
         page.set_viewport_size({"width": width, "height": 844 if width < 500 else 800})
         page.emulate_media(color_scheme=scheme, reduced_motion=reduced_motion)
         page.on("pageerror", lambda error: troubles.append(str(error)))
@@ -94,5 +69,4 @@ def open_page(browser, shared_context, app_address):
     yield opened
     for context in contexts:
         context.close()
-    forget(shared_context, app_address)
     assert troubles == []
