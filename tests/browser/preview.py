@@ -41,7 +41,7 @@ p {{ font-size: 30px; line-height: 1.35; }}
 <div class="card"><div>{stamp}<h1>One Look</h1>
 <p>A network that recognises a character after seeing it once. Can you?</p></div>
 <div class="round"><div class="tile query"><img src="{query}"></div><div class="candidates">{candidates}</div></div>
-<p class="score"><span>People 95.5 %</span><span>This network 98.75 %</span><span>You ?</span></p></div>
+<p class="score"><span>People 95.5 %</span><span>This network 99.00 %</span><span>You ?</span></p></div>
 """
 
 
