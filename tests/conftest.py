@@ -14,6 +14,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # two processes share the cores; set be
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Divides the tests among the processes: those of a file stay together, and so do all that need an app running.
 
