@@ -10,20 +10,6 @@ import pytest
 os.environ["HF_HOME"] = tempfile.mkdtemp(prefix="one-look-tests-")
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 
-if "PYTEST_XDIST_WORKER" in os.environ:  # two processes share the cores; set before anything loads OpenMP
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-
-
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Divides the tests among the processes: those of a file stay together, and so do all that need an app running.
-
-    Two browsers with two apps would slow each other down so much on two cores that pages are not ready in time.
-    """
-    for item in items:
-        needs_app = {"app_address", "signature_app", "browser"} & set(getattr(item, "fixturenames", ()))
-        item.add_marker(pytest.mark.xdist_group("app" if needs_app else item.path.stem))
-
 
 def pytest_unconfigure() -> None:
     shutil.rmtree(os.environ["HF_HOME"], ignore_errors=True)
