@@ -154,7 +154,11 @@ def find_print(form: Form, keep_rulings: bool = False) -> tuple[Mask, list[str]]
         gone = form.level & ~cleared
         if form.tilt_deg:
             gone = turned(gone, -form.tilt_deg, dark.shape)
-        rest = dark & ~cv2.dilate(gone.view(np.uint8), np.ones((3, 3), np.uint8)).view(bool)
+        # what lies along an erased line goes with it, but not the tip of a stroke that ends there
+        fringe = cv2.dilate(gone.view(np.uint8), np.ones((3, 3), np.uint8)).view(bool)
+        broader = 2 * round(max(line.thickness for line in [*framed, *ruled])) + 1
+        strokes = cv2.morphologyEx((dark & ~gone).view(np.uint8), cv2.MORPH_OPEN, np.ones((broader, broader), np.uint8))
+        rest = dark & ~gone & (strokes.view(bool) | ~fringe)
         codes += ["frame_removed"] * bool(framed) + ["lines_removed"] * bool(ruled)
     labels, stats = connected(rest)
     goes = dotted_lines(stats, max(dark.shape))
