@@ -21,7 +21,7 @@ from siamese.hub.schema import MEASURES
 from train.publish import PublishError, read_report
 
 SIGNATURES = "signatures"  # bundled checkpoint that shares its large layer with that for characters
-CARD_NAME = "user/one-look"  # placeholder for the reader's own repository
+CARD_NAME = "user/one-look"  # a bundled checkpoint lies in no repository; `publish` writes the card with the real name
 
 
 def dependent_checkpoints(folder: Path) -> dict[Path, Checkpoint]:

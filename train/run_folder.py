@@ -6,7 +6,9 @@ from pathlib import Path
 
 from siamese.hub.checkpoint import CheckpointError, read_config
 from siamese.hub.resolve import resolve_model
+from train import distributed
 from train.figures import ONE_SHOT_LABEL, FigureError, training_curve
+from train.loop import Outcome
 from train.publish import push_model
 from train.state import METRICS, StateError, has_state
 
@@ -49,6 +51,27 @@ def held_out_run(source: str) -> dict:
     if config.get("verification") is None:
         raise CheckpointError(f"{source} was not calibrated; give a run that held out alphabets or writers.")
     return config
+
+
+def conclude(arguments: argparse.Namespace, steps: int, outcome: Outcome, model: Path) -> int:
+    """Says how a run ended and publishes its checkpoint if it is complete and that was asked for.
+
+    Args:
+        arguments: What the command was given.
+        steps: Steps of the whole run.
+        outcome: How the run ended.
+        model: Folder of the checkpoint.
+
+    Returns:
+        The exit status: 0, 1 if publishing failed, or STOPPED. In a distributed run only the first process acts.
+    """
+    if not distributed.is_first():
+        return 0 if outcome.finished else STOPPED
+    if not outcome.finished:
+        print(f"Stopped after step {outcome.steps} of {steps}; go on with the same command and --resume.")
+        return STOPPED
+    print(f"The checkpoint is in {model}.")
+    return push(arguments, model)
 
 
 def push(arguments: argparse.Namespace, model: Path) -> int:

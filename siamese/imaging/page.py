@@ -7,7 +7,6 @@ from itertools import combinations
 import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
-from PIL import Image
 
 GLANCE_PX = 400  # longer side at which a sheet is looked for
 SHEET_PX = 1600  # longer side, at most, of the sheet that is cut out
@@ -29,21 +28,6 @@ INSET_SHARE = 0.012  # of the shorter side, cut off all around: the edge itself 
 
 Corners = Float[np.ndarray, "4 2"]
 Grey = UInt8[np.ndarray, "_ _"]
-
-
-def cut_out_sheet(grey: Image.Image) -> Image.Image | None:
-    """Cuts the sheet of paper out of a photograph.
-
-    Args:
-        grey: An "L" image with dark ink on light paper.
-
-    Returns:
-        The paper alone, level and seen from above, at most 1600 px long; None where the picture holds no sheet whose
-        edges are seen.
-    """
-    values = np.asarray(grey)
-    corners = find_sheet(values)
-    return None if corners is None else Image.fromarray(flattened(values, corners))
 
 
 def find_sheet(values: UInt8[np.ndarray, "..."]) -> Corners | None:

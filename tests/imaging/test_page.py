@@ -7,7 +7,7 @@ import torch
 from PIL import Image, ImageDraw
 
 from siamese.imaging.decode import image_remarks, load_ink, open_image
-from siamese.imaging.page import cut_out_sheet, find_sheet
+from siamese.imaging.page import find_sheet
 
 WIDTH, HEIGHT = 640, 480
 
@@ -109,4 +109,4 @@ def chalk() -> Image.Image:
     ids=["a drawn box", "a shadow", "chalk", "a clean scan"],
 )
 def test_where_there_is_no_sheet_nothing_is_cut(picture):
-    assert cut_out_sheet(picture) is None
+    assert find_sheet(np.asarray(picture)) is None

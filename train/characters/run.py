@@ -20,7 +20,7 @@ from train.config import RecipeError
 from train.evaluation import HeldOut, calibrate, embed_drawings
 from train.fit_options import add_common_arguments, recipe_changes, run_training
 from train.loop import Outcome, fit, freeze_layers
-from train.run_folder import BEST_MODEL, MODEL, STOPPED, draw_curve, held_out_run, prepare_output, push
+from train.run_folder import BEST_MODEL, MODEL, conclude, draw_curve, held_out_run, prepare_output, push
 from train.seeding import step_generator
 from train.state import check_manifest
 from train.tracking import tracker
@@ -106,15 +106,10 @@ def train(arguments: argparse.Namespace, config: CharacterConfig, device: torch.
             report,
             improved if arguments.push_improvements else None,
         )
-    if not distributed.is_first():
-        return 0 if outcome.finished else STOPPED
-    draw_curve(output)
-    export(network, outcome, output / MODEL)
-    if not outcome.finished:
-        print(f"Stopped after step {outcome.steps} of {config.steps}; go on with the same command and --resume.")
-        return STOPPED
-    print(f"The checkpoint is in {output / MODEL}.")
-    return push(arguments, output / MODEL)
+    if distributed.is_first():
+        draw_curve(output)
+        export(network, outcome, output / MODEL)
+    return conclude(arguments, config.steps, outcome, output / MODEL)
 
 
 def config_of(arguments: argparse.Namespace) -> CharacterConfig:

@@ -9,7 +9,7 @@ from siamese.hub.resolve import BUNDLED
 from train import distributed
 from train.config import RecipeError
 from train.fit_options import add_common_arguments, recipe_changes, run_training
-from train.run_folder import STOPPED, prepare_output, push
+from train.run_folder import conclude, prepare_output
 from train.signatures.calibration import Calibrated, carried_verification, held_out_signature_run, left_out_rates
 from train.signatures.collections import divided_collections, load_collections
 from train.signatures.config import SignatureConfig, load_recipe
@@ -111,11 +111,4 @@ def train(arguments: argparse.Namespace, config: SignatureConfig, device: torch.
         prepare_output(arguments)
     distributed.wait()
     model, outcome = train_one(arguments, config, division, arguments.output, device, calibrated, rates, left_out)
-    if not outcome.finished:
-        if distributed.is_first():
-            print(f"Stopped after step {outcome.steps} of {config.steps}; go on with the same command and --resume.")
-        return STOPPED
-    if not distributed.is_first():
-        return 0
-    print(f"The checkpoint is in {model}.")
-    return push(arguments, model)
+    return conclude(arguments, config.steps, outcome, model)
