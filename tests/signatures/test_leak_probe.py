@@ -85,6 +85,7 @@ def test_the_probe_needs_both_kinds(expected):
         leak_probe(expected.take(expected.genuine))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not REAL, reason="ONE_LOOK_SIGNATURES names no archive")
 def test_on_a_real_data_set_nothing_but_the_aspect_ratio_tells():
     signatures = load_signatures(str(REAL), progress=False)
