@@ -28,6 +28,9 @@ export const say = (element, sentence, isError = false) => {
   line.setAttribute("role", isError ? "alert" : "status");
 };
 
+// Whether a refusal was told last.
+export const isRefused = (element) => element.querySelector("[data-say]").getAttribute("role") === "alert";
+
 export const guard =
   (element, action) =>
   async (...given) => {

@@ -1,7 +1,7 @@
 // The tab "Your own classes". The set lives in this browser; the server keeps no copy of it.
 import { loadClasses, saveClasses } from "./class_store.js";
 import { confirmed } from "./confirm.js";
-import { guard, make, percent, say } from "./dom.js";
+import { guard, isRefused, make, percent, say } from "./dom.js";
 import { pad } from "./pad.js";
 import { readAsUrl } from "./picture.js";
 import { showRemarks } from "./remarks.js";
@@ -219,7 +219,7 @@ export const ownClassesTab = (element, server) => {
     bring(brought.classes);
     await rank();
     const were = brought.classes.length === 1 ? "was" : "were";
-    say(element, `${counted(brought.classes.length)} ${were} imported.`);
+    if (!isRefused(element)) say(element, `${counted(brought.classes.length)} ${were} imported.`);
   };
   part("import").addEventListener("change", guard(element, importSet));
 

@@ -1,5 +1,5 @@
 // What tabs share that gather pictures and ask about them.
-import { guard, make, pressed, say } from "./dom.js";
+import { guard, isRefused, make, pressed, say } from "./dom.js";
 import { pad } from "./pad.js";
 import { pictureUrl } from "./picture.js";
 import { ask, inTime, UserError } from "./server.js";
@@ -31,7 +31,7 @@ export const tabOf = (element, server) => {
         throw error;
       }
       if (!result) return;
-      say(element, "");
+      if (!isRefused(element)) say(element, ""); // something else was refused while this was looked for
       part("answer").hidden = false;
       show(result, asked);
     });
