@@ -82,6 +82,7 @@ def test_the_sentence_says_what_was_wrong(hostile, name, reason):
     assert reason in hostile["refused"][name]
 
 
+@pytest.mark.slow
 def test_mutated_files_raise_nothing_but_image_errors(mutated):
     assert mutated["broken"] == {}
     assert len(mutated["refused"]) + len(mutated["accepted"]) == MUTATIONS
@@ -89,12 +90,14 @@ def test_mutated_files_raise_nothing_but_image_errors(mutated):
     assert len(mutated["accepted"]) > MUTATIONS / 20  # otherwise nothing but signatures was tried
 
 
+@pytest.mark.slow
 def test_mutated_files_cost_little(mutated):
     name, seconds = mutated["slowest"]
     assert seconds < MAX_SECONDS, name
     assert mutated["growth_mb"] is None or mutated["growth_mb"] < MAX_GROWTH_MB
 
 
+@pytest.mark.slow
 def test_hostile_archives_are_refused_and_cost_little():
     """In a process of its own, as for pictures; what they unpack to would be 560 MB."""
     report = strained("0", "archives")

@@ -159,6 +159,7 @@ def test_drawers_are_more_like_themselves_than_like_others():
     assert np.corrcoef(slants, [hand.slant for hand in hands])[0, 1] > 0.9
 
 
+@pytest.mark.slow
 def test_telling_them_apart_is_neither_trivial_nor_hopeless():
     drawings = synthetic_drawings(2, 20, 4, seed=1)
     trials = sample_trials(drawings, 20, 400, torch.Generator().manual_seed(0), within_alphabet=True)

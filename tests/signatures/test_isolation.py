@@ -87,7 +87,7 @@ def seen(source: object) -> torch.Tensor:
     return load_signature_ink(source)
 
 
-@pytest.fixture(scope="module", params=[100, 103])
+@pytest.fixture(scope="module", params=[103, pytest.param(100, marks=pytest.mark.slow)])
 def signature(request) -> tuple[list[np.ndarray], torch.Tensor]:
     """Its strokes, and how it is seen on a clean page."""
     paths = strokes(request.param)

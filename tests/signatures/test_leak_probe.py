@@ -49,6 +49,7 @@ def leaking(files: dict[str, bytes]) -> dict[str, bytes]:
     return made
 
 
+@pytest.mark.slow
 def test_the_probe_fails_on_raw_images_that_leak_and_passes_on_prepared_ones():
     signatures = prepare_files(leaking(dict(synthetic_files(writers=8, genuine=3, forgeries=3, seed=3))))
     raw, prepared = leak_probe(signatures, raw=True), leak_probe(signatures)

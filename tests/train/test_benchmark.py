@@ -152,6 +152,7 @@ def test_no_two_pictures_are_equal():
     assert 0 <= pictures.min() <= pictures.max() <= 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["serving", "training"])
 def test_every_action_runs(name, monkeypatch, tmp_path):
     if name == "serving":

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import chain
+from itertools import chain, compress
 
 import torch
 
@@ -12,6 +12,7 @@ from siamese.hub.resolve import load_model
 from siamese.metrics import equal_error_point
 from siamese.network import SiameseNetwork
 from siamese.signatures.dataset import Signatures
+from siamese.signatures.rates import SKILLED
 from siamese.signatures.verifier import Scoring, scoring_in
 from train.run_folder import held_out_run
 from train.signatures.comparison import Comparison, compare
@@ -36,6 +37,7 @@ class HeldOut:
     """Signatures of one collection by writers whom a network was not shown."""
 
     network: SiameseNetwork
+    collection: str
     signatures: Signatures
 
 
@@ -87,27 +89,40 @@ def carried_verification(
             )
         taken |= writers
         network = load_model(source, strict=True)[1].network.to(device)
-        held_out += [HeldOut(network, held) for held in validation.values() if len(held)]
+        held_out += [HeldOut(network, name, held) for name, held in validation.items() if len(held)]
     return verification_of(held_out, device)
 
 
 def verification_of(held_out: Sequence[HeldOut], device: torch.device) -> dict:
     """What config.json holds under "verification": of networks, each on the writers that it was not shown.
 
-    Errors and thresholds are of scores weighed by what the other parts' writers say, where there are any: those of the
-    other collections, or of the other networks. Each part weighs alike.
+    Errors and thresholds are of scores weighed by what the other parts say, where another network held out writers of
+    the same collection; each part weighs alike. The only part of a collection is weighed by all parts: the few weights
+    of the fusion owe little to one of them, and those of other collections alone put the thresholds off.
+
+    Names that several wrote, on several media, help to weigh the parts of a score, but decide no threshold beside
+    skilled forgeries: a genuine pair on paper and phone scores so much lower that a threshold which lets it pass lets
+    most skilled forgeries on one medium pass, too.
     """
+    skilled = [kind_of_forgeries(part.signatures) == SKILLED for part in held_out]
+    deciding = skilled if any(skilled) else [True] * len(held_out)
     comparisons = [compare(part.network, part.signatures, device) for part in held_out]
     pairs = [pairs_of(comparison) for comparison in comparisons]
     weighed = Scoring(fit_fusion(pairs))
-    scoring = replace(weighed, consistency=consistency_of(comparisons, weighed), nearest=NEAREST)
+    scoring = replace(
+        weighed, consistency=consistency_of(list(compress(comparisons, deciding)), weighed), nearest=NEAREST
+    )
     by_references: dict[int, list[Scores]] = {}
-    for place, comparison in enumerate(comparisons):
-        crossed = replace(scoring, fusion=fit_fusion(pairs[:place] + pairs[place + 1 :]) or scoring.fusion)
-        for count, scores in score_all(comparison, crossed, counts=THRESHOLD_REFERENCES).items():
+    for place in compress(range(len(held_out)), deciding):
+        others = [other for other in range(len(held_out)) if other != place]
+        crossed = scoring
+        if any(held_out[other].collection == held_out[place].collection for other in others):
+            crossed = replace(scoring, fusion=fit_fusion([pairs[other] for other in others]) or scoring.fusion)
+        for count, scores in score_all(comparisons[place], crossed, counts=THRESHOLD_REFERENCES).items():
             by_references.setdefault(count, []).append(scores)
-    alone = [found[1] for found in map(partial(score_all, counts=[1]), comparisons) if found]
-    writers = sum(len(part.signatures.writers_held) for part in held_out)
+    deciders = compress(comparisons, deciding)
+    alone = [found[1] for found in map(partial(score_all, counts=[1]), deciders) if found]
+    writers = sum(len(part.signatures.writers_held) for part in compress(held_out, deciding))
     measured_on = (
         f"signatures of {writers} writers, each scored by a run that had not seen them: pairs of genuine ones against "
         "genuine ones with skilled forgeries"

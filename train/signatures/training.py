@@ -69,7 +69,7 @@ def train_one(
     if calibrated:
         verification = calibrated.verification | {"from_held_out_run": True}
     elif validation:
-        verification = verification_of([HeldOut(network, signatures) for signatures in validation.values()], device)
+        verification = verification_of([HeldOut(network, *held) for held in validation.items()], device)
     measured = [
         left_out_entry(name, compare(network, signatures, device, progress=True), {"verification": verification})
         for name, signatures in left_out.items()

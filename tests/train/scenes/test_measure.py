@@ -39,6 +39,7 @@ def test_a_tie_counts_as_wrong(recognizer, drawings):
     assert measure_characters(recognizer, drawings, same, ["clean"])[0].accuracy == 0
 
 
+@pytest.mark.slow
 def test_signatures_are_judged_in_pairs(recognizer):
     row = measure_signatures(Verifier(recognizer.encoder), ["frame"], 2)[0]
     assert (row.kind, row.pairs) == ("frame", 2)

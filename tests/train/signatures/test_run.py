@@ -124,6 +124,7 @@ def test_a_final_run_trains_on_those_who_validated_and_carries_their_thresholds(
     assert "come from earlier runs that held some of those out" in str(model_card("user/name", last))
 
 
+@pytest.mark.slow
 def test_thresholds_of_several_runs_are_those_of_all_whom_they_held_out(words, signatures, tmp_path, capsys):
     runs = [tmp_path / f"part-{part}" / "model" for part in range(3)]
     for part, run in enumerate(runs):
@@ -172,6 +173,7 @@ def test_a_final_run_without_a_held_out_one_has_no_thresholds(words, tmp_path):
     assert read_config(tmp_path / "run" / "model").get("verification") is None
 
 
+@pytest.mark.slow
 def test_those_who_chose_the_thresholds_count_as_seen(words, bundled, signatures, tmp_path, monkeypatch):
     """A held-out run on other people: none of them is unseen afterwards."""
     others = synthetic_signatures(5, 5, 3, seed=2)
@@ -185,6 +187,7 @@ def test_those_who_chose_the_thresholds_count_as_seen(words, bundled, signatures
     )
 
 
+@pytest.mark.slow
 def test_folds_score_every_writer_by_a_network_that_has_not_seen_it(words, tmp_path, capsys):
     output = tmp_path / "folds"
     assert main([*words, "--folds", "3", "--output", str(output)]) == 0
@@ -208,6 +211,7 @@ def test_folds_score_every_writer_by_a_network_that_has_not_seen_it(words, tmp_p
     assert "fold-1 holds a run with other --init" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_folds_are_not_trained_over(words, tmp_path, capsys):
     output = ["--folds", "3", "--output", str(tmp_path / "folds")]
     assert main([*words, *output, "--max-minutes", "0"]) == 130
