@@ -5,7 +5,7 @@ from functools import partial
 
 import cv2
 import numpy as np
-from jaxtyping import Float32, UInt8
+from jaxtyping import Bool, Float32, UInt8
 from PIL import Image
 
 GLANCE_PX = 320  # longer side at which colours are compared
@@ -15,7 +15,12 @@ COLOURFUL_SHARE = 0.002  # of the pixels
 LEAST_STEP = 0.08  # distance of ink from the paper, of the cube of colours
 WEAK_GREY = 0.4  # share of that distance that is left in grey, below which the colours themselves are used
 LEAST_ANGLE_DEG = 22  # between the absorption of two inks
-LEAST_SHARE = 0.06  # of the ink, of either colour
+LEAST_SHARE = 0.02  # of the ink, of either colour: a thin stamp beside a broad pen
+LEAST_PIXELS = 20  # of either colour
+FULL_STRENGTH = 0.35  # of the strongest absorption, above which a pixel is wholly covered by a pen or a stamp
+LEAST_PALE_SHARE = 0.15  # of the ink, of a highlighter: rims of strokes are fewer
+GREYEST = 0.5  # ratio of the least to the most absorbed channel above which pale ink is a shadow
+PALE_STRENGTH = 0.08  # of the strongest absorption, above which a pixel can be that of a highlighter
 ALIKE = 0.93  # ratio of darkness above which neither ink can be told to be the pen's
 WHITE = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # weights of grey, ITU-R 601
 
@@ -105,7 +110,8 @@ def _light(small: Float32[np.ndarray, "height width 3"]) -> Float32[np.ndarray, 
 def _two_inks(density: Float32[np.ndarray, "pixels 3"]) -> tuple[np.ndarray, np.ndarray, bool] | None:
     """Returns the absorption of the pen and of another ink, and whether the pen is certain; None for a single ink."""
     strength = np.linalg.norm(density, axis=1)
-    full = strength > 0.35 * float(np.quantile(strength, 0.9))
+    strongest = float(np.quantile(strength, 0.9))
+    full = strength > FULL_STRENGTH * strongest
     directions = density[full] / strength[full, None]
     if len(directions) < 30:
         return None
@@ -118,8 +124,8 @@ def _two_inks(density: Float32[np.ndarray, "pixels 3"]) -> tuple[np.ndarray, np.
     centres /= np.linalg.norm(centres, axis=1, keepdims=True)
     angle = float(np.degrees(np.arccos(np.clip(centres[0] @ centres[1], -1, 1))))
     shares = np.bincount(labels, minlength=2) / len(labels)
-    if angle < LEAST_ANGLE_DEG or shares.min() < LEAST_SHARE:
-        return None
+    if angle < LEAST_ANGLE_DEG or shares.min() < max(LEAST_SHARE, LEAST_PIXELS / len(labels)):
+        return _pale_ink(density, strength, full, strongest)
     spread = [float(np.median(np.linalg.norm(directions[labels == one] - centres[one], axis=1))) for one in (0, 1)]
     if max(spread) > 0.35 * np.linalg.norm(centres[0] - centres[1]):  # one ink whose colour wavers
         return None
@@ -127,6 +133,33 @@ def _two_inks(density: Float32[np.ndarray, "pixels 3"]) -> tuple[np.ndarray, np.
     darkness = [1 - float(np.exp(-ink) @ WHITE) for ink in inks]
     pen = int(darkness[1] > darkness[0])
     return inks[pen], inks[1 - pen], darkness[1 - pen] < ALIKE * darkness[pen]
+
+
+def _pale_ink(
+    density: Float32[np.ndarray, "pixels 3"],
+    strength: Float32[np.ndarray, " pixels"],
+    full: Bool[np.ndarray, " pixels"],
+    strongest: float,
+) -> tuple[np.ndarray, np.ndarray, bool] | None:
+    """Returns the absorption of the pen and of a highlighter of another colour, far paler than the pen; None without.
+
+    Args:
+        density: Absorption of each inked pixel.
+        strength: Its length.
+        full: Whether the pixel is wholly covered by the pen.
+        strongest: The strength of the pen.
+    """
+    pen = np.quantile(density[full], 0.75, axis=0)
+    pale = ~full & (strength > PALE_STRENGTH * strongest)
+    directions = density[pale] / strength[pale, None]
+    apart = directions @ (pen / np.linalg.norm(pen)) < np.cos(np.radians(LEAST_ANGLE_DEG))
+    if np.count_nonzero(apart) < max(LEAST_PIXELS, LEAST_PALE_SHARE * len(density)):
+        return None
+    centre = np.median(directions[apart], axis=0)
+    wavers = float(np.median(np.linalg.norm(directions[apart] - centre, axis=1))) > 0.15
+    if wavers or centre.min() > GREYEST * centre.max():  # noise, or a shadow
+        return None
+    return pen, np.median(density[pale][apart], axis=0), True
 
 
 def _without_other(colours: Colours, paper: np.ndarray, pen: np.ndarray, other: np.ndarray) -> Grey:
