@@ -28,7 +28,9 @@ if TYPE_CHECKING:  # takes a second to import, and a cached start does without
     import datasets
 
 # Whatever stands above images_background: torchvision's root has omniglot-py there, a copy of Kaggle images_background
-# once more, and an archive counts as a folder of its name. The "small" sets repeat a part of the background set.
+# once more, and an archive counts as a folder of its name. A pattern's groups: `split`; `small`, which takes part in
+# the match for the "small" sets, which repeat a part of the background set; `alphabet`; and `character` and `drawer`,
+# numbers from 1.
 LAYOUTS = (
     layout(
         "Omniglot",
