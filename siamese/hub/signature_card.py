@@ -36,6 +36,7 @@ anybody because of it. It was measured on few writers, with practised but not pr
 other scripts, pens and ages may give other error rates. It uses only the shape of the lines: pressure, ink and paper
 are removed first, because in a set that it was trained on they reveal the scanner."""
 
+SKILLED = "skilled forgeries"  # where a report does not say what was forged
 PARTS = {
     "network": "the network",
     "hinge": "the turns of the lines",
@@ -51,24 +52,39 @@ below are those of the combined score."""
 
 def metadata(report: dict) -> dict[str, Any]:
     """Returns the arguments of ModelCardData; `report` is the entry "figures" of config.json."""
-    entry = report.get("signatures") or {}
     return {
         "license": "other",
         "license_name": "research-and-demonstration",
         "library_name": "one-look",
         "pipeline_tag": "image-feature-extraction",
         "tags": TAGS,
-        "eval_results": evaluation_results(entry) or None,
+        "eval_results": [result for entry in measured(report) for result in evaluation_results(entry)] or None,
     }
+
+
+def measured(report: dict) -> list[dict]:
+    """The entries of the collections of whom some writers were kept for the test; the first comes first."""
+    return report.get("collections") or [entry for entry in [report.get("signatures")] if entry]
+
+
+def collection_of(entry: dict) -> str:
+    """What the collection is called, without folders and suffix; empty where that is not known."""
+    return str(entry.get("data") or "").rpartition("/")[2].partition(".")[0]
+
+
+def writers_of(entry: dict) -> str:
+    """How many writers were measured, and of which collection: "12 writers of cedar"."""
+    return f"{entry['writers_scored']} writers" + (f" of {name}" if (name := collection_of(entry)) else "")
 
 
 def evaluation_results(entry: dict) -> list[EvalResult]:
     return [
         EvalResult(
             task_type="image-feature-extraction",
-            task_name="signature verification, skilled forgeries",
+            task_name=f"signature verification, {entry.get('forgeries', SKILLED)}",
             dataset_type="signatures",
-            dataset_name=f"{entry['writers_scored']} writers that it has not seen",
+            dataset_name=f"{writers_of(entry)} that it has not seen",
+            dataset_config=collection_of(entry) or None,  # without it the Hub takes all collections for one
             dataset_split="test",
             metric_type="eer",
             metric_value=row["eer_skilled"],
@@ -86,14 +102,13 @@ def sections(repo_id: str, config: dict, pictures: Collection[str]) -> list[str]
         config: The config.json of the checkpoint.
         pictures: Paths of the pictures in the repository.
     """
-    entry = (config.get("figures") or {}).get("signatures") or {}
     return [
         "Compares a questioned signature with one or more genuine ones of the same writer. The convolutional Siamese "
         f"network of [Koch, Zemel and Salakhutdinov (2015)]({PAPER}), 38,951,745 parameters, trained further to tell "
         "genuine signatures from skilled forgeries, also of writers that it was not trained on.",
         FUSION if (config.get("verification") or {}).get("fusion") else "",
         loading(repo_id, "load_verifier", 'verify(["a.png"], "b.png")'),
-        results(entry),
+        results(measured(config.get("figures") or {})),
         left_out((config.get("verification") or {}).get("left_out") or []),
         *pictures_section(PICTURES, pictures),
         training_section(config.get("training") or {}),
@@ -104,23 +119,29 @@ def sections(repo_id: str, config: dict, pictures: Collection[str]) -> list[str]
     ]
 
 
-def results(entry: dict) -> str:
-    """Returns the section with the results, in per cent; empty if nothing was measured."""
-    if not entry.get("by_references"):
+def results(entries: Sequence[dict]) -> str:
+    """Returns the section with the results, in per cent: of the first collection in detail, of the others the errors;
+    empty if nothing was measured."""
+    if not entries or not entries[0].get("by_references"):
         return ""
     rows = [
-        f"| {count} | {share(row['eer_skilled'])} | {share_range(row['intervals']['eer_skilled'])} | "
-        f"{share(row['eer_skilled_per_writer'])} | {share(row['eer_random'])} | {row['auc_skilled']:.3f} |"
+        f"| {writers_of(entry)} | {entry.get('forgeries', SKILLED)} | {count} | {share(row['eer_skilled'])} | "
+        f"{share_range(row['intervals']['eer_skilled'])} | {share(row['eer_skilled_per_writer'])} | "
+        f"{share(row['eer_random'])} | {row['auc_skilled']:.3f} |"
+        for entry in entries
         for count, row in entry["by_references"].items()
     ]
-    head = "| references | EER skilled | 95 % interval | own threshold | EER random | AUC skilled |"
+    head = "| signatures | forgeries | references | EER | 95 % interval | own threshold | EER random | AUC |"
+    entry = entries[0]
     parts = [
         "## Results",
-        f"{entry['writers_scored']} writers that neither trained nor decided anything. One threshold for all writers, "
-        'but in the column "own threshold"; intervals by bootstrap over writers; of several references the logits '
-        "are averaged, and a writer whose own references differ gets more room.",
+        "Writers that neither trained nor decided anything. One threshold for all writers of a collection, but in the "
+        'column "own threshold"; intervals by bootstrap over writers; of several references the logits are averaged, '
+        "and a writer whose own references differ gets more room.",
         table(head, rows),
     ]
+    if len(entries) > 1:
+        parts.append(f"In detail, of {writers_of(entry)}:")
     alone = entry.get("parts_alone") or {}
     if len(alone) > 1:
         cells = [

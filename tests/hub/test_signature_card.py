@@ -41,8 +41,8 @@ def test_figures_data_terms_and_limits_are_on_the_card():
     assert header["license"] == "other"
     metrics = header["model-index"][0]["results"][0]["metrics"]
     assert [metric["value"] for metric in metrics] == [0.1234, 0.1234]
-    assert "| 1 | 12.34 % | 8.0 to 17.0 % | 10.00 % | 3.00 % | 0.950 |" in card
-    assert "| 5 | 12.34 % | 8.0 to 17.0 % | 10.00 % |  | 0.950 |" in card
+    assert "| 12 writers | skilled forgeries | 1 | 12.34 % | 8.0 to 17.0 % | 10.00 % | 3.00 % | 0.950 |" in card
+    assert "| 12 writers | skilled forgeries | 5 | 12.34 % | 8.0 to 17.0 % | 10.00 % |  | 0.950 |" in card
     assert "| strict | 0.900 | 1.00 % |  | 40.00 % |" in card
     assert "of the whole set tell genuine from forged (AUC; 0.5 is chance): ink darkness 0.51" in card
     assert "of the writers scored tell genuine from forged (AUC; 0.5 is chance): ink darkness 0.47" in card
@@ -93,3 +93,16 @@ def test_a_card_without_figures():
 
 def test_characters_have_their_own_card():
     assert "## Terms" not in card_text("user/one-look", {"preprocessing": {"kind": "character"}})
+
+
+def test_every_collection_that_was_measured_has_its_rows():
+    first = CONFIG["figures"]["signatures"] | {"data": "place/one.zip", "forgeries": "skilled forgeries"}
+    other = {"writers_scored": 3, "data": "other.zip", "forgeries": "the same name by other writers"}
+    other["by_references"] = {"3": ROW}
+    config = CONFIG | {"figures": {"signatures": first, "collections": [first, other]}}
+    card = card_text("user/signatures", config)
+    assert "| 12 writers of one | skilled forgeries | 1 | 12.34 % |" in card
+    assert "| 3 writers of other | the same name by other writers | 3 | 12.34 % |" in card
+    assert "In detail, of 12 writers of one:" in card
+    names = [result["dataset"]["name"] for result in yaml.safe_load(card.split("---")[1])["model-index"][0]["results"]]
+    assert names == ["12 writers of one that it has not seen", "3 writers of other that it has not seen"]

@@ -115,7 +115,7 @@ def test_what_verifies_signatures_is_named_with_its_errors(tmp_path: Path):
     text = about.markup(Recognizer(network), load_verifier(str(tmp_path)))
     signatures = text.split("Results", 1)[1]
     for words in (
-        "12 writers not trained on",
+        "12 writers, not trained on",
         "with 1 reference<",
         "19.8\u00a0%",
         "12.5\u00a0% to 26.3\u00a0%",

@@ -13,7 +13,7 @@ from typing import Any
 import gradio as gr
 
 from siamese.characters.recognizer import Recognizer
-from siamese.hub.signature_card import PARTS
+from siamese.hub.signature_card import PARTS, writers_of
 from siamese.signatures.verifier import Verifier
 from siamese.ui.charts import Series, line_chart
 from siamese.ui.weights import config_of, figures_of
@@ -114,7 +114,7 @@ def signature_rows(entry: dict[str, Any]) -> list[str]:
             f"Signatures, errors with {escape(str(count))} reference{'' if str(count) == '1' else 's'}",
             percent(one["eer_skilled"]),
             interval_of(one["intervals"]["eer_skilled"]),
-            f"skilled forgeries, {escape(str(entry['writers_scored']))} writers not trained on",
+            f"skilled forgeries, {escape(writers_of(entry))}, not trained on",
             "ours",
         )
         for count, one in measured.items()
@@ -216,12 +216,13 @@ def signature_details(entry: dict[str, Any]) -> str:
     if not rows:
         return ""
     head = ("references", "skilled forgeries", "other people's signatures")
+    whose = escape(writers_of(entry))
     alone = entry.get("parts_alone") or {}
     shares = ", ".join(f"{PARTS[name]} {percent(alone[name]['eer_skilled'])}" for name in PARTS if name in alone)
     beside = f"<p>Each part of a score alone, skilled forgeries, one reference: {shares}.</p>" if len(alone) > 1 else ""
     return (
-        "<h3>Errors on signatures</h3><p>Equal error rates: the threshold is set so that the shares of forgeries that "
-        "pass and of genuine signatures that are refused are equal.</p>"
+        f"<h3>Errors on signatures</h3><p>Equal error rates of {whose}, not trained on: the threshold is set so that "
+        "the shares of forgeries that pass and of genuine signatures that are refused are equal.</p>"
         f"{table('Signatures', head, rows)}{beside}"
     )
 

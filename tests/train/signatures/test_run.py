@@ -341,5 +341,9 @@ def test_the_bundled_weights_stand_on_the_bundled_base_and_name_their_writers(mo
     assert len(people["test"]) >= 12
     assert kept
     assert kept.isdisjoint(seen)
-    figures = checkpoint.config["figures"]["signatures"]
-    assert sorted(figures["writers"]) == sorted(people["test"])
+    measured = [
+        f"{Path(entry['data']).stem}/{writer}"
+        for entry in checkpoint.config["figures"]["collections"]
+        for writer in entry["writers"]
+    ]
+    assert sorted(measured) == sorted(people["test"])
