@@ -11,6 +11,27 @@ os.environ["HF_HOME"] = tempfile.mkdtemp(prefix="one-look-tests-")
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 
 
+# Workers of pytest-xdist share the cores, and torch would take all of them in each.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """One worker drives the browser, whose tests share an app; the other files are divided among all workers.
+
+    The marks that pytest-xdist would group tests by are added too late for it to see them with pytest 9.
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    class BrowserTogether(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return "browser" if nodeid.startswith("tests/browser/") else nodeid.partition("::")[0]
+
+    config.option.loadscopereorder = False  # the browser's tests take longest, and stand first
+    return BrowserTogether(config, log)
+
+
 def pytest_unconfigure() -> None:
     shutil.rmtree(os.environ["HF_HOME"], ignore_errors=True)
 

@@ -169,6 +169,7 @@ def test_every_action_runs(name, monkeypatch, tmp_path):
         assert measured.timed(action, CPU) > 0
 
 
+@pytest.mark.slow
 def test_a_side_runs_in_a_process_of_its_own():
     with Side("machine", CPU, (32,)) as side:
         assert {"float32 32", "bfloat16 32", "copy"} <= set(side.names)

@@ -93,6 +93,7 @@ def folder(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "config"), [("alphabets", ALL_AGAINST_ALL), ("pairs", PAIRS)])
 def test_two_processes_have_the_gradients_of_one(name, config, folder, monkeypatch):
     monkeypatch.setattr(loop, "fastest_precision", loop.fastest_precision)  # put back what `gradients` replaces

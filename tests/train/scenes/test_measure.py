@@ -22,6 +22,7 @@ def recognizer():
     return Recognizer(narrow_network(), precision=torch.float32)
 
 
+@pytest.mark.slow
 def test_characters_are_answered_kind_by_kind(recognizer, drawings):
     trials = sample_trials(drawings, 3, 4, torch.Generator().manual_seed(1), within_alphabet=True)
     rows = measure_characters(recognizer, drawings, trials, ["clean", "frame"])
