@@ -137,11 +137,11 @@ def test_words():
     assert rates_sentence(OperatingPoint(0.5, 1.0, 0.995)).startswith("Of 100 skilled forgeries, more than 99 scored")
     genuine = Verification(0.8, 0.5, "genuine", 0.9, (0.8,))
     assert meaning(genuine, "strict", point, 0.9) == (
-        "It passes at the strict setting; so would fewer than 1 of 100 skilled forgeries."
+        "It passes at the strict setting; so do fewer than 1 of 100 skilled forgeries."
     )
     refused = Verification(0.2, 0.5, "forgery", 0.9, (0.2,))
     assert meaning(refused, "balanced", point, 0.1) == (
-        "It is refused at the balanced setting; so would 20 of 100 genuine signatures."
+        "It is refused at the balanced setting; so are 20 of 100 genuine signatures."
     )
     unsure = Verification(0.4, 0.5, "unsure", 0.6, (0.4,))
     assert "It is refused at the balanced setting, but" in meaning(unsure, "balanced", point, 0.4)
@@ -200,7 +200,7 @@ def test_errors_on_collections_left_out_come_first(verifier):
         "signatures are refused; on new writers of the collections it knows, 13 and 13."
     )
     found = Verification(0.8, 0.5, "genuine", 0.9, (0.8,), ())
-    assert "so would 15 to 25 of 100 skilled forgeries." in meaning(found, "balanced", point, 0.9, elsewhere)
+    assert "so do 15 to 25 of 100 skilled forgeries." in meaning(found, "balanced", point, 0.9, elsewhere)
     measured = {
         count: replace(
             rates, references=count, elsewhere=dict.fromkeys(POINTS, RateRange((0.0, 0.0), (0.0, 0.0), wrong))

@@ -244,8 +244,8 @@ def meaning(
     far = range_of_hundred(elsewhere.far if elsewhere else (point.far, point.far))
     frr = range_of_hundred(elsewhere.frr if elsewhere else (point.frr, point.frr))
     if passes:
-        return f"It passes at the {name} setting; so would {far} of 100 skilled forgeries."
-    return f"It is refused at the {name} setting; so would {frr} of 100 genuine signatures."
+        return f"It passes at the {name} setting; so do {far} of 100 skilled forgeries."
+    return f"It is refused at the {name} setting; so are {frr} of 100 genuine signatures."
 
 
 def unmeasured_sentence(reliability: float | None) -> str:
