@@ -1,6 +1,7 @@
 """The card of a model that verifies signatures."""
 
 from collections.abc import Collection, Sequence
+from pathlib import Path
 from typing import Any
 
 from huggingface_hub import EvalResult
@@ -69,7 +70,7 @@ def measured(report: dict) -> list[dict]:
 
 def collection_of(entry: dict) -> str:
     """What the collection is called, without folders and suffix; empty where that is not known."""
-    return str(entry.get("data") or "").rpartition("/")[2].partition(".")[0]
+    return Path(str(entry.get("data") or "")).stem
 
 
 def writers_of(entry: dict) -> str:
@@ -135,7 +136,7 @@ def results(entries: Sequence[dict]) -> str:
     entry = entries[0]
     parts = [
         "## Results",
-        "Writers that neither trained nor decided anything. One threshold for all writers of a collection, but in the "
+        "Writers that it was not trained on. One threshold for all writers of a collection, but in the "
         'column "own threshold"; intervals by bootstrap over writers; of several references the logits are averaged, '
         "and a writer whose own references differ gets more room.",
         table(head, rows),

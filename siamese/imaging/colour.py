@@ -20,6 +20,7 @@ LEAST_PIXELS = 20  # of either colour
 FULL_STRENGTH = 0.35  # of the strongest absorption, above which a pixel is wholly covered by a pen or a stamp
 LEAST_PALE_SHARE = 0.15  # of the ink, of a highlighter: rims of strokes are fewer
 GREYEST = 0.5  # ratio of the least to the most absorbed channel above which pale ink is a shadow
+MOST_SPREAD = 0.15  # of the directions of pale ink, above which it has no colour of its own
 PALE_STRENGTH = 0.08  # of the strongest absorption, above which a pixel can be that of a highlighter
 ALIKE = 0.93  # ratio of darkness above which neither ink can be told to be the pen's
 WHITE = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # weights of grey, ITU-R 601
@@ -156,7 +157,7 @@ def _pale_ink(
     if np.count_nonzero(apart) < max(LEAST_PIXELS, LEAST_PALE_SHARE * len(density)):
         return None
     centre = np.median(directions[apart], axis=0)
-    wavers = float(np.median(np.linalg.norm(directions[apart] - centre, axis=1))) > 0.15
+    wavers = float(np.median(np.linalg.norm(directions[apart] - centre, axis=1))) > MOST_SPREAD
     if wavers or centre.min() > GREYEST * centre.max():  # noise, or a shadow
         return None
     return pen, np.median(density[pale][apart], axis=0), True

@@ -2,8 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
-from itertools import chain, compress
+from itertools import chain
 
 import torch
 
@@ -104,25 +103,23 @@ def verification_of(held_out: Sequence[HeldOut], device: torch.device) -> dict:
     skilled forgeries: a genuine pair on paper and phone scores so much lower that a threshold which lets it pass lets
     most skilled forgeries on one medium pass, too.
     """
-    skilled = [kind_of_forgeries(part.signatures) == SKILLED for part in held_out]
-    deciding = skilled if any(skilled) else [True] * len(held_out)
+    everybody = range(len(held_out))
+    deciding = [place for place in everybody if kind_of_forgeries(held_out[place].signatures) == SKILLED] or everybody
     comparisons = [compare(part.network, part.signatures, device) for part in held_out]
     pairs = [pairs_of(comparison) for comparison in comparisons]
     weighed = Scoring(fit_fusion(pairs))
-    scoring = replace(
-        weighed, consistency=consistency_of(list(compress(comparisons, deciding)), weighed), nearest=NEAREST
-    )
+    consistency = consistency_of([comparisons[place] for place in deciding], weighed)
+    scoring = replace(weighed, consistency=consistency, nearest=NEAREST)
     by_references: dict[int, list[Scores]] = {}
-    for place in compress(range(len(held_out)), deciding):
-        others = [other for other in range(len(held_out)) if other != place]
+    for place in deciding:
+        others = [other for other in everybody if other != place]
         crossed = scoring
         if any(held_out[other].collection == held_out[place].collection for other in others):
             crossed = replace(scoring, fusion=fit_fusion([pairs[other] for other in others]) or scoring.fusion)
         for count, scores in score_all(comparisons[place], crossed, counts=THRESHOLD_REFERENCES).items():
             by_references.setdefault(count, []).append(scores)
-    deciders = compress(comparisons, deciding)
-    alone = [found[1] for found in map(partial(score_all, counts=[1]), deciders) if found]
-    writers = sum(len(part.signatures.writers_held) for part in compress(held_out, deciding))
+    alone = [found[1] for place in deciding if (found := score_all(comparisons[place], counts=[1]))]
+    writers = sum(len(held_out[place].signatures.writers_held) for place in deciding)
     measured_on = (
         f"signatures of {writers} writers, each scored by a run that had not seen them: pairs of genuine ones against "
         "genuine ones with skilled forgeries"

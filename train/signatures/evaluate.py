@@ -12,6 +12,7 @@ import torch
 from siamese.data.sources import SourceError
 from siamese.hub.checkpoint import CheckpointError
 from siamese.hub.errors import HubError
+from siamese.hub.signature_card import collection_of
 from siamese.inference.device import fastest_precision, usable_device
 from siamese.signatures.dataset import Signatures
 from siamese.signatures.leak_probe import leak_probe, pair_leak_probe
@@ -167,7 +168,7 @@ def never_seen(entries: Sequence[dict]) -> list[dict]:
     """Errors on the collections of which the checkpoint has seen nobody, as config.json has them under "left_out"."""
     return [
         {
-            "collection": Path(entry["data"]).stem,
+            "collection": collection_of(entry),
             "writers": entry["writers_scored"],
             "forgeries": entry["forgeries"],
             "by_references": {
