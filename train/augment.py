@@ -1,12 +1,14 @@
 """Random distortions of batches of drawings, computed on the device of the batch."""
 
 import math
-from dataclasses import dataclass
 from functools import cache
+from typing import Annotated
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int64
+from pydantic import ConfigDict, Field, NonNegativeFloat
+from pydantic.dataclasses import dataclass
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -20,72 +22,69 @@ EXTENT_PX = 80  # longer side of prepared ink; a broader pen enlarges it, a crop
 USUAL_PEN_PX = 6.0  # pen of Omniglot's drawings once they are prepared; it is 3 px before they are scaled
 ELASTIC_NODES = 5  # displacements are drawn on 5 x 5 nodes and interpolated
 
+# Numbers must be numbers: neither text nor true nor infinity is taken for one.
+STRICT = ConfigDict(strict=True, allow_inf_nan=False, extra="forbid")
+Share = Annotated[float, Field(ge=0, le=1)]
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, config=STRICT)
 class Distortions:
     """Ranges of the random distortions, which are drawn for each drawing separately; by default there are none.
 
     Raises:
-        ValueError: A value is out of range.
+        pydantic.ValidationError: A value has the wrong type or is out of range.
     """
 
-    rotation_deg: float = 0.0
+    rotation_deg: NonNegativeFloat = 0.0
     """Largest rotation in either direction."""
-    shear: float = 0.0
+    shear: NonNegativeFloat = 0.0
     """Largest horizontal and vertical shear in either direction."""
-    log_scale: float = 0.0
+    log_scale: NonNegativeFloat = 0.0
     """Largest absolute natural logarithm of the scale of each axis."""
-    shift_px: float = 0.0
+    shift_px: NonNegativeFloat = 0.0
     """Largest shift along each axis in either direction."""
-    elastic_px: float = 0.0
+    elastic_px: NonNegativeFloat = 0.0
     """Standard deviation of a smooth displacement field."""
-    component_share: float = 1.0
+    component_share: Share = 1.0
     """Probability of the rotation, each shear, each scale and each shift, drawn independently."""
-    pen_share: float = 0.0
+    pen_share: Share = 0.0
     """Share of drawings whose pen is made broader or finer by blurring the ink and thresholding it."""
     pen_fine: float = 0.45
     """Threshold of the finest pen; higher is finer."""
     pen_broad: float = 0.12
     """Threshold of the broadest pen; lower is broader, and below 0.1 the paper would turn grey."""
 
-    contrast: float = 0.0
+    contrast: Share = 0.0
     """Largest share by which the ink becomes fainter."""
-    noise: float = 0.0
+    noise: NonNegativeFloat = 0.0
     """Largest standard deviation of the noise added to each pixel; the result is clamped to 0 to 1."""
 
-    redraw_share: float = 0.0
+    redraw_share: Share = 0.0
     """Share of drawings whose lines are redrawn along their centre lines with another pen."""
     redraw_from_px: float = 2.0
     """Width of the finest of these pens, in pixels of the prepared image; widths are log-uniform."""
     redraw_to_px: float = 16.0
     """Width of the broadest of these pens."""
-    pressure: float = 0.0
+    pressure: NonNegativeFloat = 0.0
     """Standard deviation of the logarithm of the width of these pens along the lines."""
-    gap_share: float = 0.0
+    gap_share: Share = 0.0
     """Share of drawings whose lines have gaps."""
-    gaps: float = 0.15
+    gaps: Share = 0.15
     """Largest share of such a drawing that is missing."""
-    low_share: float = 0.0
+    low_share: Share = 0.0
     """Share of drawings shown at a low resolution."""
     low_from_px: float = 24.0
     """Side of the smallest of these images, before they are enlarged to 105 px again."""
     low_to_px: float = 64.0
     """Side of the largest of these images."""
-    crop_share: float = 0.0
+    crop_share: Share = 0.0
     """Share of drawings that are cut off at one side."""
-    crop_px: float = 8.0
+    crop_px: Annotated[float, Field(ge=0, le=40)] = 8.0
     """Largest width of the strip cut off."""
-    lost_share: float = 0.0
+    lost_share: Share = 0.0
     """Share of drawings that lose their smallest part if they have several parts, see `train.pens`."""
 
     def __post_init__(self) -> None:
-        for name in ("rotation_deg", "shear", "log_scale", "shift_px", "elastic_px", "noise", "pressure"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} is {getattr(self, name)}, must not be negative.")
-        shares = "redraw_share", "gap_share", "gaps", "low_share", "crop_share", "lost_share"
-        for name in ("component_share", "pen_share", "contrast", *shares):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} is {getattr(self, name)}, must lie in 0 to 1.")
         if not 0.1 <= self.pen_broad <= self.pen_fine <= 1:
             raise ValueError(f"pen_broad {self.pen_broad} and pen_fine {self.pen_fine} must rise within 0.1 to 1.")
         if not 1 <= self.redraw_from_px <= self.redraw_to_px <= 2 * REACH_PX - 1:
@@ -97,8 +96,6 @@ class Distortions:
             raise ValueError(
                 f"low_from_px {self.low_from_px} and low_to_px {self.low_to_px} must rise within 8 to {IMAGE_SIZE_PX}."
             )
-        if not 0 <= self.crop_px <= 40:
-            raise ValueError(f"crop_px is {self.crop_px}, must lie in 0 to 40.")
 
     @property
     def needs_layers(self) -> bool:

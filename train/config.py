@@ -1,34 +1,44 @@
 """The configuration that both tasks share, and the reader of recipes: TOML files with the fields of a config."""
 
+import json
 import tomllib
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, field, fields
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar, get_type_hints
 
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+
+from siamese.hub.schema import sentence
 from siamese.network import Initialisation, NetworkConfig
 from siamese.preprocessing import Preprocessing
-from train.augment import Distortions
+from train.augment import STRICT, Distortions
 
 Optimiser = Literal["adamw", "adam", "sgd"]
 Schedule = Literal["constant", "cosine", "decay"]
 TaskName = Literal["characters", "signatures"]
+Views = Literal[1, 4, 8]
+BelowOne = Annotated[float, Field(ge=0, lt=1)]
 COMMANDS: dict[TaskName, str] = {"characters": "fit", "signatures": "fit-signatures"}
 LAYERS = 6  # four convolutions, the 9216 x 4096 layer, the head
-SCALARS = {int: "a whole number", float: "a number", bool: "true or false"}
 
 
-class RecipeError(ValueError):
-    """A recipe cannot be read or contradicts itself; the message is one sentence for the user."""
+class RecipeError(Exception):
+    """A recipe cannot be read or contradicts itself; the message is one sentence for the user.
+
+    It is no ValueError, because pydantic would catch that and wrap it in an error of its own.
+    """
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class TrainConfig:
     """Fields that recipes for characters and for signatures share; the values are checked on construction.
 
     Raises:
-        RecipeError: A value is out of range.
+        pydantic.ValidationError: A value has the wrong type or is out of range.
+        RecipeError: Values contradict each other.
     """
 
     network: NetworkConfig = field(default_factory=lambda: NetworkConfig(batch_norm=True))
@@ -42,66 +52,52 @@ class TrainConfig:
     seed: int = 0
     """Seed of the initial weights and of everything that is sampled."""
 
-    validate_every: int = 500
+    validate_every: PositiveInt = 500
     """Steps between two validations."""
-    patience: int = 0
+    patience: NonNegativeInt = 0
     """Number of validations without a new best after which the run ends and returns the best weights; with 0 the run
     takes all its steps and returns the last weights."""
 
-    frozen_convolutions: int = 0
+    frozen_convolutions: Annotated[int, Field(ge=0, le=LAYERS - 2)] = 0
     """Number of convolutions, counted from the first, that are not trained."""
     shared_embedding: bool = False
     """Whether to leave the 9216 x 4096 weights untrained, so that checkpoints can share them."""
 
-    steps: int = 6000
+    steps: PositiveInt = 6000
     """Optimiser steps of the whole run."""
     optimiser: Optimiser = "adamw"
     """"adamw" (decoupled weight decay), "adam", or "sgd" with momentum (both with an L2 penalty)."""
-    learning_rate: float = 1e-3
+    learning_rate: PositiveFloat = 1e-3
     """Highest learning rate of the schedule."""
     layer_rates: tuple[float, ...] = ()
     """Factors on the learning rate of the six layers; empty means 1 for each."""
-    warmup_steps: int = 200
+    warmup_steps: NonNegativeInt = 200
     """Steps over which the learning rate rises linearly from 0."""
     schedule: Schedule = "cosine"
     """"constant"; "cosine", which falls to 0 at the last step; or "decay", which multiplies the rate by `decay` every
     `decay_every` steps."""
     decay: float = 0.99
     """Factor of the schedule "decay"."""
-    decay_every: int = 1000
+    decay_every: PositiveInt = 1000
     """Steps between two multiplications by `decay`."""
-    momentum: tuple[float, float, int] = (0.5, 0.9, 1)
+    momentum: tuple[BelowOne, BelowOne, PositiveInt] = (0.5, 0.9, 1)
     """Momentum of SGD at the start and at the end, and the number of `decay_every` periods over which it rises."""
-    weight_decay: float = 1e-4
+    weight_decay: NonNegativeFloat = 1e-4
     """Weight decay of matrices and kernels; biases and normalisation have none."""
-    weight_average: float = 0.0
+    weight_average: BelowOne = 0.0
     """Decay per step of an exponential moving average of the weights, which is then validated and exported; 0 for no
     average."""
     distance_head: bool = True
     """Whether to clamp the head's weights to at most 0, so that a difference never raises the logit."""
 
-    pair_loss: float = 1.0
+    pair_loss: NonNegativeFloat = 1.0
     """Weight of the cross-entropy of pairs."""
-    n_way_loss: float = 1.0
+    n_way_loss: NonNegativeFloat = 1.0
     """Weight of the N-way cross-entropy on the same logits."""
 
     def __post_init__(self) -> None:
-        check_at_least(self, 1, "steps", "validate_every", "decay_every")
-        check_at_least(self, 0, "patience", "warmup_steps", "weight_decay")
-        if not 0 <= self.weight_average < 1:
-            raise RecipeError(f"weight_average is {self.weight_average}, must lie in 0 to below 1.")
-        if not 0 <= self.frozen_convolutions <= LAYERS - 2:
-            raise RecipeError(f"frozen_convolutions is {self.frozen_convolutions}, the network has {LAYERS - 2}.")
-        check_choice(self, "optimiser", Optimiser)
-        check_choice(self, "schedule", Schedule)
-        if not self.learning_rate > 0:
-            raise RecipeError(f"learning_rate is {self.learning_rate}, must be above 0.")
         if self.layer_rates and len(self.layer_rates) != LAYERS:
             raise RecipeError(f"layer_rates has {len(self.layer_rates)} factors, the network has {LAYERS} layers.")
-        if len(self.momentum) != 3 or not 0 <= min(self.momentum[:2]) <= max(self.momentum[:2]) < 1:
-            raise RecipeError(f"momentum is {self.momentum}, must be two numbers in 0 to below 1 and a count.")
-        if self.momentum[2] < 1:
-            raise RecipeError(f"momentum rises within {self.momentum[2]} decays, must be at least 1.")
 
     @property
     def images_a_step(self) -> int:
@@ -116,30 +112,10 @@ class TrainConfig:
 Config = TypeVar("Config", bound=TrainConfig)
 
 
-def check_at_least(config: TrainConfig, least: int, *names: str) -> None:
-    """Raises RecipeError if one of the named fields is below `least`."""
-    for name in names:
-        if getattr(config, name) < least:
-            must = f"be at least {least}" if least else "not be negative"
-            raise RecipeError(f"{name} is {getattr(config, name)}, must {must}.")
-
-
-def check_choice(config: TrainConfig, name: str, kind: Any) -> None:
-    """Raises RecipeError if a field is not one of the literals of its type `kind`."""
-    if getattr(config, name) not in get_args(kind):
-        raise RecipeError(f"{name} is {getattr(config, name)!r}, must be one of {', '.join(get_args(kind))}.")
-
-
-def check_losses(weights: Sequence[float]) -> None:
-    """Raises RecipeError if a weight of a loss is negative or all are 0."""
-    if min(weights) < 0 or max(weights) == 0:
-        raise RecipeError("The weights of the losses must not be negative, and one must be above 0.")
-
-
-def check_views(views: int) -> None:
-    """Raises RecipeError if a number of views is not 1, 4 or 8."""
-    if views not in (1, 4, 8):
-        raise RecipeError(f"views is {views}, must be 1, 4 or 8.")
+def check_losses(*weights: float) -> None:
+    """Raises RecipeError if the weights of all losses are 0."""
+    if max(weights) == 0:
+        raise RecipeError("The weights of the losses are all 0; one must be above 0.")
 
 
 def config_from(table: Mapping[str, Any], kind: type[Config]) -> Config:
@@ -153,9 +129,16 @@ def config_from(table: Mapping[str, Any], kind: type[Config]) -> Config:
         RecipeError: A field does not exist, has the wrong type or is out of range.
     """
     try:
-        return kind(**_checked(table, kind, "the recipe"))
-    except (TypeError, ValueError) as error:
-        raise error if isinstance(error, RecipeError) else RecipeError(f"The recipe does not fit: {error}") from error
+        # as JSON, because in Python pydantic's strict mode takes no list for a tuple
+        return TypeAdapter(kind).validate_json(json.dumps(table, default=str))
+    except ValidationError as error:
+        fault = error.errors()[0]
+        if fault["type"] != "unexpected_keyword_argument":
+            raise RecipeError(f"The recipe does not fit: {sentence(error)}") from error
+        *tables, name = map(str, fault["loc"])
+        place = f"The table {tables[0]} of the recipe" if tables else "The recipe"
+        known = get_type_hints(get_type_hints(kind)[tables[0]] if tables else kind)
+        raise RecipeError(f"{place} has no field {name}; there are {', '.join(sorted(known))}.") from error
 
 
 def saved_config(table: Mapping[str, Any], kind: type[Config]) -> Config:
@@ -165,37 +148,6 @@ def saved_config(table: Mapping[str, Any], kind: type[Config]) -> Config:
     """
     names = {entry.name for entry in fields(kind)}
     return config_from({name: value for name, value in table.items() if name in names}, kind)
-
-
-def _checked(table: Mapping[str, Any], kind: type, where: str) -> dict[str, Any]:
-    """Converts a table to the types of a dataclass's fields: lists to tuples, tables to dataclasses.
-
-    Raises:
-        RecipeError: A field does not exist or has the wrong type; `where` names the table in the message.
-    """
-    names = {entry.name for entry in fields(kind)}
-    unknown = sorted(set(table) - names)
-    if unknown:
-        raise RecipeError(f"{where} has no field {', '.join(unknown)}; there are {', '.join(sorted(names))}.")
-    values = dict(table)
-    for name, wanted in get_type_hints(kind).items():
-        if name not in values:
-            continue
-        value = values[name]
-        if wanted in SCALARS:
-            accepted = (int, float) if wanted is float else wanted
-            if not isinstance(value, accepted) or (isinstance(value, bool) and wanted is not bool):
-                raise RecipeError(f"{name} is {value!r}, must be {SCALARS[wanted]}.")
-            values[name] = wanted(value)
-        elif get_origin(wanted) is tuple:
-            if not isinstance(value, list | tuple):
-                raise RecipeError(f"{name} is {value!r}, must be a list.")
-            values[name] = tuple(value)
-        elif isinstance(wanted, type) and is_dataclass(wanted):
-            if not isinstance(value, dict):
-                raise RecipeError(f"{name} is {value!r}, must be a table: [{name}].")
-            values[name] = wanted(**_checked(value, wanted, name))
-    return values
 
 
 def recipe_names(task: TaskName | None = None) -> list[str]:

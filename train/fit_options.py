@@ -58,8 +58,12 @@ def add_common_arguments(parser: argparse.ArgumentParser, task: TaskName, recipe
     add("--private", action="store_true", help="with --push-to-hub: a repository that only you can see")
 
 
-def recipe_changes(arguments: argparse.Namespace) -> dict:
-    """Returns the fields of the recipe that the common options change.
+def recipe_changes(arguments: argparse.Namespace, *more: str) -> dict:
+    """Returns the fields of the recipe that options change.
+
+    Args:
+        arguments: The parsed command line.
+        more: Fields that have an option of their name beside the common ones.
 
     Raises:
         RecipeError: --max-minutes is negative or NaN.
@@ -69,7 +73,7 @@ def recipe_changes(arguments: argparse.Namespace) -> dict:
         raise RecipeError(f"--max-minutes is {arguments.max_minutes}, must not be negative.")
     if arguments.push_to_hub is not None:
         repository_name(arguments.push_to_hub)
-    given = {name: getattr(arguments, name) for name in ("steps", "seed", "learning_rate")}
+    given = {name: getattr(arguments, name) for name in ("steps", "seed", "learning_rate", *more)}
     return {name: value for name, value in given.items() if value is not None}
 
 

@@ -303,7 +303,7 @@ def read_row(folder: Path, change: Change, context: SearchContext) -> dict:
         row = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
         config, made_with = saved_config(row["config"], CharacterConfig), {key: row[key] for key in context.made_with}
         won = load_file(folder / WON)["won"]
-    except (OSError, KeyError, TypeError, ValueError, SafetensorError) as error:
+    except (OSError, KeyError, TypeError, ValueError, RecipeError, SafetensorError) as error:
         raise SearchError(f"{folder} holds no run that can be read ({error}); remove it to make it again.") from error
     if config != change.config:
         raise SearchError(f"{folder} holds a run by another config; choose another --output or remove it.")

@@ -1,18 +1,12 @@
 """What decides a training run on characters beside the data."""
 
-from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from train.config import (
-    RecipeError,
-    TrainConfig,
-    check_at_least,
-    check_choice,
-    check_losses,
-    check_views,
-    config_from,
-    recipe_for,
-)
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
+from pydantic.dataclasses import dataclass
+
+from train.augment import STRICT
+from train.config import RecipeError, TrainConfig, Views, check_losses, config_from, recipe_for
 
 Sampling = Literal["alphabets", "pairs"]
 
@@ -27,7 +21,7 @@ VALIDATION_ALPHABETS = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class CharacterConfig(TrainConfig):
     """Fields of a recipe for characters; checked when made."""
 
@@ -35,51 +29,43 @@ class CharacterConfig(TrainConfig):
     """Alphabets kept from training, for validation; empty trains on all of the background set."""
     alphabets: tuple[str, ...] = ()
     """Alphabets to train on; empty takes all that are not held out."""
-    synthetic_alphabets: int = 0
+    synthetic_alphabets: NonNegativeInt = 0
     """So many invented alphabets of 20 characters by 20 drawers are trained on beside the others."""
-    train_drawers: int = 20
+    train_drawers: Annotated[int, Field(ge=2, le=20)] = 20
     """Only drawers up to this number are trained on; below 20, the others are those of validation."""
-    validation_drawers: int = 0
+    validation_drawers: NonNegativeInt = 0
     """So many of these others validate, the next in number; 0 takes all."""
-    validation_trials: int = 2000
+    validation_trials: PositiveInt = 2000
     """20-way trials within the held-out alphabets at each validation."""
 
     sampling: Sampling = "alphabets"
     """"alphabets": characters x drawers of few alphabets, all against all; "pairs": a fixed list of pairs."""
-    characters: int = 32
+    characters: PositiveInt = 32
     """Characters in a batch of alphabets, pairs in a batch of pairs."""
-    drawers: int = 2
+    drawers: PositiveInt = 2
     """Drawings of each character in a batch of alphabets, each by another drawer."""
-    views: int = 4
+    views: Views = 4
     """How many of the square's eight views count as alphabets of their own: 1 none, 4 turned, 8 mirrored too."""
-    pairs: int = 30_000
+    pairs: PositiveInt = 30_000
     """Length of the list of pairs; half are of one character."""
     different_within_alphabet: bool = True
     """Whether the different pairs of the list lie within one alphabet; otherwise any two characters meet."""
-    copies: int = 0
+    copies: NonNegativeInt = 0
     """Distorted copies of each pair in the list, beside the pair as drawn."""
 
-    label_smoothing: float = 0.0
+    label_smoothing: Annotated[float, Field(ge=0, lt=0.5)] = 0.0
     """Of the cross-entropy of pairs."""
-    hard_share: float = 1.0
+    hard_share: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Share of each image's different pairs, the most similar ones, that the cross-entropy of pairs looks at."""
-    contrastive_loss: float = 0.0
+    contrastive_loss: NonNegativeFloat = 0.0
     """Weight of the contrastive loss on the learned distance."""
-    triplet_loss: float = 0.0
+    triplet_loss: NonNegativeFloat = 0.0
     """Weight of the batch-hard triplet loss on the learned distance."""
-    margin: float = 4.0
+    margin: NonNegativeFloat = 4.0
     """Of the contrastive and the triplet loss, in units of the logit."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_at_least(self, 1, "characters", "validation_trials", "pairs")
-        check_at_least(self, 0, "synthetic_alphabets", "copies", "margin", "validation_drawers")
-        check_choice(self, "sampling", Sampling)
-        check_views(self.views)
-        if not 0 <= self.label_smoothing < 0.5:
-            raise RecipeError(f"label_smoothing is {self.label_smoothing}, must lie in 0 to below 0.5.")
-        if not 0 < self.hard_share <= 1:
-            raise RecipeError(f"hard_share is {self.hard_share}, must lie above 0, to 1.")
         if self.sampling == "alphabets" and min(self.drawers, self.characters) < 2:
             raise RecipeError(
                 f"A batch of {self.characters} characters x {self.drawers} drawers has no same or no different pair; "
@@ -96,8 +82,6 @@ class CharacterConfig(TrainConfig):
         self._check_losses()
 
     def _check_drawers(self) -> None:
-        if not 2 <= self.train_drawers <= 20:
-            raise RecipeError(f"train_drawers is {self.train_drawers}, must lie in 2 to 20.")
         others = 20 - self.train_drawers
         if self.hold_out and others and min(others, self.validation_drawers or others) < 2:
             raise RecipeError("The drawers leave one drawer to validation; it needs two.")
@@ -108,7 +92,7 @@ class CharacterConfig(TrainConfig):
 
     def _check_losses(self) -> None:
         batch_losses = self.n_way_loss, self.contrastive_loss, self.triplet_loss
-        check_losses((self.pair_loss, *batch_losses))
+        check_losses(self.pair_loss, *batch_losses)
         if self.sampling == "pairs" and (max(batch_losses) > 0 or self.pair_loss == 0):
             raise RecipeError("A list of pairs is trained by pair_loss alone; set the other losses to 0.")
         if self.sampling == "pairs" and self.hard_share < 1:
@@ -121,6 +105,14 @@ class CharacterConfig(TrainConfig):
         return self.characters * (self.drawers if self.sampling == "alphabets" else 2)
 
 
-def load_recipe(name: str) -> CharacterConfig:
-    """A recipe for characters, by its name or the path of a TOML file; raises RecipeError."""
-    return config_from(recipe_for("characters", name), CharacterConfig)
+def load_recipe(name: str, **changes: Any) -> CharacterConfig:
+    """Reads a recipe for characters.
+
+    Args:
+        name: Name of a recipe, or the path of a TOML file.
+        changes: Fields that replace those of the recipe.
+
+    Raises:
+        RecipeError: The recipe cannot be read, is for another task, or does not fit.
+    """
+    return config_from(recipe_for("characters", name) | changes, CharacterConfig)

@@ -119,7 +119,7 @@ def config_of(arguments: argparse.Namespace) -> CharacterConfig:
         RecipeError: Where the recipe is for signatures, or an option does not fit the others.
         HubError: Where --push-to-hub names no repository.
     """
-    config = replace(load_recipe(arguments.recipe), **recipe_changes(arguments))
+    config = load_recipe(arguments.recipe, **recipe_changes(arguments))
     if arguments.calibration_from and not arguments.all_alphabets:
         raise RecipeError("--calibration-from goes with --all-alphabets; a held-out run calibrates itself.")
     if arguments.push_improvements and arguments.push_to_hub is None:

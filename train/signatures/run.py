@@ -73,7 +73,7 @@ def config_of(arguments: argparse.Namespace) -> SignatureConfig:
         RecipeError: Where the recipe is for characters, or an option does not fit the others.
         HubError: Where --push-to-hub names no repository.
     """
-    config = replace(load_recipe(arguments.recipe), **recipe_changes(arguments))
+    config = load_recipe(arguments.recipe, **recipe_changes(arguments, "validation_part"))
     if arguments.calibration_from and not arguments.all_writers:
         raise RecipeError("--calibration-from goes with --all-writers; a held-out run calibrates itself.")
     if arguments.folds and arguments.all_writers:
@@ -88,7 +88,7 @@ def config_of(arguments: argparse.Namespace) -> SignatureConfig:
         raise RecipeError("--validation-part and --all-writers exclude each other.")
     if arguments.all_writers:
         return replace(config, validation_writers=0, patience=0)
-    return config if arguments.validation_part is None else replace(config, validation_part=arguments.validation_part)
+    return config
 
 
 def train(arguments: argparse.Namespace, config: SignatureConfig, device: torch.device) -> int:

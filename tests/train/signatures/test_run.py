@@ -287,7 +287,7 @@ def test_a_run_without_time_stops_and_says_how_to_go_on(words, tmp_path, capsys)
         (["--all-writers", "--calibration-from", "omniglot"], "omniglot was not calibrated"),
         (["--all-writers", "--validation-part", "1"], "--validation-part and --all-writers exclude each other"),
         (["--validation-part", "3"], "There is no part 3, counted from 0, of 1 each among the 3 writers"),
-        (["--validation-part", "-1"], "validation_part is -1, must not be negative"),
+        (["--validation-part", "-1"], "'validation_part' is -1: input should be greater than or equal to 0"),
         (["--leave-one-collection-out", "x"], "no collection x to leave out beside others; there is only one"),
         (["--leave-one-collection-out", "x", "--folds", "3"], "goes with none of --folds, --all-writers and"),
         (["--rates-from", "omniglot"], "omniglot was not calibrated"),
