@@ -19,7 +19,7 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 from sklearn.linear_model import LogisticRegression
 
-from siamese.characters.synthetic import synthetic_hand
+from siamese.data.pen_strokes import synthetic_hand
 from siamese.imaging.decode import ImageError, open_image
 from siamese.imaging.ink import find_ink
 from siamese.imaging.unusual import FEATURES, FITTED, Detector, measure, scaled_mask

@@ -39,6 +39,7 @@ CACHE_FORMAT = "2"
 MAKERS = (
     "characters/omniglot.py",
     "characters/omniglot_layouts.py",
+    "characters/strokes.py",
     "characters/synthetic.py",
     "data/pen_strokes.py",
     "data/sources.py",

@@ -22,7 +22,9 @@ from pathlib import Path
 import httpx
 import numpy as np
 
-from siamese.characters.synthetic import draw, synthetic_alphabet, synthetic_hand
+from siamese.characters.strokes import draw
+from siamese.characters.synthetic import synthetic_alphabet
+from siamese.data.pen_strokes import synthetic_hand
 from siamese.ui.middleware import BUSY
 from siamese.ui.pictures import drawing_url
 from tests.running_app import start_app, stop_app

@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from siamese.characters.synthetic import draw, synthetic_alphabet, synthetic_hand
+from siamese.characters.strokes import draw
+from siamese.characters.synthetic import synthetic_alphabet
+from siamese.data.pen_strokes import synthetic_hand
 from siamese.ui.app import MASTHEAD
 from siamese.ui.metadata import ICON_SIZES_PX, IMAGES, PREVIEW, PREVIEW_SIZE_PX
 from siamese.ui.pictures import drawing_url
