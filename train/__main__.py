@@ -4,6 +4,8 @@ import argparse
 import sys
 from importlib import import_module
 
+from train.errors import CommandError
+
 COMMANDS = {
     "fit": ("train.characters.run", "fit the network to characters by a recipe"),
     "fit-signatures": ("train.signatures.run", "fit the network to signatures"),
@@ -20,6 +22,14 @@ COMMANDS = {
 
 
 def main(words: list[str] | None = None) -> int:
+    """Runs a command.
+
+    Args:
+        words: The command and its options; None takes those of the process.
+
+    Returns:
+        The exit status: that of the command, or 1 after one sentence on standard error.
+    """
     words = sys.argv[1:] if words is None else words
     parser = argparse.ArgumentParser(prog="python -m train", description="Train, measure and publish the network.")
     commands = parser.add_subparsers(dest="command", required=True)
@@ -29,7 +39,13 @@ def main(words: list[str] | None = None) -> int:
         if name == chosen:  # importing the modules of all commands would take seconds
             import_module(module).add_arguments(command)
     arguments = parser.parse_args(words)
-    return import_module(COMMANDS[arguments.command][0]).run(arguments)
+    try:
+        return import_module(COMMANDS[arguments.command][0]).run(arguments)
+    except OSError as error:  # of a file, or a HubError, which has no file
+        print(f"{error.filename} cannot be written: {error.strerror}." if error.filename else error, file=sys.stderr)
+    except (CommandError, ValueError) as error:  # CheckpointError, SourceError and their like are ValueErrors
+        print(error, file=sys.stderr)
+    return 1
 
 
 if __name__ == "__main__":

@@ -21,11 +21,10 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from siamese.hub.checkpoint import CheckpointError
-from siamese.hub.errors import HubError
 from siamese.hub.resolve import resolve_model
 from siamese.inference.device import usable_device
 from train.characters.config import load_recipe
+from train.errors import CommandError
 from train.measured import BATCHES, COPY_BYTES, EMBEDDING_OPERATIONS, TRAINING_OPERATIONS, WAYS, Side
 from train.plain_reference import PAIRS_A_STEP
 
@@ -57,21 +56,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Measures and prints the table; returns the exit status: 0, or 1 after one sentence on standard error."""
-    try:
-        device = usable_device(arguments.device)
-        folder = resolve_model(arguments.model, strict=arguments.model is not None).folder
-        report = measure(device, str(folder), arguments.quick)
-        print(table(report))
-        if arguments.output:
-            arguments.output.parent.mkdir(parents=True, exist_ok=True)
-            arguments.output.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    except OSError as error:
-        print(f"The figures cannot be written: {error.strerror or error}.", file=sys.stderr)
-        return 1
-    except (CheckpointError, HubError, RuntimeError, ValueError) as error:
-        print(error, file=sys.stderr)
-        return 1
+    """Measures and prints the table; returns the exit status."""
+    device = usable_device(arguments.device)
+    folder = resolve_model(arguments.model, strict=arguments.model is not None).folder
+    report = measure(device, str(folder), arguments.quick)
+    print(table(report))
+    if arguments.output:
+        arguments.output.parent.mkdir(parents=True, exist_ok=True)
+        arguments.output.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     return 0
 
 
@@ -272,12 +264,12 @@ def listening(model: str) -> tuple[float, int]:
     try:
         while time.perf_counter() - start < LISTENING_PATIENCE_S:
             if app.poll() is not None:
-                raise RuntimeError(f"The app ended with status {app.returncode} instead of listening.")
+                raise CommandError(f"The app ended with status {app.returncode} instead of listening.")
             with socket.socket() as caller:
                 if caller.connect_ex(("127.0.0.1", port)) == 0:
                     return time.perf_counter() - start, resident_bytes(app.pid)
             time.sleep(0.02)
-        raise RuntimeError(f"The app did not listen within {LISTENING_PATIENCE_S} s.")
+        raise CommandError(f"The app did not listen within {LISTENING_PATIENCE_S} s.")
     finally:
         app.terminate()
         try:

@@ -1,7 +1,6 @@
 """Stores a trained checkpoint compactly, as the package contains it: `python -m train bundle`."""
 
 import argparse
-import sys
 from contextlib import suppress
 from pathlib import Path
 
@@ -15,7 +14,6 @@ from siamese.hub.checkpoint import (
     read_config,
     save_checkpoint,
 )
-from siamese.hub.errors import HubError
 from siamese.hub.resolve import BUNDLED, PRETRAINED, load_model
 from siamese.hub.schema import MEASURES
 from train.publish import PublishError, read_report
@@ -83,36 +81,32 @@ def run(arguments: argparse.Namespace) -> int:
     """Stores the checkpoint and its card.
 
     Returns:
-        The exit status: 0, or 1 after one sentence on standard error.
+        The exit status.
+
+    Raises:
+        CheckpointError, HubError, PublishError, OSError: The checkpoint cannot be had or stored.
     """
-    try:
-        checkpoint = load_model(arguments.model, strict=True)[1]
-        figures = read_report(arguments.report) if arguments.report else None
-        config = checkpoint.config
-        verification = config.get("verification")
-        if arguments.rates_from:
-            verification = (verification or {}) | {"left_out": left_out_in(arguments.rates_from)}
-        is_shared = config["storage"] == "shared"
-        output = arguments.output or PRETRAINED / (SIGNATURES if is_shared else BUNDLED)
-        others = dependent_checkpoints(output)
-        save_checkpoint(
-            output,
-            checkpoint.network,
-            checkpoint.preprocessing,
-            storage="shared" if is_shared else "int8",
-            base=config["base"]["name"] if is_shared else None,
-            verification=verification,
-            training=config.get("training"),
-            figures=figures or config.get("figures"),
-        )
-        model_card(CARD_NAME, read_config(output)).save(output / CARD_FILE)
-        orphans = [folder for folder, other in others.items() if not restore_sharing(folder, other, output.name)]
-    except (CheckpointError, HubError, PublishError) as error:
-        print(error, file=sys.stderr)
-        return 1
-    except OSError as error:
-        print(f"The card in {output} cannot be written: {error.strerror or error}.", file=sys.stderr)
-        return 1
+    checkpoint = load_model(arguments.model, strict=True)[1]
+    figures = read_report(arguments.report) if arguments.report else None
+    config = checkpoint.config
+    verification = config.get("verification")
+    if arguments.rates_from:
+        verification = (verification or {}) | {"left_out": left_out_in(arguments.rates_from)}
+    is_shared = config["storage"] == "shared"
+    output = arguments.output or PRETRAINED / (SIGNATURES if is_shared else BUNDLED)
+    others = dependent_checkpoints(output)
+    save_checkpoint(
+        output,
+        checkpoint.network,
+        checkpoint.preprocessing,
+        storage="shared" if is_shared else "int8",
+        base=config["base"]["name"] if is_shared else None,
+        verification=verification,
+        training=config.get("training"),
+        figures=figures or config.get("figures"),
+    )
+    model_card(CARD_NAME, read_config(output)).save(output / CARD_FILE)
+    orphans = [folder for folder, other in others.items() if not restore_sharing(folder, other, output.name)]
     for other in orphans:
         print(f"{other} shared a layer with the weights that were replaced: train and bundle it again.")
     size_bytes = sum(path.stat().st_size for path in output.iterdir() if path.is_file())

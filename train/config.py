@@ -15,6 +15,7 @@ from siamese.hub.schema import sentence
 from siamese.network import Initialisation, NetworkConfig
 from siamese.preprocessing import Preprocessing
 from train.augment import STRICT, Distortions
+from train.errors import CommandError
 
 Optimiser = Literal["adamw", "adam", "sgd"]
 Schedule = Literal["constant", "cosine", "decay"]
@@ -25,7 +26,7 @@ COMMANDS: dict[TaskName, str] = {"characters": "fit", "signatures": "fit-signatu
 LAYERS = 6  # four convolutions, the 9216 x 4096 layer, the head
 
 
-class RecipeError(Exception):
+class RecipeError(CommandError):
     """A recipe cannot be read or contradicts itself; the message is one sentence for the user.
 
     It is no ValueError, because pydantic would catch that and wrap it in an error of its own.

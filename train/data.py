@@ -4,7 +4,6 @@ import argparse
 import contextlib
 import json
 import re
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -74,25 +73,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Runs the chosen task; returns the exit status: 0, or 1 after one sentence on stderr."""
-    try:
-        if arguments.lake_runs is not None:
-            table = lake_table(arguments.lake_runs, load_drawings("evaluation", arguments.data))
-            output = arguments.output or LAKE_RUNS
-            output.write_text(_table_text(table), encoding="utf-8")
-            print(f"Wrote {len(table['runs'])} runs to {output}.")
-        elif arguments.bundle is not None:
-            write_bundle(arguments.bundle, arguments.output or FOLDER)
-        elif arguments.signatures is not None:
-            _check_signatures(arguments.signatures)
-        else:
-            _check(arguments.check, arguments.output or Path("omniglot-sheet.png"))
-    except SourceError as error:
-        print(error, file=sys.stderr)
-        return 1
-    except OSError as error:
-        print(f"{error.filename or 'The output'} cannot be written: {error.strerror}.", file=sys.stderr)
-        return 1
+    """Runs the chosen task; returns the exit status. Raises SourceError or OSError."""
+    if arguments.lake_runs is not None:
+        table = lake_table(arguments.lake_runs, load_drawings("evaluation", arguments.data))
+        output = arguments.output or LAKE_RUNS
+        output.write_text(_table_text(table), encoding="utf-8")
+        print(f"Wrote {len(table['runs'])} runs to {output}.")
+    elif arguments.bundle is not None:
+        write_bundle(arguments.bundle, arguments.output or FOLDER)
+    elif arguments.signatures is not None:
+        _check_signatures(arguments.signatures)
+    else:
+        _check(arguments.check, arguments.output or Path("omniglot-sheet.png"))
     return 0
 
 

@@ -17,9 +17,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from siamese.network import BatchNorm, SiameseNetwork
+from train.errors import CommandError
 
 
-class DistributedError(RuntimeError):
+class DistributedError(CommandError):
     """The processes cannot train together; the message is one sentence for the user."""
 
 

@@ -81,13 +81,11 @@ def load_model(source: str | None, device: str | None, precision: str | None) ->
         precision: "int8", "bfloat16" or "float32"; None for the one in which the app would answer here.
 
     Raises:
-        EvaluationError: The device is not there, or cannot compute the network in this precision.
+        ValueError: The device is not there.
+        EvaluationError: The device cannot compute the network in this precision.
         HubError, CheckpointError: The checkpoint cannot be had or is damaged.
     """
-    try:
-        chosen = usable_device(device)
-    except ValueError as error:
-        raise EvaluationError(str(error)) from error
+    chosen = usable_device(device)
     dtype = getattr(torch, precision) if precision else answering_precision(chosen)
     origin, checkpoint = hub.load_model(source, strict=True)
     network, encoder = checkpoint.network.to(chosen), None
@@ -122,12 +120,9 @@ def int8_pictures(preprocessing: Preprocessing) -> Float[Tensor, "pictures 1 105
 
 
 def write_report(report: dict, path: Path) -> None:
-    """Writes a report as JSON; raises EvaluationError where that fails."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise EvaluationError(f"The report {path} cannot be written: {error.strerror or error}.") from error
+    """Writes a report as JSON; raises OSError where that fails."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
 
 
 @dataclass(frozen=True)

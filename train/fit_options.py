@@ -1,39 +1,12 @@
-"""The options that `fit` and `fit-signatures` share, and how both report errors."""
+"""The options that `fit` and `fit-signatures` share."""
 
 import argparse
 import math
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
-import torch
-
-from siamese.characters.episodes import EpisodeError
-from siamese.data.sources import SourceError
-from siamese.hub.checkpoint import CheckpointError
-from siamese.hub.errors import HubError
 from siamese.hub.push import repository_name
-from siamese.inference.device import usable_device
-from train import distributed
-from train.config import Config, RecipeError, TaskName, recipe_names
-from train.distributed import DistributedError
-from train.evaluation import EvaluationError
-from train.loop import TrainingError
-from train.state import StateError
-from train.tracking import TRACKERS, TrackingError
-
-REFUSALS = (
-    CheckpointError,
-    DistributedError,
-    EpisodeError,
-    EvaluationError,
-    HubError,
-    SourceError,
-    RecipeError,
-    StateError,
-    TrackingError,
-    TrainingError,
-)
+from train.config import RecipeError, TaskName, recipe_names
+from train.tracking import TRACKERS
 
 
 def add_common_arguments(parser: argparse.ArgumentParser, task: TaskName, recipe: str) -> None:
@@ -75,30 +48,3 @@ def recipe_changes(arguments: argparse.Namespace, *more: str) -> dict:
         repository_name(arguments.push_to_hub)
     given = {name: getattr(arguments, name) for name in ("steps", "seed", "learning_rate", *more)}
     return {name: value for name, value in given.items() if value is not None}
-
-
-def run_training(
-    arguments: argparse.Namespace,
-    config_of: Callable[[argparse.Namespace], Config],
-    train: Callable[[argparse.Namespace, Config, torch.device], int],
-) -> int:
-    """Runs a training command, together with the other processes if a launcher started several.
-
-    Args:
-        arguments: The parsed command line.
-        config_of: Makes the config of the run; called before the processes connect.
-        train: Trains and returns the exit status.
-
-    Returns:
-        The exit status: that of `train`, or 1 after one sentence on standard error.
-    """
-    try:
-        config = config_of(arguments)
-        with distributed.processes(usable_device(arguments.device)) as device:
-            return train(arguments, config, device)
-    except (*REFUSALS, ValueError) as error:
-        print(error, file=sys.stderr)
-        return 1
-    except OSError as error:
-        print(f"{error.filename or 'The run'} cannot be written: {error.strerror or error}.", file=sys.stderr)
-        return 1

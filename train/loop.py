@@ -22,6 +22,7 @@ from siamese.network import SiameseNetwork
 from train import distributed
 from train.augment import to_device
 from train.config import TrainConfig
+from train.errors import CommandError
 from train.seeding import step_generator
 from train.state import (
     append_metrics,
@@ -37,7 +38,7 @@ SAVE_EVERY_S = 45
 READ_EVERY = 20  # steps between two reads of the losses on a GPU
 
 
-class TrainingError(RuntimeError):
+class TrainingError(CommandError):
     """Training cannot continue; the message is one sentence for the user."""
 
 

@@ -23,6 +23,7 @@ from siamese.characters.synthetic import synthetic_drawings
 from siamese.inference import int8
 from siamese.network import EMBEDDING_UNITS, FLAT_UNITS, SiameseNetwork
 from siamese.preprocessing import Preprocessing
+from train.errors import CommandError
 
 MULTIPLY_ADDS = {  # of one embedding: output pixels x output channels x weights of each
     "10x10": 96 * 96 * 64 * 100,
@@ -224,7 +225,7 @@ class Side:
         try:
             answer = self._pipe.recv()
         except EOFError as error:
-            raise RuntimeError("A process of the benchmark ended before its time; is there enough memory?") from error
+            raise CommandError("A process of the benchmark ended before its time; is there enough memory?") from error
         if isinstance(answer, Exception):
             raise answer
         return answer
@@ -248,7 +249,7 @@ def serve(pipe: Connection, name: str, device: torch.device, settings: tuple) ->
     except EOFError:
         return
     except Exception as error:
-        pipe.send(RuntimeError(f"{name}: {error}"))
+        pipe.send(CommandError(f"{name}: {error}"))
 
 
 def timed(action: Callable[[], object], device: torch.device) -> float:

@@ -13,14 +13,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from siamese.data.sources import SourceError
 from siamese.hub import character_card, signature_card
 from siamese.hub.card import front_matter, is_for_signatures, model_card
 from siamese.hub.checkpoint import (
     CARD_FILE,
     CONFIG_FILE,
     WEIGHTS_FILE,
-    CheckpointError,
     load_checkpoint,
     save_checkpoint,
 )
@@ -45,9 +43,6 @@ ZERO_GPU_TORCH = "torch>=2.8,<2.14"
 
 class PublishError(ValueError):
     """Something cannot be published; the message is one sentence for the user."""
-
-
-REFUSALS = (CheckpointError, HubError, SourceError, PublishError)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -88,28 +83,24 @@ def run(arguments: argparse.Namespace) -> int:
     """Publishes, or with --dry-run writes the folder.
 
     Returns:
-        The exit status: 0, or 1 after one sentence on standard error.
+        The exit status.
+
+    Raises:
+        PublishError, SourceError, CheckpointError, HubError, OSError: What is asked for cannot be published.
     """
-    try:
-        repo_id, kind = destination(arguments)
-        with staging(arguments.dry_run) as folder:
-            if kind == "space":
-                stage_space(folder, repo_id, arguments.model, arguments.dataset, arguments.hardware)
-            elif kind == "dataset":
-                stage_dataset(folder, arguments.data, repo_id)
-            else:
-                stage_model(folder, arguments.model, repo_id, arguments.report, arguments.figures, arguments.dataset)
-            if arguments.dry_run:
-                print(f"{arguments.dry_run} holds what would be pushed to {repo_id}.")
-                return 0
-            variables = {"MODEL_ID": arguments.model} if kind == "space" and arguments.model else None
-            address = push_folder(folder, repo_id, kind, arguments.private or None, arguments.revision, variables)
-    except REFUSALS as error:
-        print(error, file=sys.stderr)
-        return 1
-    except OSError as error:
-        print(f"{error.filename or 'The folder'} cannot be written: {error.strerror or error}.", file=sys.stderr)
-        return 1
+    repo_id, kind = destination(arguments)
+    with staging(arguments.dry_run) as folder:
+        if kind == "space":
+            stage_space(folder, repo_id, arguments.model, arguments.dataset, arguments.hardware)
+        elif kind == "dataset":
+            stage_dataset(folder, arguments.data, repo_id)
+        else:
+            stage_model(folder, arguments.model, repo_id, arguments.report, arguments.figures, arguments.dataset)
+        if arguments.dry_run:
+            print(f"{arguments.dry_run} holds what would be pushed to {repo_id}.")
+            return 0
+        variables = {"MODEL_ID": arguments.model} if kind == "space" and arguments.model else None
+        address = push_folder(folder, repo_id, kind, arguments.private or None, arguments.revision, variables)
     print(f"Published: {address}")
     return 0
 

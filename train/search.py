@@ -6,7 +6,6 @@ test. The evaluation set is used only with --report-evaluation.
 
 import argparse
 import json
-import sys
 import tomllib
 from dataclasses import dataclass, replace
 from importlib import resources
@@ -20,11 +19,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from siamese.characters.drawings import Drawings
-from siamese.characters.episodes import EpisodeError, Trials, sample_trials
+from siamese.characters.episodes import Trials, sample_trials
 from siamese.characters.omniglot import lake_runs, load_drawings
-from siamese.data.sources import SourceError
-from siamese.hub.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
-from siamese.hub.errors import HubError
+from siamese.hub.checkpoint import load_checkpoint, save_checkpoint
 from siamese.inference.device import usable_device
 from siamese.network import SiameseNetwork
 from train.characters.config import CharacterConfig, load_recipe
@@ -32,15 +29,14 @@ from train.characters.objective import character_task
 from train.characters.run import begin, digest_of, shown, with_held_out
 from train.config import RecipeError, config_from, saved_config
 from train.evaluation import embed_drawings, generator_for, one_shot_accuracy, paired_test, wilson_interval
-from train.loop import TrainingError, fit
+from train.loop import fit
 from train.run_folder import MODEL
-from train.state import BEST, STATE, StateError, check_manifest, has_state
+from train.state import BEST, STATE, check_manifest, has_state
 
 SUMMARY = "summary.json"
 TABLE = "table.md"
 WON = "won.safetensors"
 TRIALS_SEED = 20153
-REFUSALS = (CheckpointError, EpisodeError, HubError, SourceError, RecipeError, StateError, TrainingError)
 
 
 class SearchError(ValueError):
@@ -96,36 +92,33 @@ def run(arguments: argparse.Namespace) -> int:
     """Trains the runs that are missing and prints the table.
 
     Returns:
-        The exit status: 0, or 1 after one sentence on standard error.
+        The exit status.
+
+    Raises:
+        SearchError, RecipeError, SourceError, CheckpointError, HubError, StateError, TrainingError, OSError: The search
+            cannot be carried out.
     """
-    try:
-        if arguments.trials < 1:
-            raise SearchError("--trials must be at least 1.")
-        device = usable_device(arguments.device)
-        changes = chosen_changes(load_search(arguments.search), arguments.only, arguments.seeds)
-        drawings = load_drawings("background", arguments.data)
-        evaluation = evaluation_set(arguments.data) if arguments.report_evaluation else None
-        made_with = {"--init": digest_of(arguments.init), "--data": drawings.digest(), "--trials": arguments.trials}
-        context = SearchContext(drawings, evaluation, arguments.init, arguments.trials, device, made_with)
-        runs = []
-        for change in changes:
-            change = replace(change, config=with_held_out(change.config, drawings.alphabet_names))
-            folder = arguments.output / change.name
-            if not (folder / SUMMARY).is_file():
-                make_run(change, folder, context)
-            runs.append(read_row(folder, change, context))
-            print(f"{change.name}: {runs[-1]['validation']['accuracy']:.2%}", flush=True)
-        rows = [pooled(list(group)) for _, group in groupby(runs, key=lambda row: row["group"])]
-        rows = [compared(row, rows[0]) for row in rows]
-        write_json(rows, arguments.output / SUMMARY)
-        (arguments.output / TABLE).write_text(markdown(rows) + "\n", encoding="utf-8")
-        print(markdown(rows))
-    except (*REFUSALS, ValueError) as error:
-        print(error, file=sys.stderr)
-        return 1
-    except OSError as error:
-        print(f"{error.filename or 'The search'} cannot be written: {error.strerror or error}.", file=sys.stderr)
-        return 1
+    if arguments.trials < 1:
+        raise SearchError("--trials must be at least 1.")
+    device = usable_device(arguments.device)
+    changes = chosen_changes(load_search(arguments.search), arguments.only, arguments.seeds)
+    drawings = load_drawings("background", arguments.data)
+    evaluation = evaluation_set(arguments.data) if arguments.report_evaluation else None
+    made_with = {"--init": digest_of(arguments.init), "--data": drawings.digest(), "--trials": arguments.trials}
+    context = SearchContext(drawings, evaluation, arguments.init, arguments.trials, device, made_with)
+    runs = []
+    for change in changes:
+        change = replace(change, config=with_held_out(change.config, drawings.alphabet_names))
+        folder = arguments.output / change.name
+        if not (folder / SUMMARY).is_file():
+            make_run(change, folder, context)
+        runs.append(read_row(folder, change, context))
+        print(f"{change.name}: {runs[-1]['validation']['accuracy']:.2%}", flush=True)
+    rows = [pooled(list(group)) for _, group in groupby(runs, key=lambda row: row["group"])]
+    rows = [compared(row, rows[0]) for row in rows]
+    write_json(rows, arguments.output / SUMMARY)
+    (arguments.output / TABLE).write_text(markdown(rows) + "\n", encoding="utf-8")
+    print(markdown(rows))
     return 0
 
 

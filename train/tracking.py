@@ -7,12 +7,13 @@ from pathlib import Path
 from types import ModuleType
 
 from train.config import TrainConfig
+from train.errors import CommandError
 
 TRACKERS = {"tensorboard": "torch.utils.tensorboard", "trackio": "trackio"}
 PROJECT = "one-look"
 
 
-class TrackingError(RuntimeError):
+class TrackingError(CommandError):
     """A tracker cannot be used; the message is one sentence for the user."""
 
 

@@ -1,4 +1,3 @@
-import argparse
 import io
 import json
 import zipfile
@@ -15,6 +14,7 @@ from siamese.data.sources import SourceError
 from siamese.signatures import layouts
 from siamese.signatures.image_statistics import STATISTICS
 from train import data
+from train.__main__ import main
 
 
 @pytest.fixture(autouse=True)
@@ -23,9 +23,7 @@ def own_cache(tmp_path, monkeypatch):
 
 
 def run(*words: str) -> int:
-    parser = argparse.ArgumentParser()
-    data.add_arguments(parser)
-    return data.run(parser.parse_args(words))
+    return main(["data", *words])
 
 
 def png(ink: torch.Tensor) -> bytes:

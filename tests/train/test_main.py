@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from siamese.data.sources import SourceError
+from siamese.hub.errors import HubError
 from train.__main__ import COMMANDS, main
+from train.errors import CommandError
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -25,6 +28,33 @@ def test_words_that_do_not_fit_are_refused(words, capsys):
         main(words)
     assert left.value.code == 2
     assert "usage: python -m train" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (CommandError("It cannot be done."), "It cannot be done."),
+        (SourceError("The folder holds no drawing."), "The folder holds no drawing."),
+        (HubError("user/name does not exist."), "user/name does not exist."),
+        (PermissionError(13, "Permission denied", "model"), "model cannot be written: Permission denied."),
+    ],
+)
+def test_what_a_command_cannot_do_is_one_sentence(monkeypatch, capsys, error, sentence):
+    def fail(_arguments: object) -> int:
+        raise error
+
+    monkeypatch.setattr("train.data.run", fail)
+    assert main(["data", "--check"]) == 1
+    assert capsys.readouterr().err == f"{sentence}\n"
+
+
+def test_an_error_of_the_program_keeps_its_traceback(monkeypatch):
+    def fail(_arguments: object) -> int:
+        raise RuntimeError("shapes do not match")
+
+    monkeypatch.setattr("train.data.run", fail)
+    with pytest.raises(RuntimeError, match="shapes do not match"):
+        main(["data", "--check"])
 
 
 def test_the_list_of_commands_costs_no_import_of_torch():

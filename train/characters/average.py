@@ -1,13 +1,11 @@
 """Averages the weights of a training with those that it began with: `python -m train average`."""
 
 import argparse
-import sys
 from pathlib import Path
 
 import torch
 
 from siamese.hub.checkpoint import Checkpoint, CheckpointError, save_checkpoint
-from siamese.hub.errors import HubError
 from siamese.hub.resolve import load_model
 from siamese.network import SiameseNetwork
 from train.characters import drift
@@ -31,25 +29,21 @@ def run(arguments: argparse.Namespace) -> int:
     """Averages two checkpoints and stores the result.
 
     Returns:
-        The exit status: 0, or 1 after one sentence on standard error.
+        The exit status.
+
+    Raises:
+        CheckpointError, HubError, OSError: A checkpoint cannot be had, or the result cannot be stored.
     """
-    try:
-        start = load_model(arguments.start, strict=True)[1]
-        end = load_model(arguments.end, strict=True)[1]
-        network = average(start, end)
-        save_checkpoint(
-            arguments.output,
-            network,
-            end.preprocessing,
-            verification=shifted_verification(start, network),
-            training=(end.config.get("training") or {}) | {"averaged": "with the weights that it began with"},
-        )
-    except (CheckpointError, HubError) as error:
-        print(error, file=sys.stderr)
-        return 1
-    except OSError as error:
-        print(f"{arguments.output} cannot be written: {error.strerror or error}.", file=sys.stderr)
-        return 1
+    start = load_model(arguments.start, strict=True)[1]
+    end = load_model(arguments.end, strict=True)[1]
+    network = average(start, end)
+    save_checkpoint(
+        arguments.output,
+        network,
+        end.preprocessing,
+        verification=shifted_verification(start, network),
+        training=(end.config.get("training") or {}) | {"averaged": "with the weights that it began with"},
+    )
     print(f"The checkpoint is in {arguments.output}.")
     return 0
 

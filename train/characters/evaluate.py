@@ -12,10 +12,7 @@ from tqdm import tqdm
 
 from siamese.characters import omniglot
 from siamese.characters.drawings import Drawings
-from siamese.characters.episodes import EpisodeError, Trials
-from siamese.data.sources import SourceError
-from siamese.hub.checkpoint import CheckpointError
-from siamese.hub.errors import HubError
+from siamese.characters.episodes import Trials
 from siamese.inference.verdict import DEFAULT_THRESHOLD
 from siamese.metrics import (
     Roc,
@@ -30,7 +27,7 @@ from train.characters.pen_table import TRIALS as PEN_TRIALS
 from train.characters.pen_table import make_pen_tasks, pen_entries
 from train.characters.report import format_report
 from train.characters.tasks import PROTOCOLS, Tasks, make_tasks
-from train.characters.transfer import Pictures, TransferError, load_pictures, transfer_trials
+from train.characters.transfer import Pictures, load_pictures, transfer_trials
 from train.evaluation import (
     PAIRS,
     EvaluationError,
@@ -43,21 +40,11 @@ from train.evaluation import (
     paired_test,
     write_report,
 )
-from train.figures import PROTOCOL_NAMES, FigureError
+from train.figures import PROTOCOL_NAMES
 from train.state import metrics_beside
 
 BASELINE_TRIALS = 1_000  # a Hausdorff distance costs a millisecond, a trial of them twenty
 VIEW_RANGES = Distortions(rotation_deg=5.0, shear=0.08, log_scale=0.08, shift_px=2.0)
-
-REFUSALS = (
-    CheckpointError,
-    EpisodeError,
-    EvaluationError,
-    FigureError,
-    HubError,
-    SourceError,
-    TransferError,
-)
 
 
 @dataclass(frozen=True)
@@ -181,7 +168,8 @@ def evaluate(arguments: argparse.Namespace) -> dict:
         The report, which can be written as JSON.
 
     Raises:
-        One of REFUSALS, each with one sentence.
+        EvaluationError, EpisodeError, TransferError, SourceError, CheckpointError, HubError, FigureError: There is
+            nothing to measure, or a figure cannot be written.
     """
     progress = sys.stderr.isatty()
     precision, *other_precisions = arguments.precision or [None]
@@ -364,17 +352,17 @@ def run(arguments: argparse.Namespace) -> int:
     """Evaluates, prints the table and writes the report.
 
     Returns:
-        The exit status: 0, or 1 after one sentence on standard error.
+        The exit status.
+
+    Raises:
+        EvaluationError, SourceError, CheckpointError, HubError, FigureError, OSError: There is nothing to measure, or
+            what was measured cannot be written.
     """
-    try:
-        check_options(arguments)
-        report = evaluate(arguments)
-        print(format_report(report))
-        if arguments.output:
-            write_report(report, Path(arguments.output))
-    except REFUSALS as error:
-        print(error, file=sys.stderr)
-        return 1
+    check_options(arguments)
+    report = evaluate(arguments)
+    print(format_report(report))
+    if arguments.output:
+        write_report(report, Path(arguments.output))
     return 0
 
 

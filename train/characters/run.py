@@ -10,6 +10,7 @@ from siamese.characters.drawings import Drawings
 from siamese.characters.omniglot import load_drawings
 from siamese.hub.checkpoint import CheckpointError, read_config, save_checkpoint
 from siamese.hub.resolve import load_model, resolve_model
+from siamese.inference.device import usable_device
 from siamese.network import SiameseNetwork
 from siamese.preprocessing import Preprocessing
 from train import distributed
@@ -18,7 +19,7 @@ from train.characters.config import CharacterConfig, load_recipe
 from train.characters.objective import character_task, split
 from train.config import RecipeError
 from train.evaluation import HeldOut, calibrate, embed_drawings
-from train.fit_options import add_common_arguments, recipe_changes, run_training
+from train.fit_options import add_common_arguments, recipe_changes
 from train.loop import Outcome, fit, freeze_layers
 from train.run_folder import BEST_MODEL, MODEL, conclude, draw_curve, held_out_run, prepare_output, push
 from train.seeding import step_generator
@@ -54,9 +55,11 @@ def run(arguments: argparse.Namespace) -> int:
     """Trains and writes the checkpoint.
 
     Returns:
-        The exit status: 0, 1 after one sentence on standard error, or 130 if the run was stopped before its end.
+        The exit status: 0, or 130 if the run was stopped before its end.
     """
-    return run_training(arguments, config_of, train)
+    config = config_of(arguments)  # before the processes connect
+    with distributed.processes(usable_device(arguments.device)) as device:
+        return train(arguments, config, device)
 
 
 def train(arguments: argparse.Namespace, config: CharacterConfig, device: torch.device) -> int:

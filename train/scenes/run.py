@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import sys
 from pathlib import Path
 
 import torch
@@ -10,10 +9,8 @@ import torch
 from siamese.characters.episodes import Trials
 from siamese.characters.omniglot import lake_runs, load_drawings
 from siamese.characters.recognizer import load_recognizer
-from siamese.data.sources import SourceError
-from siamese.hub.checkpoint import CheckpointError
-from siamese.hub.resolve import HubError
 from siamese.signatures.verifier import load_verifier
+from train.errors import CommandError
 from train.scenes.generator import FORMS, KINDS
 from train.scenes.measure import format_scenes, measure_characters, measure_signatures, scenes_entry
 
@@ -29,23 +26,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Prints the tables; the exit status."""
+    """Prints the tables; returns the exit status. Raises CommandError for options that are out of range."""
     if not 0 <= arguments.trials <= LAKE_TRIALS or arguments.pairs < 0:
-        print(f"--trials must lie in 0 to {LAKE_TRIALS}, --pairs must not be negative.", file=sys.stderr)
-        return 1
+        raise CommandError(f"--trials must lie in 0 to {LAKE_TRIALS}, --pairs must not be negative.")
     kinds = arguments.kinds or list(KINDS)
-    try:
-        recognizer = load_recognizer()
-        characters = signatures = []
-        if arguments.trials:
-            drawings = load_drawings("evaluation")
-            characters = measure_characters(recognizer, drawings, _spread(lake_runs(drawings), arguments.trials), kinds)
-        forms = [kind for kind in kinds if kind in ("clean", *FORMS)]
-        if arguments.pairs and forms:
-            signatures = measure_signatures(load_verifier(base=recognizer), forms, arguments.pairs)
-    except (SourceError, CheckpointError, HubError) as error:
-        print(error, file=sys.stderr)
-        return 1
+    recognizer = load_recognizer()
+    characters = signatures = []
+    if arguments.trials:
+        drawings = load_drawings("evaluation")
+        characters = measure_characters(recognizer, drawings, _spread(lake_runs(drawings), arguments.trials), kinds)
+    forms = [kind for kind in kinds if kind in ("clean", *FORMS)]
+    if arguments.pairs and forms:
+        signatures = measure_signatures(load_verifier(base=recognizer), forms, arguments.pairs)
     print(format_scenes(characters, signatures))
     if arguments.output:
         arguments.output.write_text(json.dumps(scenes_entry(characters, signatures), indent=2) + "\n", encoding="utf-8")

@@ -1,7 +1,6 @@
 """How often forgers fool a checkpoint, on writers it has never seen: `python -m train evaluate-signatures`."""
 
 import argparse
-import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from itertools import chain
@@ -9,18 +8,13 @@ from pathlib import Path
 
 import torch
 
-from siamese.data.sources import SourceError
-from siamese.hub.checkpoint import CheckpointError
-from siamese.hub.errors import HubError
 from siamese.hub.signature_card import collection_of
 from siamese.inference.device import fastest_precision, usable_device
 from siamese.signatures.dataset import Signatures
 from siamese.signatures.leak_probe import leak_probe, pair_leak_probe
 from siamese.signatures.rates import SKILLED, rate_ranges
 from siamese.signatures.verifier import BUNDLED, scoring_in
-from train.config import RecipeError
 from train.evaluation import EvaluationError, Model, load_model, write_report
-from train.figures import FigureError
 from train.signatures.collections import load_collections
 from train.signatures.comparison import compare
 from train.signatures.scores import (
@@ -106,10 +100,7 @@ def leaks_of(everything: Signatures) -> dict[str, dict[str, float]]:
 
 def evaluate_signatures(arguments: argparse.Namespace) -> dict:
     """The whole report; figures are drawn on the way. Raises EvaluationError and what loading raises."""
-    try:
-        device = usable_device(arguments.device)
-    except ValueError as error:
-        raise EvaluationError(str(error)) from error
+    device = usable_device(arguments.device)
     precision = getattr(torch, arguments.precision) if arguments.precision else fastest_precision(device)
     model = load_model(arguments.model, arguments.device, str(precision).removeprefix("torch."))
     people = (model.config.get("training") or {}).get("signatures")
@@ -118,7 +109,7 @@ def evaluate_signatures(arguments: argparse.Namespace) -> dict:
             "The checkpoint names whom it has seen in a way that is no longer read; train it again, or its figures on "
             "writers that it has seen would mean nothing."
         )
-    collections = load(arguments.data, model)
+    collections = load_collections(arguments.data, model.preprocessing)
     titles = [Path(source).name for source in arguments.data]
     notes: list[str] = []
     measured: list[tuple[dict, dict[int, Scores]]] = []
@@ -179,13 +170,6 @@ def never_seen(entries: Sequence[dict]) -> list[dict]:
         for entry in entries
         if not entry["writers_seen"] and entry["operating_points"]
     ]
-
-
-def load(sources: Sequence[str], model: Model) -> dict[str, Signatures]:
-    try:
-        return load_collections(sources, model.preprocessing)
-    except (RecipeError, SourceError) as error:
-        raise EvaluationError(str(error)) from error
 
 
 def draw(by_references: Mapping[int, Scores], folder: Path) -> None:
@@ -299,14 +283,14 @@ def run(arguments: argparse.Namespace) -> int:
     """Evaluates, prints the table and writes the report.
 
     Returns:
-        The exit status: 0, or 1 after one sentence on standard error.
+        The exit status.
+
+    Raises:
+        EvaluationError, SourceError, CheckpointError, HubError, FigureError, OSError: There is nothing to measure, or
+            what was measured cannot be written.
     """
-    try:
-        report = evaluate_signatures(arguments)
-        print(told(report))
-        if arguments.output:
-            write_report(report, arguments.output)
-    except (CheckpointError, EvaluationError, FigureError, HubError) as error:
-        print(error, file=sys.stderr)
-        return 1
+    report = evaluate_signatures(arguments)
+    print(told(report))
+    if arguments.output:
+        write_report(report, arguments.output)
     return 0

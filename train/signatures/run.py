@@ -6,9 +6,10 @@ from dataclasses import replace
 import torch
 
 from siamese.hub.resolve import BUNDLED
+from siamese.inference.device import usable_device
 from train import distributed
 from train.config import RecipeError
-from train.fit_options import add_common_arguments, recipe_changes, run_training
+from train.fit_options import add_common_arguments, recipe_changes
 from train.run_folder import conclude, prepare_output
 from train.signatures.calibration import Calibrated, carried_verification, held_out_signature_run, left_out_rates
 from train.signatures.collections import divided_collections, load_collections
@@ -62,8 +63,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Train, write the checkpoint; 0, or 1 after one sentence on standard error, 130 when stopped before the end."""
-    return run_training(arguments, config_of, train)
+    """Trains and writes the checkpoint; returns the exit status: 0, or 130 if the run was stopped before its end."""
+    config = config_of(arguments)  # before the processes connect
+    with distributed.processes(usable_device(arguments.device)) as device:
+        return train(arguments, config, device)
 
 
 def config_of(arguments: argparse.Namespace) -> SignatureConfig:

@@ -1,4 +1,3 @@
-import argparse
 import json
 from pathlib import Path
 
@@ -15,9 +14,10 @@ from siamese.hub.checkpoint import load_checkpoint, save_checkpoint
 from siamese.preprocessing import Preprocessing
 from tests.blots import blots
 from tests.networks import NARROW, narrow_network
+from train.__main__ import main
 from train.characters import evaluate
 from train.characters.baselines import modified_hausdorff_distances, squared_pixel_distances, won_among
-from train.characters.evaluate import add_arguments, embed_views, run, thresholds_of
+from train.characters.evaluate import embed_views, thresholds_of
 from train.characters.transfer import TransferError, load_pictures, transfer_trials
 from train.evaluation import embed_drawings, load_model, one_shot_logits
 
@@ -98,9 +98,7 @@ def test_a_folder_without_classes_is_refused(tmp_path):
 
 
 def evaluate_with(*options: str) -> int:
-    parser = argparse.ArgumentParser()
-    add_arguments(parser)
-    return run(parser.parse_args([*map(str, options)]))
+    return main(["evaluate", *map(str, options)])
 
 
 def test_one_command_one_table_one_report(checkpoint, tmp_path, monkeypatch, capsys):
