@@ -37,7 +37,6 @@ anybody because of it. It was measured on few writers, with practised but not pr
 other scripts, pens and ages may give other error rates. It uses only the shape of the lines: pressure, ink and paper
 are removed first, because in a set that it was trained on they reveal the scanner."""
 
-SKILLED = "skilled forgeries"  # where a report does not say what was forged
 PARTS = {
     "network": "the network",
     "hinge": "the turns of the lines",
@@ -82,7 +81,7 @@ def evaluation_results(entry: dict) -> list[EvalResult]:
     return [
         EvalResult(
             task_type="image-feature-extraction",
-            task_name=f"signature verification, {entry.get('forgeries', SKILLED)}",
+            task_name=f"signature verification, {entry['forgeries']}",
             dataset_type="signatures",
             dataset_name=f"{writers_of(entry)} that it has not seen",
             dataset_config=collection_of(entry) or None,  # without it the Hub takes all collections for one
@@ -126,7 +125,7 @@ def results(entries: Sequence[dict]) -> str:
     if not entries or not entries[0].get("by_references"):
         return ""
     rows = [
-        f"| {writers_of(entry)} | {entry.get('forgeries', SKILLED)} | {count} | {share(row['eer_skilled'])} | "
+        f"| {writers_of(entry)} | {entry['forgeries']} | {count} | {share(row['eer_skilled'])} | "
         f"{share_range(row['intervals']['eer_skilled'])} | {share(row['eer_skilled_per_writer'])} | "
         f"{share(row['eer_random'])} | {row['auc_skilled']:.3f} |"
         for entry in entries

@@ -305,42 +305,16 @@ def test_a_changed_archive_is_read_again(folder, drawings):
     assert len(list((folder / "cache").iterdir())) == 1
 
 
-@pytest.mark.parametrize("damage", ["cut short", "emptied", "a bit turned", "another file"])
-def test_a_damaged_cache_is_made_anew(folder, drawings, damage, monkeypatch):
+def test_a_damaged_cache_is_made_anew(folder, drawings, monkeypatch):
     load_drawings("evaluation", str(folder))
     (cache,) = (folder / "cache").iterdir()
-    whole = cache.read_bytes()
-    turned = bytearray(whole)
-    turned[-5_000] ^= 1
-    cache.write_bytes(
-        {"cut short": whole[:-100], "emptied": b"", "a bit turned": bytes(turned), "another file": b"PK" * 999}[damage]
-    )
+    cache.write_bytes(cache.read_bytes()[:-100])
     assert_same(load_drawings("evaluation", str(folder)), drawings)
     monkeypatch.setattr(omniglot, "stored_drawings", None)
     assert_same(load_drawings("evaluation", str(folder)), drawings)
 
 
-def test_a_cache_folder_that_cannot_be_written_costs_only_time(folder, drawings, monkeypatch):
-    (folder / "file").write_text("in the way")
-    monkeypatch.setattr(cache, "cache_folder", lambda: folder / "file" / "cache")
-    assert_same(load_drawings("evaluation", str(folder)), drawings)
-
-
 # What does not serve.
-
-
-@pytest.mark.parametrize(
-    ("source", "sentence"),
-    [
-        ("nothing", "'nothing' is neither a folder nor a file; drawings come from a folder"),
-        ("/no/such/folder", "'/no/such/folder' is neither a folder"),
-        ("../up", r"'../up' is neither a folder"),
-        ("a b/c", "'a b/c' is neither a folder"),
-    ],
-)
-def test_a_source_that_is_nothing_known(source, sentence):
-    with pytest.raises(SourceError, match=sentence):
-        load_drawings("evaluation", source)
 
 
 def test_an_unknown_split(tmp_path):
@@ -358,23 +332,6 @@ def test_an_empty_folder(tmp_path):
 def test_a_folder_with_the_other_split_only(folder):
     with pytest.raises(SourceError, match="holds no images_background, but the background set is needed"):
         load_drawings("background", str(folder))
-
-
-@pytest.mark.parametrize(
-    ("error", "sentence"),
-    [
-        (datasets.exceptions.DatasetNotFoundError("no"), "somebody/nothing .* does not exist on the Hub"),
-        (ConnectionError("no route\nmore"), r"could not be read from the Hub \(ConnectionError: no route\)"),
-        (ValueError(), r"could not be read from the Hub \(ValueError\)"),
-    ],
-)
-def test_a_hub_that_gives_nothing(monkeypatch, error, sentence):
-    def fail(*_: object, **__: object) -> None:
-        raise error
-
-    monkeypatch.setattr(datasets, "load_dataset", fail)
-    with pytest.raises(SourceError, match=sentence):
-        load_drawings("evaluation", "somebody/nothing")
 
 
 def test_a_copy_that_names_no_alphabets(drawings, tmp_path):
@@ -401,12 +358,6 @@ def test_a_copy_whose_images_lie_elsewhere(drawings, tmp_path):
     columns["image"] = [{"bytes": None, "path": "/etc/hostname"}] * 72
     write_parquet(tmp_path / "test.parquet", columns)
     with pytest.raises(SourceError, match="keeps its images outside its tables"):
-        load_drawings("evaluation", str(tmp_path))
-
-
-def test_a_parquet_file_that_is_none(tmp_path):
-    (tmp_path / "test.parquet").write_bytes(b"not a table")
-    with pytest.raises(SourceError, match="parquet files that cannot be read"):
         load_drawings("evaluation", str(tmp_path))
 
 

@@ -36,11 +36,24 @@ def test_another_identity_is_not_served(path):
     assert read_stored(path.with_name("absent"), "of this") is None
 
 
-@pytest.mark.parametrize("place", [5, -1])
-def test_a_damaged_file_is_not_served(path, place):
-    content = bytearray(path.read_bytes())
-    content[place] ^= 1
-    path.write_bytes(content)
+def bit_turned(content: bytes, place: int) -> bytes:
+    turned = bytearray(content)
+    turned[place] ^= 1
+    return bytes(turned)
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        lambda content: bit_turned(content, 5),
+        lambda content: bit_turned(content, -1),
+        lambda content: content[:-100],
+        lambda _content: b"",
+        lambda _content: b"PK" * 999,
+    ],
+)
+def test_a_damaged_file_is_not_served(path, damaged):
+    path.write_bytes(damaged(path.read_bytes()))
     assert read_stored(path, "of this") is None
 
 

@@ -22,6 +22,7 @@ CONFIG = {
     "figures": {
         "signatures": {
             "writers_scored": 12,
+            "forgeries": "skilled forgeries",
             "by_references": {"1": ROW, "5": ROW | {"eer_random": None}},
             "operating_points": {"strict": {"threshold": 0.9, "far": 0.01, "far_random": None, "frr": 0.4}},
             "leak_probe": {"ink_darkness": 0.51},
@@ -96,7 +97,7 @@ def test_characters_have_their_own_card():
 
 
 def test_every_collection_that_was_measured_has_its_rows():
-    first = CONFIG["figures"]["signatures"] | {"data": "place/one.zip", "forgeries": "skilled forgeries"}
+    first = CONFIG["figures"]["signatures"] | {"data": "place/one.zip"}
     other = {"writers_scored": 3, "data": "other.zip", "forgeries": "the same name by other writers"}
     other["by_references"] = {"3": ROW}
     config = CONFIG | {"figures": {"signatures": first, "collections": [first, other]}}

@@ -1,14 +1,13 @@
 """Signatures at an operating point: thresholds, measured errors, whose weights answer, and what is kept: nothing."""
 
 import json
-import math
 import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from siamese.characters.recognizer import load_recognizer
 from siamese.hub import checkpoint
@@ -25,6 +24,7 @@ from siamese.signatures.fusion import ScoreFusion
 from siamese.signatures.isolation import isolate_signature
 from siamese.signatures.verifier import Verifier, int8_calibration, load_verifier
 from tests.networks import narrow_network
+from tests.signature_weights import signature
 
 POINTS = {
     "strict": {"threshold": 0.99, "far": 0.01, "frr": 0.4},
@@ -34,16 +34,6 @@ POINTS = {
 FUSION = ScoreFusion(0.5, 0.25, -4.0, -2.0, 1.0, 0.3, 2.0)
 OF_FIVE = {name: point | {"threshold": point["threshold"] - 0.1} for name, point in POINTS.items()}
 CURVE = {"threshold": [0.0, 0.2, 0.6, 1.0], "far": [1.0, 0.5, 0.1, 0.0], "frr": [0.0, 0.1, 0.3, 1.0]}
-
-
-def signature(phase: float = 0.0, size: tuple[int, int] = (300, 120)) -> Image.Image:
-    image = Image.new("L", size, 255)
-    points = [
-        (20 + step * (size[0] - 40) / 60, size[1] * (0.5 + 0.3 * math.sin(step / 4 + phase * step / 30)))
-        for step in range(61)
-    ]
-    ImageDraw.Draw(image).line(points, fill=0, width=4)
-    return image
 
 
 @pytest.fixture(scope="module")
