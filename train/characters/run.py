@@ -55,7 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Trains and writes the checkpoint.
 
     Returns:
-        The exit status: 0, or 130 if the run was stopped before its end.
+        The exit status: 0, 1 if publishing failed, or 130 if the run was stopped before its end.
     """
     config = config_of(arguments)  # before the processes connect
     with distributed.processes(usable_device(arguments.device)) as device:

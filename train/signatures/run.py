@@ -63,7 +63,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Trains and writes the checkpoint; returns the exit status: 0, or 130 if the run was stopped before its end."""
+    """Trains and writes the checkpoint.
+
+    Returns:
+        The exit status: 0, 1 if publishing failed, or 130 if the run was stopped before its end.
+    """
     config = config_of(arguments)  # before the processes connect
     with distributed.processes(usable_device(arguments.device)) as device:
         return train(arguments, config, device)
