@@ -27,10 +27,11 @@ from siamese.imaging.formats import (
     too_many_pixels,
 )
 from siamese.imaging.ink import SMALL_PX, find_ink, is_light_on_dark
-from siamese.imaging.page import Corners, find_sheet, flattened
+from siamese.imaging.page import every_nth, find_sheet, flattened
 from siamese.imaging.printed import separate_print
+from siamese.imaging.quadrilateral import Corners
 from siamese.imaging.reading import REMARKS, ImageError, Reading, Remark, merge_remarks
-from siamese.imaging.unusual import ground_codes, pen_codes, unusual_codes
+from siamese.imaging.unusual import character_codes, ground_codes
 from siamese.imaging.values import image_of_array, to_8_bits
 from siamese.preprocessing import Preprocessing, prepare_ink
 
@@ -151,7 +152,7 @@ def _page(picture: Image.Image) -> tuple[Image.Image, list[str]]:
     elif corners is not None:
         pixels = flattened(pixels, corners)
     grey = picture if picture.mode == "L" and corners is None else Image.fromarray(pixels)
-    darkest, lightest = _extrema(grey)
+    darkest, lightest = int(pixels.min()), int(pixels.max())
     if lightest - darkest < MIN_CONTRAST:
         raise ImageError(
             f"The image is blank: its darkest and lightest pixel differ by {lightest - darkest} of 255; please bring "
@@ -173,7 +174,7 @@ def _way_to_grey(
     """Chooses by a smaller picture how the paper in it comes to grey; with codes of remarks."""
     step = max(1, max(colours.shape) // (2 * GLANCE_PX))
     if corners is not None:
-        colours = flattened(np.ascontiguousarray(colours[::step, ::step]), corners / step)
+        colours = flattened(every_nth(colours, step), corners / step)
     to_grey, codes = contrast_in_colour(colours)
     return to_grey or plain_grey, codes
 
@@ -223,10 +224,10 @@ def find_writing(grey: Image.Image) -> Reading:
     """The ink of an image as `open_image` gives it, without what is printed, at up to 800 px; all zero for none."""
     if max(grey.size) <= SMALL_PX:
         ink = find_ink(grey)
-        return Reading(ink, tuple(REMARKS[code] for code in [*pen_codes(ink), *unusual_codes(ink)]))
+        return Reading(ink, tuple(REMARKS[code] for code in character_codes(ink)))
     page = separate_print(grey)
     ink = find_ink(page.image)
-    codes = [*pen_codes(ink), *unusual_codes(ink), *ground_codes(page.levels, page.form.dark)]
+    codes = [*character_codes(ink), *ground_codes(page.levels, page.form.dark)]
     return Reading(ink, merge_remarks([page.remarks, [REMARKS[code] for code in codes]]))
 
 

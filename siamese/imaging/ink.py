@@ -107,7 +107,7 @@ def _levels(levels: Levels) -> tuple[float, float, bool]:
         return 0.0, 0.0, False
     paper, ink = _quantile_of_counts(counts * ~is_dark, 0.5), _quantile_of_counts(counts * is_dark, 0.1)
     near_ink = cv2.dilate(cv2.LUT(levels, is_dark.astype(np.uint8)), np.ones((5, 5), np.uint8))
-    ground = _counts(levels, near_ink == 0)
+    ground = counts - _counts(levels, near_ink)  # of the paper there is more
     if not ground.any():
         return paper, ink, True
     away = np.abs(LIGHT - np.float32(paper))
@@ -116,10 +116,9 @@ def _levels(levels: Levels) -> tuple[float, float, bool]:
     return paper, ink, bool(spread <= CLEAN_SPREAD * (paper - ink))
 
 
-def _counts(levels: Levels, mask: Bool[np.ndarray, "height width"] | None = None) -> Counts:
-    """Counts the pixels of a mask at each level."""
-    chosen = None if mask is None else mask.view(np.uint8)
-    return cv2.calcHist([levels], [0], chosen, [256], [0, 256]).ravel().astype(np.int64)
+def _counts(levels: Levels, mask: UInt8[np.ndarray, "height width"] | None = None) -> Counts:
+    """Counts the pixels at each level, of those that are not 0 in a mask."""
+    return cv2.calcHist([levels], [0], mask, [256], [0, 256]).ravel().astype(np.int64)
 
 
 def _place_of_share(counts: Int64[np.ndarray, " bins"], share: float) -> int:
@@ -136,7 +135,7 @@ def _quantile_of_counts(counts: Counts, share: float) -> float:
 def _photographed(levels: Levels) -> Values:
     """Ink on ground that is lit unevenly: by the share of light it swallows there."""
     ground = _ground(levels)
-    depth = _blurred((1 - LIGHT[levels] / ground).clip(0, 1))
+    depth = _blurred((1 - cv2.LUT(levels, LIGHT) / ground).clip(0, 1))
     candidates = depth[depth > LEAST_DEPTH]
     if len(candidates) == 0:
         return np.zeros(levels.shape, dtype=np.float32)
@@ -174,18 +173,20 @@ def _blurred(values: Values) -> Values:
 
 
 def _ramp(values: Float32[np.ndarray, "*shape"], low: float, high: float) -> Float32[np.ndarray, "*shape"]:
-    return ((values - np.float32(low)) / np.float32(high - low)).clip(0, 1)
+    ramp = values - np.float32(low)
+    ramp /= np.float32(high - low)
+    return ramp.clip(0, 1, out=ramp)
 
 
 def _without_dirt(ink: Values, is_photograph: bool) -> Values:
     """Ink less the spots that the pen did not make: too small or, in a photograph, too faint or the picture's edge."""
-    labels, stats = connected(ink > 0)
+    marked = ink > 0
+    labels, stats = connected(marked)
     count = len(stats)
     if count == 1:
         return ink
-    flat = labels.ravel()
-    places = np.flatnonzero(flat)
-    spots, amounts = flat[places], ink.ravel()[places]
+    places = np.flatnonzero(marked)
+    spots, amounts = labels.ravel()[places], ink.ravel()[places]
     area = np.bincount(spots, weights=amounts, minlength=count)
     keep = area > 0
     if is_photograph:
@@ -217,8 +218,9 @@ def pen_width_px(ink: Real[np.ndarray, "height width"] | Bool[np.ndarray, "heigh
         steps = float(np.count_nonzero(ink[1:] != ink[:-1]) + np.count_nonzero(ink[:, 1:] != ink[:, :-1]))
         area = float(np.count_nonzero(ink))
     else:
-        values = ink.astype(np.float32)
-        steps = float(np.abs(np.diff(values, axis=0)).sum()) + float(np.abs(np.diff(values, axis=1)).sum())
+        values = ink.astype(np.float32, copy=False)
+        steps = float(cv2.absdiff(values[1:], values[:-1]).sum())
+        steps += float(cv2.absdiff(values[:, 1:], values[:, :-1]).sum())
         area = float(values.sum())
     # The steps count an outline's height and width; over all directions they are 4 / pi of its length.
     return float(2 * area / max(1.0, steps * np.pi / 4))
@@ -230,13 +232,23 @@ def connected(
     """Numbers the spots of a mask from 1, diagonal neighbours together, in the order of reading; 0 is the paper.
 
     Returns:
-        The number of each pixel's spot; and left, top, width, height and area of the paper and of each spot.
+        The number of each pixel's spot; and left, top, width, height and area of each spot, after those of the paper,
+        whose box is the whole mask.
 
     Source:
         Wu, Otoo and Suzuki (2009), "Optimizing two-pass connected-component labeling algorithms".
     """
     values = np.ascontiguousarray(mask).view(np.uint8)
-    _, labels, stats, _ = cv2.connectedComponentsWithStatsWithAlgorithm(values, 8, cv2.CV_32S, cv2.CCL_WU)
+    left, top, width, height = cv2.boundingRect(values)
+    labels = np.zeros(mask.shape, dtype=np.int32)
+    if width == 0:
+        return labels, np.array([[0, 0, mask.shape[1], mask.shape[0], mask.size]], dtype=np.int32)
+    window = slice(top, top + height), slice(left, left + width)  # the statistics take long, also of paper
+    _, labels[window], stats, _ = cv2.connectedComponentsWithStatsWithAlgorithm(
+        values[window], 8, cv2.CV_32S, cv2.CCL_WU
+    )
+    stats[1:, :2] += left, top
+    stats[0] = 0, 0, mask.shape[1], mask.shape[0], mask.size - stats[1:, cv2.CC_STAT_AREA].sum()
     return labels, stats
 
 

@@ -1,7 +1,8 @@
 """Finds straight, thin lines in a mask and removes them, but not the strokes that cross them."""
 
+import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -32,7 +33,7 @@ class Line:
     """Row of its middle in every column of the mask, also beyond its ends."""
     thickness: float
     """In pixels."""
-    at_rim: tuple[bool, bool]
+    at_rim: tuple[bool, bool] = (False, False)
     """Whether its start and its end go on beyond the picture."""
 
     @property
@@ -90,33 +91,53 @@ def turned(mask: Mask, degrees: float, shape: tuple[int, int] | None = None) -> 
     return cv2.warpAffine(mask.view(np.uint8) * 255, turn, size, flags=cv2.INTER_LINEAR) > 110
 
 
-def find_lines(dark: Mask, inside: Mask) -> list[Line]:
-    """The straight, thin lines of a mask that are nearly level or nearly upright; `inside` is where the picture is."""
-    room = 2 * round(RIM_SHARE * min(dark.shape)) + 1
-    inner = cv2.erode(inside.view(np.uint8), np.ones((room, room), np.uint8), borderValue=0).astype(bool)
-    upright, inner_upright = np.ascontiguousarray(dark.T), np.ascontiguousarray(inner.T)
-    return [*_level_lines(dark, inner, False), *_level_lines(upright, inner_upright, True)]
+def find_lines(dark: Mask) -> list[Line]:
+    """The straight, thin lines of a mask that are nearly level or nearly upright."""
+    return [*_level_lines(dark, False), *_level_lines(cv2.transpose(dark.view(np.uint8)).view(bool), True)]
 
 
-def _level_lines(dark: Mask, inner: Mask, is_upright: bool) -> list[Line]:
+def with_ends_at_rim(lines: list[Line], inside: Mask) -> list[Line]:
+    """The lines of `find_lines` with `at_rim`; `inside` is where in the mask the picture is."""
+    room = 2 * round(RIM_SHARE * min(inside.shape)) + 1
+    inner = cv2.erode(inside.view(np.uint8), np.ones((room, room), np.uint8), borderValue=0).view(bool)
+    return [replace(line, at_rim=_ends_at_rim(line, inner.T if line.is_upright else inner)) for line in lines]
+
+
+def _ends_at_rim(line: Line, inner: Mask) -> tuple[bool, bool]:
+    last = inner.shape[0] - 1
+    at_start, at_end = (
+        not inner[min(max(math.floor(line.rows[end] + 0.5), 0), last), end] for end in (line.start, line.end)
+    )
+    return at_start, at_end
+
+
+def _level_lines(dark: Mask, is_upright: bool) -> list[Line]:
     longer, shorter = max(dark.shape), min(dark.shape)
     piece, thickest = max(16, round(PIECE * longer)), max(3.0, MAX_THICKNESS * longer)
     values = dark.view(np.uint8)
     # the strokes of a broad pen are as long across as a piece of a line; they are taller than any line
-    tall = cv2.morphologyEx(values, cv2.MORPH_OPEN, np.ones((int(thickest) + 2, 1), np.uint8))
-    low = cv2.subtract(values, tall)
+    strokes = cv2.morphologyEx(values, cv2.MORPH_OPEN, np.ones((int(thickest) + 2, 1), np.uint8))
+    low = cv2.subtract(values, strokes)
     opened = cv2.morphologyEx(low, cv2.MORPH_OPEN, np.ones((1, piece), np.uint8))
     if not opened.any():
         return []
     joined = cv2.dilate(opened, np.ones((3, 2 * piece // 3), np.uint8))
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(joined, connectivity=8)
+    left, top, wide, tall = cv2.boundingRect(joined)
+    if wide < LEAST_LINE * shorter:
+        return []
+    # OpenCV numbers spots by blocks of 2 x 2 pixels: from an even place on, in the order they have in the whole mask
+    first, upper = left - left % 2, top - top % 2
+    marked = joined[upper : top + tall, first : left + wide]
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(marked, connectivity=8)
     lines: list[Line] = []
     for label in range(1, count):
         left, top, wide, tall, _ = stats[label].tolist()
         if wide < LEAST_LINE * shorter or tall > 0.2 * wide + 8:
             continue
-        window = slice(top, top + tall), slice(left, left + wide)
-        line = _fitted(dark, inner, (opened[window] > 0) & (labels[window] == label), left, top, is_upright)
+        part = labels[top : top + tall, left : left + wide] == label
+        left, top = left + first, top + upper
+        part &= opened[top : top + tall, left : left + wide] > 0
+        line = _fitted(dark, part, left, top, is_upright)
         if line is None or line.length < LEAST_LINE * shorter:
             continue
         if line.thickness <= thickest and not any(_is_part(line, other) for other in lines):
@@ -131,7 +152,7 @@ def _is_part(line: Line, other: Line) -> bool:
     return is_within and float(np.abs(line.rows[places] - other.rows[places]).max()) <= SAME_PX
 
 
-def _fitted(dark: Mask, inner: Mask, part: Mask, left: int, top: int, is_upright: bool) -> Line | None:
+def _fitted(dark: Mask, part: Mask, left: int, top: int, is_upright: bool) -> Line | None:
     """The line through the straight pieces in a part of a mask; None where they are not straight."""
     height, width = dark.shape
     columns = np.flatnonzero(part.any(0))
@@ -164,8 +185,7 @@ def _fitted(dark: Mask, inner: Mask, part: Mask, left: int, top: int, is_upright
     start, end = _extended(on, start, end)
     if on[start : end + 1].mean() < COVER:
         return None
-    ends = [not inner[min(max(at[end], 0), height - 1), end] for end in (start, end)]
-    return Line(is_upright, start, end, rows, usual, (ends[0], ends[1]))
+    return Line(is_upright, start, end, rows, usual)
 
 
 def fitted_curve(

@@ -9,7 +9,16 @@ from PIL import Image
 
 from siamese.imaging.ink import connected, pen_width_px
 from siamese.imaging.letters import dotted_lines, text_rows
-from siamese.imaging.lines import Line, erase_line, find_lines, find_tilt_deg, groups_that_meet, touches, turned
+from siamese.imaging.lines import (
+    Line,
+    erase_line,
+    find_lines,
+    find_tilt_deg,
+    groups_that_meet,
+    touches,
+    turned,
+    with_ends_at_rim,
+)
 from siamese.imaging.reading import REMARKS, Remark
 
 WORKING_PX = 800  # longer side at which print is looked for
@@ -112,8 +121,10 @@ def paper_brightness(values: UInt8[np.ndarray, "height width"]) -> Values:
 
 def line_mask(values: UInt8[np.ndarray, "height width"], ground: Values) -> Mask:
     """Whatever is darker than the paper by LINE_DEPTH of the depth of full ink."""
-    depth = 1 - cv2.blur(values, (2, 2)).astype(np.float32) / np.maximum(ground, 0.35 * float(ground.max()))
-    sample = depth[::NOISE_STEP, ::NOISE_STEP]
+    depth = cv2.blur(values, (2, 2)).astype(np.float32)
+    depth /= np.maximum(ground, 0.35 * float(ground.max()))
+    np.subtract(1, depth, out=depth)
+    sample = depth[::NOISE_STEP, ::NOISE_STEP].ravel()
     noise = 4 * float(np.median(np.abs(sample - np.median(sample)))) * 1.5
     candidates = depth[depth > max(LEAST_DEPTH, noise)]
     if len(candidates) == 0:
@@ -127,11 +138,14 @@ def find_form(dark: Mask) -> Form:
     tilt_deg = find_tilt_deg(dark)
     if tilt_deg is None:
         return Form(dark, dark, 0.0, ())
-    inside = np.ones_like(dark)
     if abs(tilt_deg) <= LEVEL_DEG:
-        return Form(dark, dark, 0.0, tuple(find_lines(dark, inside)))
-    level = turned(dark, tilt_deg)
-    return Form(dark, level, tilt_deg, tuple(find_lines(level, turned(inside, tilt_deg))))
+        tilt_deg = 0.0
+    level = turned(dark, tilt_deg) if tilt_deg else dark
+    lines = find_lines(level)
+    if lines:
+        inside = np.ones_like(dark)
+        lines = with_ends_at_rim(lines, turned(inside, tilt_deg) if tilt_deg else inside)
+    return Form(dark, level, tilt_deg, tuple(lines))
 
 
 def find_print(form: Form, keep_rulings: bool = False) -> tuple[Mask, list[str]]:

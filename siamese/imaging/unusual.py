@@ -60,16 +60,29 @@ def load_detector() -> Detector:
     )
 
 
-def unusual_codes(ink: Float[Tensor, "_ _"], is_signature: bool = False) -> list[str]:
-    """Codes of remarks on ink that no pen has drawn.
+def character_codes(ink: Float[Tensor, "_ _"]) -> list[str]:
+    """Codes of remarks on a pen unlike those of the training, and on ink that no pen has drawn.
 
     Args:
         ink: In [0, 1] on paper 0, of any size.
-        is_signature: Whether a signature is expected, not a character.
     """
     mask = scaled_mask(ink.numpy())
-    if mask is None:
-        return []
+    return [] if mask is None else [*_pen_codes(mask), *_unusual_codes(mask, is_signature=False)]
+
+
+def signature_codes(ink: Float[Tensor, "_ _"]) -> list[str]:
+    """Codes of remarks on ink that no pen has drawn, from ink in [0, 1] on paper 0."""
+    mask = scaled_mask(ink.numpy())
+    return [] if mask is None else _unusual_codes(mask, is_signature=True)
+
+
+def _unusual_codes(mask: Bool[np.ndarray, "_ _"], is_signature: bool) -> list[str]:
+    """Codes of remarks on ink that no pen has drawn.
+
+    Args:
+        mask: Ink as `scaled_mask` gives it.
+        is_signature: Whether a signature is expected, not a character.
+    """
     detector = load_detector()
     threshold = detector.signature_threshold if is_signature else detector.threshold
     codes = ["mostly_ink"] if mask.mean() > MOSTLY_INK else []
@@ -97,24 +110,20 @@ def stray_edges(levels: UInt8[np.ndarray, "height width"], dark: Bool[np.ndarray
     size = max(1, round(levels.shape[1] * scale)), max(1, round(levels.shape[0] * scale))
     small = cv2.GaussianBlur(cv2.resize(levels, size, interpolation=cv2.INTER_AREA), (5, 5), 0)
     near = cv2.resize(dark.view(np.uint8), size, interpolation=cv2.INTER_NEAREST)
-    near = cv2.dilate(near, np.ones((AROUND_PX, AROUND_PX), np.uint8))
+    is_near = cv2.dilate(near, np.ones((AROUND_PX, AROUND_PX), np.uint8)).view(bool)
     steps = cv2.morphologyEx(small, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8))
-    own = steps[near > 0]
+    own = steps[is_near]
     if len(own) == 0:
         return 0.0
     edges = steps > max(4.0, 2 * EDGE_STEP * float(np.percentile(own, 90)))
-    inner = np.zeros(edges.shape, dtype=bool)
     down, across = (round(RIM_SHARE * side) for side in edges.shape)
-    inner[down : edges.shape[0] - down, across : edges.shape[1] - across] = True
-    in_ground, of_ink = int((edges & inner & (near == 0)).sum()), int((edges & (near > 0)).sum())
+    inner = slice(down, edges.shape[0] - down), slice(across, edges.shape[1] - across)
+    in_ground, of_ink = int(np.count_nonzero((edges & ~is_near)[inner])), int(np.count_nonzero(edges & is_near))
     return in_ground / max(1, of_ink)
 
 
-def pen_codes(ink: Float[Tensor, "_ _"]) -> list[str]:
-    """Codes of remarks on a pen unlike those of the training, from ink in [0, 1] on paper 0."""
-    mask = scaled_mask(ink.numpy())
-    if mask is None:
-        return []
+def _pen_codes(mask: Bool[np.ndarray, "_ _"]) -> list[str]:
+    """Codes of remarks on a pen unlike those of the training, from ink as `scaled_mask` gives it."""
     share = pen_width_px(np.pad(mask, 1)) / max(mask.shape)
     return ["fine_pen"] if share < FINE_PEN else ["broad_pen"] if share > BROAD_PEN else []
 

@@ -14,7 +14,7 @@ from siamese.imaging.ink import otsu_cut, pen_width_px
 from siamese.imaging.lines import fitted_curve
 from siamese.imaging.printed import separate_print
 from siamese.imaging.reading import REMARKS, Reading, merge_remarks
-from siamese.imaging.unusual import ground_codes, unusual_codes
+from siamese.imaging.unusual import ground_codes, signature_codes
 from siamese.preprocessing import SIGNATURE, Preprocessing, prepare_ink
 from siamese.signatures.regions import has_several_pieces
 
@@ -119,7 +119,7 @@ def read_signature(source: Source | object) -> Reading:
     grey = open_image(source)
     page = separate_print(grey, keep_rulings=True)
     ink = _isolated(page.image)
-    codes = [*unusual_codes(ink, is_signature=True), *ground_codes(page.levels, page.form.dark)]
+    codes = [*signature_codes(ink), *ground_codes(page.levels, page.form.dark)]
     if has_several_pieces(page.handwriting()):
         codes.append("several_pieces")
     return Reading(ink, merge_remarks([image_remarks(grey), page.remarks, [REMARKS[code] for code in codes]]))

@@ -7,7 +7,7 @@ from PIL import Image, ImageDraw
 
 from siamese.imaging.decode import open_image, read_ink
 from siamese.imaging.ink import find_ink
-from siamese.imaging.unusual import MOSTLY_INK, pen_codes, stray_edges, unusual_codes
+from siamese.imaging.unusual import MOSTLY_INK, character_codes, stray_edges
 
 
 def drawn(pen_px: int, size: int = 300) -> Image.Image:
@@ -62,11 +62,11 @@ def test_paper_has_no_edges_of_its_own():
 def test_ink_over_more_than_half_of_its_box_is_told():
     block = torch.zeros(200, 200)
     block[50:150, 40:160] = 1
-    assert "mostly_ink" in unusual_codes(block)
+    assert "mostly_ink" in character_codes(block)
     assert MOSTLY_INK == 0.5
 
 
 def test_the_pen_is_told_where_it_is_unlike_the_training_s():
-    assert pen_codes(find_ink(open_image(drawn(2)))) == ["fine_pen"]
-    assert pen_codes(find_ink(open_image(drawn(9)))) == []
-    assert pen_codes(find_ink(open_image(drawn(40)))) == ["broad_pen"]
+    assert character_codes(find_ink(open_image(drawn(2)))) == ["fine_pen"]
+    assert character_codes(find_ink(open_image(drawn(9)))) == []
+    assert character_codes(find_ink(open_image(drawn(40)))) == ["broad_pen"]
