@@ -37,6 +37,11 @@ anybody because of it. It was measured on few writers, with practised but not pr
 other scripts, pens and ages may give other error rates. It uses only the shape of the lines: pressure, ink and paper
 are removed first, because in a set that it was trained on they reveal the scanner."""
 
+COLLECTIONS = {
+    "cedar": "CEDAR",
+    "svc2004": "SVC2004",
+    "cross_media": "a collection of names on paper, tablet and phone",
+}
 PARTS = {
     "network": "the network",
     "hinge": "the turns of the lines",
@@ -68,13 +73,19 @@ def measured(report: dict) -> list[dict]:
 
 
 def collection_of(entry: dict) -> str:
-    """What the collection is called, without folders and suffix; empty where that is not known."""
+    """The file or folder of the collection, without suffix; empty where that is not known."""
     return Path(str(entry.get("data") or "")).stem
 
 
+def collection_name(stem: str) -> str:
+    """What people call a collection, given its file or folder without suffix."""
+    return COLLECTIONS.get(stem, stem)
+
+
 def writers_of(entry: dict) -> str:
-    """How many writers were measured, and of which collection: "12 writers of cedar"."""
-    return f"{entry['writers_scored']} writers" + (f" of {name}" if (name := collection_of(entry)) else "")
+    """How many writers were measured, and of which collection: "12 writers of CEDAR"."""
+    name = collection_name(collection_of(entry))
+    return f"{entry['writers_scored']} writers" + (f" of {name}" if name else "")
 
 
 def evaluation_results(entry: dict) -> list[EvalResult]:
@@ -184,7 +195,7 @@ def left_out(entries: Sequence[dict]) -> str:
     if not entries:
         return ""
     rows = [
-        f"| {entry['collection']} ({entry['writers']} writers) | {entry['forgeries']} | {count} | "
+        f"| {collection_name(entry['collection'])} ({entry['writers']} writers) | {entry['forgeries']} | {count} | "
         f"{share(one['eer_skilled'])} | {share(one['operating_points']['balanced']['far'])} | "
         f"{share(one['operating_points']['balanced']['frr'])} |"
         for entry in entries

@@ -369,6 +369,38 @@ def test_a_game_chosen_by_mouse_is_not_changed_by_an_arrow_and_enter_starts_the_
     expect(page.locator(".challenge .clock")).to_have_text("60 s")
 
 
+@pytest.mark.parametrize("width", [1280, 390])
+def test_sheet_candidates_and_next_are_in_sight_while_one_draws(open_page, width):
+    page = open_page(width, query="/?challenge=draw")
+    expect(page.locator(".candidate")).to_have_count(10)
+    for part in (".challenge .pad-sheet", ".candidate:first-child", ".candidate:last-child", "[data-next]", SAID):
+        assert in_sight(page, part), part
+    lowest = page.locator(".candidate").last.bounding_box()
+    if width < 500:  # the bar with the verdict lies below the candidates, not over them
+        assert lowest["y"] + lowest["height"] <= page.locator(".turn").bounding_box()["y"]
+
+
+def test_next_stays_where_it_is_when_the_verdict_comes(open_page):
+    page = open_page(390)
+    dealt(page, 10)
+    before = page.locator("[data-next]").bounding_box()
+    answer(page)
+    expect(page.locator("[data-detail]")).to_have_text(re.compile("sure of"))
+    assert page.locator("[data-next]").bounding_box() == before
+
+
+def test_a_row_of_right_answers_is_that_of_the_game(open_page):
+    page = open_page()
+    dealt(page, 10)
+    row = page.locator(".scores dd").nth(2)
+    answer(page)
+    right = page.locator(".candidate.truth.yours").count()
+    expect(row).to_have_text(str(right))
+    choose(page, "Match")
+    expect(page.locator(SAID)).to_have_text("Round 1 of 10")
+    expect(row).to_have_text("0")
+
+
 def test_drawing_on_a_phone(open_page):
     page = open_page(390, query="/?challenge=draw")
     canvas = page.locator(".challenge .pad-sheet canvas")

@@ -44,9 +44,13 @@ def test_the_set_survives_a_reload_in_this_browser_and_removing_it_asks(own):
     again.keyboard.press("Escape")
     expect(again.locator(".shelf-item")).to_have_count(2)
     expect(empty).to_be_focused()
+    scribble(again, again.locator(".own .pad-sheet canvas").nth(1))
+    expect(again.locator(".ranking li")).to_have_count(2)
     empty.click()
     box.get_by_role("button", name="Remove").click()
     expect(again.locator(".shelf-item")).to_have_count(0)
+    expect(again.locator(".own [data-say]")).to_have_text("")  # the query is gone as well
+    expect(again.get_by_role("button", name="Clear: A query")).to_be_disabled()
     last = own(context=page.context)
     last.locator("input[name=query]").set_input_files(drawing("corner"))
     expect(last.locator(".own [data-say]")).to_contain_text("Add two classes")

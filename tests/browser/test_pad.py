@@ -31,6 +31,15 @@ def two_strokes() -> Image.Image:
     return image
 
 
+def far_apart() -> Image.Image:
+    """900 x 300: a cross on the left, a ring far to the right of it."""
+    image = Image.new("L", (900, 300), 255)
+    both = two_strokes()
+    image.paste(both.crop((0, 0, 200, 200)), (50, 50))
+    image.paste(both.crop((200, 0, 400, 200)), (650, 50))
+    return image
+
+
 @pytest.fixture
 def compare(open_page):
     def opened(width: int = 1280, **context):
@@ -51,6 +60,20 @@ def bring(page, number: int, file: dict):
     page.locator(f"input[name=picture-{number}]").set_input_files(file)
     expect(pad.get_by_role("button", name="Crop")).to_be_visible()
     return pad
+
+
+def test_one_of_two_characters_that_stand_apart_is_chosen(compare):
+    page = compare(390)
+    pad = page.locator(".compare .pad").first
+    page.locator("input[name=picture-1]").set_input_files(png(far_apart()))
+    expect(pad.locator(".crop-region")).to_have_count(2)
+    bring(page, 2, png(two_strokes().crop((200, 0, 400, 200))))
+    expect(page.locator(".compare .answer")).to_be_hidden()  # nothing is judged before one is chosen
+    regions = pad.locator(".crop-region")
+    right = max(range(2), key=lambda number: regions.nth(number).bounding_box()["x"])
+    regions.nth(right).click()
+    expect(page.locator(".compare .verdict")).to_have_text("The same")
+    assert shape(pad)[0] < 300
 
 
 @pytest.mark.parametrize("width", [1280, 390])

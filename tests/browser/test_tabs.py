@@ -57,6 +57,8 @@ def test_about_can_be_read(open_page, width, scheme):
     assert len(labels) == 4
     assert all(before[1] <= after[0] + 1 for before, after in pairwise(labels))
     assert max(right for _, _, right in labels) <= width
+    for code in page.locator("#about [data-address]").all_inner_texts():
+        assert page.url.startswith(f"{code}/?")  # the examples call the app that shows them
     page.locator("#about summary").click()
     expect(page.locator("#about table:visible").nth(2)).to_be_visible()
     assert page.evaluate(SMALLEST_TEXT) >= 11

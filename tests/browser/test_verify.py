@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from tests.browser.test_axe import RUN
-from tests.browser.visitor import SIZES, Refusing, open_tab, scribble
+from tests.browser.visitor import SIZES, Refusing, in_sight, open_tab, scribble
 from tests.signature_weights import png, signature
 
 expect = pytest.importorskip("playwright.sync_api").expect
@@ -131,8 +131,11 @@ def test_an_example_is_judged_with_one_press(desk, width):
         examples.nth(number).click()
         expect(page.locator(".file-list figure")).to_have_count(3)
         expect(page.locator(".verify .score")).to_contain_text("3 references")
+    page.locator("input[name=verify-point][value=lenient]").check(force=True)
     page.get_by_role("button", name="Start over").click()
     expect(page.locator(".file-list figure")).to_have_count(0)
+    examples.nth(0).click()
+    expect(page.locator("input[name=verify-point][value=balanced]")).to_be_checked()
 
 
 @pytest.mark.parametrize("width", [390, pytest.param(1280, marks=pytest.mark.slow)])
@@ -197,6 +200,8 @@ def test_a_friend_forges(desk, width, scheme):
     canvas = game.locator(".pad-sheet canvas")
     step = game.locator(".steps [aria-current]")
     expect(go).to_be_disabled()
+    for part in ("[data-game] .pad-sheet", "[data-go]"):
+        assert in_sight(page, part), part
     game.locator("input[name=verify-game-point][value=lenient]").check()
     for number in (1, 2, 3):
         expect(game.locator("h3").first).to_have_text(f"Your signature, {number} of 3")

@@ -1,25 +1,40 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { countRound, saveBest, savedGame, saveDay, saveGame } from "../../siamese/ui/static/challenge/progress.js";
+import {
+  countRound,
+  rightInARow,
+  saveBest,
+  savedGame,
+  saveDay,
+  saveGame,
+} from "../../siamese/ui/static/challenge/progress.js";
 
 const game = (link, mine) => ({ link, n_way: 5, mine, network: mine.map(() => true), review: [], mode: "match" });
 
 test("a round is counted once, however often its link is opened", () => {
   const memory = {};
   const round = { link: "5i-a", index: 0, n_way: 5 };
-  countRound(memory, round, { right: true, network_right: false });
-  countRound(memory, round, { right: true, network_right: false });
+  countRound(memory, round, { right: true, network_right: false }, [true]);
+  countRound(memory, round, { right: true, network_right: false }, [true, true]);
   assert.deepEqual(memory.totals, { 5: { rounds: 1, mine: 1, network: 0 } });
-  countRound(memory, { ...round, index: 1 }, { right: false, network_right: true });
+  countRound(memory, { ...round, index: 1 }, { right: false, network_right: true }, [true, false]);
   assert.deepEqual(memory.totals, { 5: { rounds: 2, mine: 1, network: 1 } });
-  assert.deepEqual([memory.streak, memory.bestStreak], [0, 1]);
+  assert.equal(memory.bestStreak, 1);
+});
+
+test("a row of right answers ends with a wrong one and with its game", () => {
+  assert.equal(rightInARow([]), 0);
+  assert.equal(rightInARow([true, true]), 2);
+  assert.equal(rightInARow([true, false, true]), 1);
+  assert.equal(rightInARow([true, false]), 0);
 });
 
 test("what is counted does not grow without end", () => {
   const memory = {};
   for (let index = 0; index < 400; index++) {
-    countRound(memory, { link: "a", index, n_way: 5 }, { right: true, network_right: true });
+    const mine = Array(index + 1).fill(true);
+    countRound(memory, { link: "a", index, n_way: 5 }, { right: true, network_right: true }, mine);
   }
   assert.equal(memory.counted.length, 300);
   assert.equal(memory.bestStreak, 400);

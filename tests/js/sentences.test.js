@@ -28,7 +28,7 @@ test("a verdict names the right one where it was missed", () => {
 
 test("the network's choice has the name of its tile", () => {
   const result = { certainty: 0.61, network_choice: 12, alphabet: "Lumo", source: "invented" };
-  assert.equal(detailSentence(result), "The network was 61\u00a0% sure of M. Alphabet: Lumo (invented).");
+  assert.equal(detailSentence(result), "The network was 61\u00a0% sure of M. Alphabet: Lumo.");
 });
 
 test("the outcome says who won", () => {
@@ -74,6 +74,7 @@ test("a link says which game it belongs to and how many candidates it has", () =
 });
 
 test("every game has a rule in plain words", () => {
-  for (const mode of Object.keys(MODES)) assert.match(ruleOf(mode, 10), /\.$/);
-  assert.match(ruleOf("free", 20), /Guessing gets 1 in 20 right/);
+  for (const mode of Object.keys(MODES)) assert.match(ruleOf(mode, 10, "omniglot"), /\.$/);
+  assert.match(ruleOf("free", 20, "omniglot"), /^One person drew .* Guessing gets 1 in 20 right/);
+  assert.match(ruleOf("free", 20, "invented"), /^A program drew/);
 });

@@ -140,7 +140,9 @@ def test_collections_never_seen_have_rows_of_their_own():
     }
     (found,) = about.left_out_rows({"left_out": [entry]})
     assert "21.7\u00a0%" in found
-    assert "skilled forgeries, 40 writers of &lt;tablet&gt;" in found
+    assert "trained without &lt;tablet&gt;" in found
+    assert "skilled forgeries, all 40 writers of that collection" in found
+    assert "trained without SVC2004" in about.left_out_rows({"left_out": [entry | {"collection": "svc2004"}]})[0]
     assert about.left_out_rows({}) == []
 
 

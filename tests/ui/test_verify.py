@@ -134,14 +134,14 @@ def test_weights_that_were_not_measured_have_one_threshold(verifier):
 def test_words():
     point = OperatingPoint(0.5, 0.004, 0.2)
     assert "fewer than 1 would pass" in cost_sentence(point)
-    assert rates_sentence(OperatingPoint(0.5, 1.0, 0.995)).startswith("Of 100 skilled forgeries, more than 99 scored")
+    assert "of 100 skilled forgeries, more than 99 scored" in rates_sentence(OperatingPoint(0.5, 1.0, 0.995))
     genuine = Verification(0.8, 0.5, "genuine", 0.9, (0.8,))
     assert meaning(genuine, "strict", point, 0.9) == (
-        "It passes at the strict setting; so do fewer than 1 of 100 skilled forgeries."
+        "It passes at the strict setting. Of 100 skilled forgeries, fewer than 1 pass as well."
     )
     refused = Verification(0.2, 0.5, "forgery", 0.9, (0.2,))
     assert meaning(refused, "balanced", point, 0.1) == (
-        "It is refused at the balanced setting; so are 20 of 100 genuine signatures."
+        "It is refused at the balanced setting. Of 100 genuine signatures, 20 are refused as well."
     )
     unsure = Verification(0.4, 0.5, "unsure", 0.6, (0.4,))
     assert "It is refused at the balanced setting, but" in meaning(unsure, "balanced", point, 0.4)
@@ -200,7 +200,9 @@ def test_errors_on_collections_left_out_come_first(verifier):
         "signatures are refused; on new writers of the collections it knows, 13 and 13."
     )
     found = Verification(0.8, 0.5, "genuine", 0.9, (0.8,), ())
-    assert "so do 15 to 25 of 100 skilled forgeries." in meaning(found, "balanced", point, 0.9, elsewhere)
+    assert meaning(found, "balanced", point, 0.9, elsewhere).endswith(
+        "Of 100 skilled forgeries of collections it had never seen, 15 to 25 pass as well."
+    )
     measured = {
         count: replace(
             rates, references=count, elsewhere=dict.fromkeys(POINTS, RateRange((0.0, 0.0), (0.0, 0.0), wrong))
@@ -209,7 +211,7 @@ def test_errors_on_collections_left_out_come_first(verifier):
         for count, wrong in ((1, (0.1, 0.2)), (3, (0.05, 0.08)))
     }
     several = replace(verifier, measured=measured)
-    assert "Wrong answers of 100, on collections it had never seen" in markup(several)
+    assert "of 100 answers are wrong, for signatures of collections it had never seen" in markup(several)
     assert "<b>10 to 20</b>" in markup(several)
     assert advice(several, 1) == (
         "With one reference, 10 to 20 of 100 answers are wrong; with 3, 5 to 8. Add more if you can."

@@ -121,8 +121,8 @@ def verification_of(held_out: Sequence[HeldOut], device: torch.device) -> dict:
     alone = [found[1] for place in deciding if (found := score_all(comparisons[place], counts=[1]))]
     writers = sum(len(held_out[place].signatures.writers_held) for place in deciding)
     measured_on = (
-        f"signatures of {writers} writers, each scored by a run that had not seen them: pairs of genuine ones against "
-        "genuine ones with skilled forgeries"
+        f"signatures of {writers} writers, each scored by a run that had not seen them; the reference is genuine, the "
+        "other signature genuine or a skilled forgery"
     )
     pooled = {count: evened(scores) for count, scores in by_references.items()}
     return verification_entry(pooled, evened(alone), measured_on, scoring)

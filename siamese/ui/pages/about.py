@@ -13,7 +13,7 @@ from typing import Any
 import gradio as gr
 
 from siamese.characters.recognizer import Recognizer
-from siamese.hub.signature_card import PARTS, writers_of
+from siamese.hub.signature_card import PARTS, collection_name, writers_of
 from siamese.signatures.verifier import Verifier
 from siamese.ui.charts import Series, line_chart
 from siamese.ui.weights import config_of, figures_of
@@ -114,7 +114,7 @@ def signature_rows(entry: dict[str, Any]) -> list[str]:
             f"Signatures, errors with {escape(str(count))} reference{'' if str(count) == '1' else 's'}",
             percent(one["eer_skilled"]),
             interval_of(one["intervals"]["eer_skilled"]),
-            f"skilled forgeries, {escape(writers_of(entry))}, not trained on",
+            f"{escape(entry['forgeries'])}, {escape(writers_of(entry))}, not trained on",
             "ours",
         )
         for count, one in measured.items()
@@ -125,10 +125,10 @@ def left_out_rows(verification: dict[str, Any]) -> list[str]:
     """Equal error rates with one reference on collections that training left out; empty where none was."""
     return [
         row(
-            "Signatures of a collection it had never seen, errors with 1 reference",
+            f"Signatures, errors with 1 reference, trained without {escape(collection_name(entry['collection']))}",
             percent(entry["by_references"]["1"]["eer_skilled"]),
             "",
-            f"{escape(entry['forgeries'])}, {escape(str(entry['writers']))} writers of {escape(entry['collection'])}",
+            f"{escape(entry['forgeries'])}, all {escape(str(entry['writers']))} writers of that collection",
             "ours",
         )
         for entry in verification.get("left_out") or []
@@ -352,17 +352,19 @@ LIMITS = """<section><h2>Limits</h2><ul>
 <li>Pictures are processed in memory and are not kept. Your scores and your own classes stay in your browser.</li>
 </ul></section>"""
 
-PYTHON = """from gradio_client import Client, handle_file
+ADDRESS = "http://127.0.0.1:7860"  # in the examples, until the page's script puts its own there
 
-client = Client("http://127.0.0.1:7860")
+PYTHON = f"""from gradio_client import Client, handle_file
+
+client = Client("{ADDRESS}")
 print(client.predict(handle_file("a.png"), handle_file("b.png"), api_name="/compare"))
 dealt = client.predict(n_way=20, data="omniglot", link="", api_name="/new_challenge")
 print(client.predict(dealt["challenge_id"], 3, api_name="/answer_challenge"))"""
 
-JAVASCRIPT = """import { Client, handle_file } from "@gradio/client";
+JAVASCRIPT = f"""import {{ Client, handle_file }} from "@gradio/client";
 
-const client = await Client.connect("http://127.0.0.1:7860");
-const answer = await client.predict("/compare", { first: handle_file("a.png"), second: handle_file("b.png") });
+const client = await Client.connect("{ADDRESS}");
+const answer = await client.predict("/compare", {{ first: handle_file("a.png"), second: handle_file("b.png") }});
 console.log(answer.data[0].similarity, answer.data[0].verdict);"""
 
 LIBRARY = """from siamese import load_recognizer
@@ -374,10 +376,11 @@ print(recognizer.classify(["alpha.png", "beta.png"], "query.png"))"""
 
 def api_section() -> str:
     """Returns the section about the API, with examples."""
+    examples = (("Python client", PYTHON), ("JavaScript client", JAVASCRIPT), ("Python library", LIBRARY))
     blocks = "".join(
         f'<h3>{words}</h3><pre tabindex="0" aria-label="{words}"><code>{escape(code)}</code></pre>'
-        for words, code in (("Python client", PYTHON), ("JavaScript client", JAVASCRIPT), ("Python library", LIBRARY))
-    )
+        for words, code in examples
+    ).replace(ADDRESS, f"<span data-address>{ADDRESS}</span>")
     return (
         "<section><h2>API</h2><p>Five endpoints answer with JSON: <code>/compare</code>, <code>/verify</code>, "
         "<code>/classify</code>, <code>/new_challenge</code> and <code>/answer_challenge</code>. “Use via API” at the "
@@ -402,4 +405,9 @@ each drawn by 20 people.</p>{links(recognizer)}</section>
 
 def build(recognizer: Recognizer, verifier: Verifier) -> None:
     """Adds the tab's contents to the open Gradio context."""
-    gr.HTML(markup(recognizer, verifier), apply_default_css=False, js_on_load=None, elem_classes="tab")
+    gr.HTML(
+        markup(recognizer, verifier),
+        apply_default_css=False,
+        js_on_load="oneLook.tabs.about(element)",
+        elem_classes="tab",
+    )

@@ -43,6 +43,8 @@ MARKUP = """
   <div class="below">
     <button type="button" class="plain" data-copy-link>Copy a link to this round</button>
     <span class="copied" data-copied role="status"></span>
+    <p class="percentages">The percentage below a candidate is its similarity alone. How sure the network is of its
+    choice comes from comparing all candidates.</p>
     <p class="keys"><label><input type="checkbox" data-shortcuts> Single-key shortcuts:</label>
     <kbd>A</kbd> to <kbd>T</kbd> pick a candidate. Arrow keys move, <kbd>Enter</kbd> continues.</p>
   </div>

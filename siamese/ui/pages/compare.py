@@ -9,6 +9,7 @@ from siamese.characters.recognizer import Recognizer
 from siamese.imaging.decode import ImageError, Source
 from siamese.imaging.reading import Remark
 from siamese.inference.verdict import Comparison
+from siamese.ui.pages.pieces import picture_pieces
 from siamese.ui.pictures import drawing_url, ink_url, overlay_url
 from siamese.ui.trials import omniglot_trial
 from siamese.ui.validation import UserError, for_page, picture
@@ -134,6 +135,6 @@ def build(recognizer: Recognizer) -> None:
         MARKUP,
         js_on_load="oneLook.tabs.compare(element, server)",
         apply_default_css=False,
-        server_functions=[compare_pictures, explain_pictures, compare_examples],
+        server_functions=[compare_pictures, explain_pictures, compare_examples, picture_pieces],
         elem_classes="tab",
     )

@@ -9,6 +9,7 @@ from siamese.characters.recognizer import Recognizer
 from siamese.imaging.decode import WEB_FORMATS, ImageError, Source, open_image
 from siamese.preprocessing import prepare_ink
 from siamese.ui.class_archive import LIMITS, MOST_CLASSES, OwnClass, pack, unpack
+from siamese.ui.pages.pieces import picture_pieces
 from siamese.ui.pictures import drawing_url, ink_url, kept_url
 from siamese.ui.trials import omniglot_trial
 from siamese.ui.validation import UserError, decoded, decoded_file, for_page, ink_of, name, picture
@@ -132,6 +133,6 @@ def build(recognizer: Recognizer) -> None:
         MARKUP,
         js_on_load="oneLook.tabs.own(element, server)",
         apply_default_css=False,
-        server_functions=[own_add, own_rank, own_export, own_import, own_example],
+        server_functions=[own_add, own_rank, own_export, own_import, own_example, picture_pieces],
         elem_classes="tab",
     )

@@ -63,9 +63,11 @@ SHOWN_COUNTS = (1, 3, 5)  # numbers of references whose errors are shown at the 
 
 MARKUP = """
 <section class="panel verify" aria-labelledby="verify-title">
-  <header class="lead"><h2 id="verify-title">Did the same person sign this?</h2>
+  <header class="lead" data-lead><h2 id="verify-title">Did the same person sign this?</h2>
   <p>Add three signatures that are known to be genuine, or up to ten, and the one in question. Sign here, or add
-  pictures of signatures on paper.</p>{errors}</header>
+  pictures of signatures on paper.</p>
+  <div class="examples"><h3>Examples, drawn by a program</h3><div class="example-row" data-examples></div></div>
+  {errors}</header>
   <fieldset class="segments modes" data-modes><legend class="visually-hidden">What to do</legend></fieldset>
   <div data-desk>
     <div class="two">
@@ -76,7 +78,6 @@ MARKUP = """
     </div>
     <div class="say-row"><p class="say" data-say role="status" aria-live="polite"></p>
     <button type="button" class="plain" data-reset>Start over</button></div>
-    <div class="examples"><h3>Examples, drawn by a program</h3><div class="example-row" data-examples></div></div>
     <div class="answer" data-answer hidden>
       <div class="verdict-row" aria-live="polite">
       <p class="verdict" data-verdict></p><p class="score" data-score></p></div>
@@ -166,10 +167,10 @@ def errors_by_references(verifier: Verifier) -> str:
         f'<i style="width:{100 * wrong[1] / max(largest, 1e-6):.0f}%"></i><b>{range_of_hundred(wrong)}</b></li>'
         for count, wrong in errors.items()
     )
-    where = ", on collections it had never seen" if verifier.measured[1].elsewhere else ""
+    where = " of collections it had never seen" if verifier.measured[1].elsewhere else ""
     return (
-        f'<div class="fall"><p>Wrong answers of 100{where}, at the balanced setting, skilled forgeries against genuine '
-        f"signatures:</p><ul>{bars}</ul></div>"
+        f'<div class="fall"><p>How many of 100 answers are wrong, for signatures{where}, half of them skilled '
+        f"forgeries, at the balanced setting:</p><ul>{bars}</ul></div>"
     )
 
 
@@ -211,8 +212,9 @@ def cost_sentence(point: OperatingPoint, elsewhere: RateRange | None = None) -> 
 def rates_sentence(rates: OperatingPoint) -> str:
     """Returns a sentence about how common a score like this is among forgeries and among genuine signatures."""
     return (
-        f"Of 100 skilled forgeries, {of_hundred(rates.far)} scored as high as this or higher; of 100 genuine "
-        f"signatures, {of_hundred(rates.frr)} scored lower."
+        "How common this score is, on new writers of the collections it knows: of 100 skilled forgeries, "
+        f"{of_hundred(rates.far)} scored as high or higher; of 100 genuine signatures, {of_hundred(rates.frr)} scored "
+        "lower."
     )
 
 
@@ -243,9 +245,10 @@ def meaning(
         )
     far = range_of_hundred(elsewhere.far if elsewhere else (point.far, point.far))
     frr = range_of_hundred(elsewhere.frr if elsewhere else (point.frr, point.frr))
+    where = " of collections it had never seen" if elsewhere else ""
     if passes:
-        return f"It passes at the {name} setting; so do {far} of 100 skilled forgeries."
-    return f"It is refused at the {name} setting; so are {frr} of 100 genuine signatures."
+        return f"It passes at the {name} setting. Of 100 skilled forgeries{where}, {far} pass as well."
+    return f"It is refused at the {name} setting. Of 100 genuine signatures{where}, {frr} are refused as well."
 
 
 def unmeasured_sentence(reliability: float | None) -> str:

@@ -10,6 +10,12 @@ export const beatIn = (href) => {
   return /^(\d|10)$/.test(beat ?? "") ? Number(beat) : null;
 };
 
+// The app as a client of its API names it: without a query and without a slash at the end.
+export const appAddress = (href) => {
+  const { origin, pathname } = new URL(href);
+  return origin + pathname.replace(/\/+$/, "");
+};
+
 // The address with another game in it; null takes it out.
 export const withChallenge = (href, link, beat = null) => {
   const url = new URL(href);

@@ -11,13 +11,14 @@ const VERDICTS = { same: "The same", different: "Different", unsure: "Unsure" };
 const ORDINALS = ["First", "Second"];
 
 export const compareTab = (element, server) => {
-  const { part, refuse, answering, ask } = tabOf(element, server);
+  const { part, refuse, answering, ask, findPieces } = tabOf(element, server);
   let shown = null; // the pictures that the newest answer is about
 
   const pads = [...element.querySelectorAll("[data-pad]")].map((place, index) => {
     const one = pad({
       label: `${ORDINALS[index]} picture`,
       name: `picture-${index + 1}`,
+      find: findPieces,
       onChange: () => compare(),
       onRefusal: refuse,
     });

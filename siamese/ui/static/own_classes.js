@@ -21,7 +21,7 @@ const stem = (file) =>
 
 export const ownClassesTab = (element, server) => {
   const tab = tabOf(element, server);
-  const { part, refuse, answering, ask } = tab;
+  const { part, refuse, answering, ask, findPieces } = tab;
   let classes = []; // {name, picture, isExample}
   let given = ""; // the name that a file gave to the new class
 
@@ -160,6 +160,7 @@ export const ownClassesTab = (element, server) => {
     label: "A new class",
     name: "class",
     hint: "Draw one, or drop a picture",
+    find: findPieces,
     add,
     changed: () => {
       show();
@@ -174,6 +175,7 @@ export const ownClassesTab = (element, server) => {
     label: "A query",
     name: "query",
     hint: "Which class is this?",
+    find: findPieces,
     onRefusal: refuse,
     onChange: () => rank(),
   });
@@ -188,6 +190,7 @@ export const ownClassesTab = (element, server) => {
     if (!(await confirmed(element.querySelector(".panel"), question, "Remove"))) return;
     forget();
     classes = [];
+    queryPad.clear(false);
     show();
     keep();
     rank();

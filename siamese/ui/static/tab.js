@@ -43,6 +43,8 @@ export const tabOf = (element, server) => {
     refuse,
     answering,
     ask: (name, payload) => ask(server, name, payload),
+    // The characters that stand apart in a picture, to choose from.
+    findPieces: async (url) => (await ask(server, "picture_pieces", { picture: url })).regions,
   };
 };
 

@@ -223,6 +223,8 @@ export const verifyTab = (element, server) => {
     forget();
     references = [];
     judged = null;
+    part("answer").hidden = true;
+    chosen.point = "balanced";
     for (const name of ["references", "inks", "laid", "parts", "sees", "remarks"]) part(name).replaceChildren(); // nothing stays, not even hidden
     referencePad.clear();
     questionedPad.clear();
@@ -257,7 +259,7 @@ export const verifyTab = (element, server) => {
     ["game", "Forge it: a game for two"],
   ];
   radios(part("modes"), "mode", modes, "desk", (mode) => {
-    part("desk").hidden = mode !== "desk";
+    part("desk").hidden = part("lead").hidden = mode !== "desk"; // both are about verifying
     part("game").hidden = mode !== "game";
     if (mode === "game") game.open();
   });

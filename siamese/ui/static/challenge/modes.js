@@ -18,15 +18,19 @@ export const modeOf = (link) => {
   return link.endsWith("-x10") ? "match" : "free";
 };
 
-// What is said about a game before it begins.
-export const ruleOf = (mode, ways) => {
+// What is said about a game; `source` is where its characters come from.
+export const ruleOf = (mode, ways, source) => {
   const guessing = `Guessing gets 1 in ${ways} right.`;
+  const drawers =
+    source === "invented"
+      ? "A program drew the candidates in one hand, and the character you look for in another."
+      : "One person drew the candidates, another the character you look for.";
   return {
-    free: `The candidates were drawn by one person, the character you look for by another. ${guessing}`,
+    free: `${drawers} ${guessing}`,
     match: `Ten rounds against the network. ${guessing}`,
     timed: `How many can you get right in ${TIMED_S} seconds? ${guessing}`,
     daily: "Ten rounds, new every day and the same for everybody. They can be played once.",
-    draw: "Draw one of the characters. The network guesses which one it is.",
+    draw: "The network guesses, while you draw, which of the characters it is.",
   }[mode];
 };
 

@@ -8,8 +8,12 @@ const dropFirst = (object, kept) => {
   for (const key of Object.keys(object).slice(0, -kept)) delete object[key];
 };
 
-// Counts an answered round once, however often its link is opened. `round` is {link, index, n_way}.
-export const countRound = (memory, round, result) => {
+// How many of the newest rounds of a game were right without a break.
+export const rightInARow = (marks) => marks.length - 1 - marks.lastIndexOf(false);
+
+// Counts an answered round once, however often its link is opened. `round` is {link, index, n_way}, `mine` the rounds of
+// its game, this one last.
+export const countRound = (memory, round, result, mine) => {
   const key = `${round.link}.${round.index}`;
   memory.counted ??= [];
   if (memory.counted.includes(key)) return;
@@ -19,8 +23,7 @@ export const countRound = (memory, round, result) => {
   totals.rounds += 1;
   totals.mine += result.right ? 1 : 0;
   totals.network += result.network_right ? 1 : 0;
-  memory.streak = result.right ? (memory.streak ?? 0) + 1 : 0;
-  memory.bestStreak = Math.max(memory.bestStreak ?? 0, memory.streak);
+  memory.bestStreak = Math.max(memory.bestStreak ?? 0, rightInARow(mine));
 };
 
 // Keeps what was answered of a game with several rounds.

@@ -10,10 +10,8 @@ export const verdictSentence = ({ right, network_right, truth }) => {
   return network_right ? `${mine} The network was right.` : `${mine} The network was wrong, too.`;
 };
 
-export const detailSentence = ({ certainty, network_choice, alphabet, source }) => {
-  const kind = source === "omniglot" ? "Omniglot" : "invented";
-  return `The network was ${percent(certainty)} sure of ${nameOf(network_choice)}. Alphabet: ${alphabet} (${kind}).`;
-};
+export const detailSentence = ({ certainty, network_choice, alphabet }) =>
+  `The network was ${percent(certainty)} sure of ${nameOf(network_choice)}. Alphabet: ${alphabet}.`;
 
 export const guessSentence = ({ certainty, network_choice }) =>
   `The network is ${percent(certainty)} sure of ${nameOf(network_choice)}. Press the one you drew.`;

@@ -120,7 +120,7 @@ export const challengeTab = (element, server) => {
     }
     part("ways").hidden = game.mode === "daily";
     part("sources").hidden = game.mode === "daily" || options.sources.length < 2;
-    part("rule").textContent = ruleOf(game.mode, game.ways);
+    part("rule").textContent = ruleOf(game.mode, game.ways, choices.source);
     part("beat").hidden = game.beat === null;
     part("beat").textContent = game.beat === null ? "" : `Your friend got ${game.beat} right. Can you beat that?`;
     const what = { match: "these ten rounds", daily: "this daily" }[game.mode] ?? "this round";
@@ -268,7 +268,7 @@ export const challengeTab = (element, server) => {
     game.network.push(result.network_right);
     if (isSeveral() && !(result.right && result.network_right)) game.review.push(reviewOf(round.index, round, result));
     remember((memory) => {
-      countRound(memory, round, result);
+      countRound(memory, round, result, game.mine);
       if (!isSeveral()) return;
       saveGame(memory, { ...game, n_way: round.n_way });
       if (!isOver()) return;
@@ -344,7 +344,7 @@ export const challengeTab = (element, server) => {
     round = { ...dealt, answered: false, guessed: null };
     const sheet = drawingPad(round, { element, candidates, server, guard, thisTurn });
     part("query").replaceChildren(sheet.node);
-    part("from").textContent = `${round.source_name}: ${round.alphabet}`;
+    part("from").textContent = `Alphabet: ${round.alphabet}`;
     showCandidates(candidates, round.candidates, "I drew", pick);
     nameKeys(candidates, areLettersOn());
     part("detail").textContent = "";

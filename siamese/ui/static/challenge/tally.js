@@ -1,5 +1,6 @@
 // Scores below the board: of this game, and of all rounds of this browser beside chance, the paper and people.
 import { make, percent } from "../dom.js";
+import { rightInARow } from "./progress.js";
 import { count } from "./sentences.js";
 
 const marksRow = (name, marks, rounds) => {
@@ -57,8 +58,8 @@ export const showTally = (host, game, ways, memory, figures) => {
     : [
         ["You", of(game.mine)],
         ["Network", of(game.network)],
-        ["Right in a row", `${memory.streak ?? 0}`],
-        ["Most in a row", `${memory.bestStreak ?? 0}`],
+        ["Right in a row", `${rightInARow(game.mine)}`],
+        ["Most in a row so far", `${memory.bestStreak ?? 0}`],
       ];
   const scores = cells.map(([name, value]) => make("div", {}, make("dt", { text: name }), make("dd", { text: value })));
   host.replaceChildren(make("dl", { class: "scores" }, ...scores));
