@@ -130,8 +130,10 @@ def test_an_example_is_judged_with_one_press(desk, width):
     for number in (0, 2):
         examples.nth(number).click()
         expect(page.locator(".file-list figure")).to_have_count(3)
+        expect(page.locator(".verify .answer")).to_be_visible()
         expect(page.locator(".verify .score")).to_contain_text("3 references")
-    page.locator("input[name=verify-point][value=lenient]").check(force=True)
+    page.locator(".verify .point").last.click()
+    expect(page.locator("input[name=verify-point][value=lenient]")).to_be_checked()
     page.get_by_role("button", name="Start over").click()
     expect(page.locator(".file-list figure")).to_have_count(0)
     examples.nth(0).click()
