@@ -96,6 +96,7 @@ def test_the_page_says_whose_weights_answer_and_why(tmp_path: Path):
 
 
 SIGNATURES = {
+    "forgeries": "skilled forgeries",
     "writers_scored": 12,
     "by_references": {
         "1": {"eer_skilled": 0.198, "eer_random": 0.033, "intervals": {"eer_skilled": [0.125, 0.263]}},
