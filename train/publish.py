@@ -105,31 +105,21 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def push_model(
-    folder: Path,
-    repo_id: str,
-    private: bool = False,
-    revision: str | None = None,
-    report: Path | None = None,
-    figures: Path | None = None,
-) -> bool:
+def push_model(folder: Path, repo_id: str, private: bool = False) -> bool:
     """Publishes the checkpoint of a training run and prints one sentence about the outcome; never raises.
 
     Args:
         folder: Folder of the checkpoint, which is only read.
         repo_id: "user/name" on the Hub.
         private: Whether a new repository is private.
-        revision: Branch to push to; None for the default branch.
-        report: JSON report of an evaluation; None takes the figures in config.json.
-        figures: Folder with the evaluation's PNG files.
 
     Returns:
         Whether the checkpoint was published.
     """
     try:
         with staging(None) as staged:
-            stage_model(staged, folder, repo_id, report, figures)
-            address = push_folder(staged, repo_id, "model", private or None, revision)
+            stage_model(staged, folder, repo_id)
+            address = push_folder(staged, repo_id, "model", private or None, revision=None)
     except Exception as error:  # no failure of the Hub, the connection or the disk may end a training run
         print(f"{error} The checkpoint is safe in {folder}.", file=sys.stderr)
         return False

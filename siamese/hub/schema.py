@@ -11,14 +11,6 @@ from siamese.preprocessing import Preprocessing
 
 FORMAT = "one-look/1"
 MEASURES = ("verification", "training", "figures")  # entries that are about the weights
-# Names in files of earlier versions, and what they are called now.
-EARLIER_NAMES = {"preparation": "preprocessing", "weighing": "fusion"}
-EARLIER_PARTS = {
-    "turns": "hinge",
-    "course": "profile",
-    "turns_middle": "hinge_middle",
-    "course_middle": "profile_middle",
-}
 
 Storage = Literal["float32", "int8", "shared"]
 Rate = Annotated[float, Field(ge=0, le=1)]
@@ -200,7 +192,7 @@ class CheckpointConfig(OpenEntry):
 
 
 def checked(config: object, path: Path) -> dict:
-    """What config.json holds, with the names of this version.
+    """What config.json holds.
 
     Args:
         config: The parsed JSON.
@@ -213,7 +205,6 @@ def checked(config: object, path: Path) -> dict:
         raise CheckpointError(f"{path} holds no JSON object.")
     if config.get("format") != FORMAT:
         raise CheckpointError(f"{path} has the format {config.get('format')!r}, this version reads {FORMAT!r}.")
-    config = with_present_names(config)
     try:
         CheckpointConfig.model_validate(config)
     except ValidationError as error:
@@ -236,22 +227,6 @@ def sentence(error: ValidationError) -> str:
 def shortened(value: object, limit: int = 80) -> str:
     shown = repr(value)
     return shown if len(shown) <= limit else shown[:limit] + "..."
-
-
-def with_present_names(config: dict) -> dict:
-    """The same entries under the names of this version, where a checkpoint was written by an earlier one."""
-    config = {EARLIER_NAMES.get(key, key): value for key, value in config.items()}
-    verification = config.get("verification")
-    if isinstance(verification, dict) and "weighing" in verification:
-        renamed = {EARLIER_NAMES.get(key, key): value for key, value in verification.items()}
-        if isinstance(renamed["fusion"], dict):
-            renamed["fusion"] = {EARLIER_PARTS.get(key, key): value for key, value in renamed["fusion"].items()}
-        config["verification"] = renamed
-    measured = (config.get("figures") or {}).get("signatures") if isinstance(config.get("figures"), dict) else None
-    if isinstance(measured, dict) and isinstance(measured.get("parts_alone"), dict):
-        alone = {EARLIER_PARTS.get(key, key): value for key, value in measured["parts_alone"].items()}
-        config["figures"] = config["figures"] | {"signatures": measured | {"parts_alone": alone}}
-    return config
 
 
 def network_entry(config: NetworkConfig) -> dict:

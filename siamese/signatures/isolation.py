@@ -96,14 +96,6 @@ def prepare_isolated(ink: Float[Tensor, "height width"], preprocessing: Preproce
         raise ImageError(NO_INK) from error
 
 
-def load_signature_ink(source: Source | object, preprocessing: Preprocessing = SIGNATURE) -> Float[Tensor, "1 105 105"]:
-    """What a network for signatures is shown of an image: ink 1 on paper 0.
-
-    Raises ImageError for what `open_image` refuses and where there is no ink.
-    """
-    return prepare_signature(open_image(source), preprocessing)
-
-
 def read_signature(source: Source | object) -> Reading:
     """Isolates the signature in an image.
 

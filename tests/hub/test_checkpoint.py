@@ -298,20 +298,6 @@ def test_a_config_must_be_understood(copy, entries, message):
     assert str(refused.value).endswith(".")
 
 
-def test_names_of_earlier_versions_are_read(copy):
-    parts = {"turns": "hinge", "course": "profile", "turns_middle": "hinge_middle", "course_middle": "profile_middle"}
-    earlier = {{new: old for old, new in parts.items()}.get(name, name): value for name, value in FUSION.items()}
-    config = json.loads((copy / "config.json").read_text())
-    config["preparation"] = config.pop("preprocessing")
-    config["figures"] = {"signatures": {"parts_alone": {"network": 1, "turns": 2, "course": 3}}}
-    (copy / "config.json").unlink()
-    (copy / "config.json").write_text(json.dumps(config | {"verification": {"weighing": earlier}}))
-    loaded = load_checkpoint(copy)
-    assert loaded.preprocessing == Preprocessing(extent_px=70, keep_aspect=False)
-    assert loaded.config["verification"] == {"fusion": FUSION}
-    assert loaded.config["figures"]["signatures"]["parts_alone"] == {"network": 1, "hinge": 2, "profile": 3}
-
-
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"format": NaN}', "[" * 100_000, "\xff\xfe"])
 def test_a_config_that_is_no_json_object(copy, text):
     (copy / "config.json").unlink()

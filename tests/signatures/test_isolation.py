@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from siamese.data.pen_strokes import synthetic_hand
 from siamese.imaging.decode import ImageError, load_ink, open_image
 from siamese.preprocessing import SIGNATURE, prepare_ink
-from siamese.signatures.isolation import isolate_signature, load_signature_ink, read_signature
+from siamese.signatures.isolation import isolate_signature, prepare_signature, read_signature
 from siamese.signatures.synthetic import invent_signature, sign
 
 WHITE, BLUE = (255, 255, 255), (30, 40, 120)
@@ -84,7 +84,7 @@ def likeness(one: torch.Tensor, other: torch.Tensor, within_px: int = 2) -> floa
 
 
 def seen(source: object) -> torch.Tensor:
-    return load_signature_ink(source)
+    return prepare_signature(open_image(source))
 
 
 @pytest.fixture(scope="module", params=[103, pytest.param(100, marks=pytest.mark.slow)])
@@ -227,7 +227,7 @@ def blank(noise: float) -> Image.Image:
 @pytest.mark.parametrize("picture", [blank(3), page([], ruling=70)], ids=["noise", "rulings alone"])
 def test_where_nobody_signed_the_sentence_says_so(picture):
     with pytest.raises(ImageError, match="No signature was found"):
-        load_signature_ink(picture)
+        seen(picture)
 
 
 def test_pictures_of_any_small_size_end_in_ink_or_a_sentence():
@@ -239,7 +239,7 @@ def test_pictures_of_any_small_size_end_in_ink_or_a_sentence():
             np.pad(np.zeros((height - 4, width - 4)), 2, constant_values=255),
         ):
             try:
-                picture = load_signature_ink(Image.fromarray(values.astype(np.uint8)))
+                picture = seen(Image.fromarray(values.astype(np.uint8)))
             except ImageError:
                 continue
             assert picture.shape == (1, 105, 105)

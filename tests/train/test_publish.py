@@ -313,9 +313,10 @@ def test_a_push_that_fails_loses_no_checkpoint(hub, compact, monkeypatch, capsys
 
 
 def test_a_push_that_goes_well(hub, compact, capsys):
-    assert push_model(compact, REPO, revision="best") is True
+    assert push_model(compact, REPO) is True
+    assert main(["publish", "--model", str(compact), "--repo-id", REPO, "--revision", "best"]) == 0
     assert "best" in hub.repositories["models", REPO].branches
-    assert "Published: http://" in capsys.readouterr().out
+    assert capsys.readouterr().out.count("Published: http://") == 2
 
 
 @pytest.mark.parametrize(
