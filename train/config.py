@@ -22,6 +22,8 @@ Schedule = Literal["constant", "cosine", "decay"]
 TaskName = Literal["characters", "signatures"]
 Views = Literal[1, 4, 8]
 BelowOne = Annotated[float, Field(ge=0, lt=1)]
+TableKind = Literal["recipe", "search"]
+FOLDERS: dict[TableKind, str] = {"recipe": "train.recipes", "search": "train.searches"}
 COMMANDS: dict[TaskName, str] = {"characters": "fit", "signatures": "fit-signatures"}
 LAYERS = 6  # four convolutions, the 9216 x 4096 layer, the head
 
@@ -151,30 +153,38 @@ def saved_config(table: Mapping[str, Any], kind: type[Config]) -> Config:
     return config_from({name: value for name, value in table.items() if name in names}, kind)
 
 
-def recipe_names(task: TaskName | None = None) -> list[str]:
-    """Returns the names of the recipes in `train/recipes`, or of those for one task, in alphabetical order."""
-    files = (Path(entry.name) for entry in resources.files("train.recipes").iterdir())
-    names = sorted(file.stem for file in files if file.suffix == ".toml")
-    return [name for name in names if task is None or read_recipe(name).get("task", "characters") == task]
+def table_names(kind: TableKind) -> list[str]:
+    """Returns the names of the TOML files in `train/recipes` or `train/searches`, in alphabetical order."""
+    files = (Path(entry.name) for entry in resources.files(FOLDERS[kind]).iterdir())
+    return sorted(file.stem for file in files if file.suffix == ".toml")
 
 
-def read_recipe(name: str) -> dict[str, Any]:
-    """Reads a recipe, given the name of a file in `train/recipes` or the path of a TOML file.
+def read_table(kind: TableKind, name: str) -> dict[str, Any]:
+    """Reads a recipe or a search.
+
+    Args:
+        kind: Which of them.
+        name: Name of a file in `train/recipes` or `train/searches`, or the path of a TOML file.
 
     Raises:
-        RecipeError: There is no such recipe, or the file is not TOML.
+        RecipeError: There is no such file, or it is not TOML.
     """
     path = Path(name)
     try:
         if path.suffix == ".toml":
             text = path.read_text(encoding="utf-8")
-        elif name in recipe_names():
-            text = (resources.files("train.recipes") / f"{name}.toml").read_text(encoding="utf-8")
+        elif name in table_names(kind):
+            text = (resources.files(FOLDERS[kind]) / f"{name}.toml").read_text(encoding="utf-8")
         else:
-            raise RecipeError(f"No recipe is called {name!r}; there are {', '.join(recipe_names())}.")
+            raise RecipeError(f"No {kind} is called {name!r}; there are {', '.join(table_names(kind))}.")
         return tomllib.loads(text)
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise RecipeError(f"The recipe {name} cannot be read: {error}.") from error
+        raise RecipeError(f"The {kind} {name} cannot be read: {error}.") from error
+
+
+def recipe_names(task: TaskName) -> list[str]:
+    """Returns the names of the recipes for a task."""
+    return [name for name in table_names("recipe") if read_table("recipe", name).get("task", "characters") == task]
 
 
 def recipe_for(task: TaskName, name: str) -> dict[str, Any]:
@@ -183,7 +193,7 @@ def recipe_for(task: TaskName, name: str) -> dict[str, Any]:
     Raises:
         RecipeError: The recipe cannot be read or is for another task.
     """
-    table = read_recipe(name)
+    table = read_table("recipe", name)
     found = table.pop("task", "characters")
     if found not in COMMANDS:
         raise RecipeError(f"task is {found!r}, must be {' or '.join(COMMANDS)}.")

@@ -6,9 +6,7 @@ test. The evaluation set is used only with --report-evaluation.
 
 import argparse
 import json
-import tomllib
 from dataclasses import dataclass, replace
-from importlib import resources
 from itertools import groupby
 from pathlib import Path
 
@@ -27,7 +25,7 @@ from siamese.network import SiameseNetwork
 from train.characters.config import CharacterConfig, load_recipe
 from train.characters.objective import character_task
 from train.characters.run import begin, digest_of, shown, with_held_out
-from train.config import RecipeError, config_from, saved_config
+from train.config import RecipeError, config_from, read_table, saved_config, table_names
 from train.evaluation import embed_drawings, generator_for, one_shot_accuracy, paired_test, wilson_interval
 from train.loop import fit
 from train.run_folder import MODEL
@@ -77,7 +75,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Defines the options of `python -m train search`."""
     parser.description = "Train one run for each change that a search file lists, and compare them trial by trial."
     add = parser.add_argument
-    add("search", help=f"one of {', '.join(search_names())}, or a TOML file")
+    add("search", help=f"one of {', '.join(table_names('search'))}, or a TOML file")
     add("--output", metavar="DIR", type=Path, required=True, help="a folder for each run, and the tables")
     add("--init", metavar="CHECKPOINT", help="start every run from these weights (default: random ones)")
     add("--only", metavar="NAME", nargs="+", help="train only these changes, and the first one of the file")
@@ -128,13 +126,6 @@ def evaluation_set(source: str | None) -> tuple[Drawings, Trials]:
     return drawings, lake_runs(drawings)
 
 
-def search_names() -> list[str]:
-    """Returns the names of the searches in `train/searches`."""
-    return sorted(
-        Path(entry.name).stem for entry in resources.files("train.searches").iterdir() if entry.name.endswith(".toml")
-    )
-
-
 def load_search(name: str) -> list[Change]:
     """Reads the changes of a search file.
 
@@ -148,19 +139,10 @@ def load_search(name: str) -> list[Change]:
         The changes in the order of the file.
 
     Raises:
-        SearchError: The file cannot be read or lists no changes.
-        RecipeError: A change does not fit the recipe.
+        SearchError: The file lists no changes.
+        RecipeError: The file cannot be read, or a change does not fit the recipe.
     """
-    path = Path(name)
-    try:
-        if path.suffix == ".toml":
-            table = tomllib.loads(path.read_text(encoding="utf-8"))
-        elif name in search_names():
-            table = tomllib.loads((resources.files("train.searches") / f"{name}.toml").read_text(encoding="utf-8"))
-        else:
-            raise SearchError(f"No search is called {name!r}; there are {', '.join(search_names())}.")
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise SearchError(f"The search {name} cannot be read: {error}.") from error
+    table = read_table("search", name)
     changes = table.pop("changes", None)
     if not isinstance(changes, dict) or not changes or not all(isinstance(entry, dict) for entry in changes.values()):
         raise SearchError(f"The search {name} lists no changes: [changes.NAME].")

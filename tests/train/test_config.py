@@ -9,12 +9,12 @@ from siamese.network import NetworkConfig
 from siamese.preprocessing import Preprocessing
 from train.augment import Distortions
 from train.characters.config import CharacterConfig, load_recipe
-from train.config import RecipeError, config_from, read_recipe, recipe_names, saved_config
+from train.config import RecipeError, config_from, read_table, saved_config, table_names
 from train.signatures import config as signatures
 from train.signatures.config import SignatureConfig
 
 
-@pytest.mark.parametrize("name", recipe_names())
+@pytest.mark.parametrize("name", table_names("recipe"))
 def test_every_recipe_loads_and_survives_being_written(name):
     kind, load = (SignatureConfig, signatures.load_recipe) if name == "signatures" else (CharacterConfig, load_recipe)
     config = load(name)
@@ -38,9 +38,9 @@ def test_what_was_saved_with_fields_of_both_tasks_is_read():
 
 def test_the_recipes_that_the_readme_names_are_there():
     assert {"modern", "koch2015", "keras_selu_b32", "keras_selu_b256", "pytorch_pairs", "pytorch_adamw_steplr"} <= set(
-        recipe_names()
+        table_names("recipe")
     )
-    assert {"keras_adam_20k", "triplet", "contrastive"} <= set(recipe_names())
+    assert {"keras_adam_20k", "triplet", "contrastive"} <= set(table_names("recipe"))
 
 
 def test_tables_become_the_parts_of_a_config():
@@ -146,11 +146,11 @@ def test_a_file_that_is_no_toml_is_refused(text, tmp_path):
     path = tmp_path / "broken.toml"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(RecipeError, match=r"broken.toml cannot be read: "):
-        read_recipe(str(path))
+        read_table("recipe", str(path))
 
 
 def test_a_missing_file_and_an_unknown_name_are_refused(tmp_path):
     with pytest.raises(RecipeError, match=r"cannot be read: .*No such file"):
-        read_recipe(str(tmp_path / "none.toml"))
+        read_table("recipe", str(tmp_path / "none.toml"))
     with pytest.raises(RecipeError, match=r"No recipe is called 'postmodern'; there are .*modern"):
-        read_recipe("postmodern")
+        read_table("recipe", "postmodern")

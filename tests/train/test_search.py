@@ -11,7 +11,7 @@ from siamese.characters.omniglot import load_drawings, pixel_hashes
 from siamese.hub.checkpoint import load_checkpoint
 from train.__main__ import main
 from train.characters.config import load_recipe
-from train.config import RecipeError
+from train.config import RecipeError, table_names
 from train.evaluation import wilson_interval
 from train.search import (
     Change,
@@ -22,7 +22,6 @@ from train.search import (
     markdown,
     merge_tables,
     pooled,
-    search_names,
 )
 
 SEARCH = """
@@ -116,7 +115,7 @@ def test_the_evaluation_set_is_added_to_a_finished_search(search, tmp_path, monk
     assert (output / "finer" / "model" / "model.safetensors").stat().st_mtime_ns == trained
 
 
-@pytest.mark.parametrize("name", search_names())
+@pytest.mark.parametrize("name", table_names("search"))
 def test_the_searches_of_the_package_fit_together(name):
     changes = load_search(name)
     assert len({change.name for change in changes}) == len(changes) > 1
@@ -209,5 +208,5 @@ def test_a_search_that_does_not_fit_is_refused_in_a_sentence(text, sentence, tmp
 
 
 def test_an_unknown_search_names_those_there_are():
-    with pytest.raises(SearchError, match="No search is called 'all'; there are ablations, minimal_splits, rivals"):
+    with pytest.raises(RecipeError, match="No search is called 'all'; there are ablations, minimal_splits, rivals"):
         load_search("all")
