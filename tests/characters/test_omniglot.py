@@ -16,6 +16,7 @@ from siamese.characters.omniglot import lake_runs, load_drawings, load_omniglot,
 from siamese.characters.omniglot_layouts import OFFICIAL_ALPHABETS
 from siamese.data import cache
 from siamese.data.sources import SourceError
+from tests.data.archives import archive, unpacked
 
 
 @pytest.fixture(autouse=True)
@@ -40,13 +41,6 @@ def files(drawings: Drawings, split: str) -> dict[str, bytes]:
         f"{drawings.character[i] + 1:04d}_{drawings.drawer[i]:02d}.png": png(drawings.ink[i])
         for i in range(len(drawings))
     }
-
-
-def archive(path: Path, members: dict[str, bytes]) -> Path:
-    with zipfile.ZipFile(path, "w") as target:
-        for name, content in members.items():
-            target.writestr(name, content)
-    return path
 
 
 def table(drawings: Drawings, rows: list[int] | None = None) -> dict[str, list]:
@@ -111,12 +105,9 @@ def test_other_layouts_of_an_archive_and_of_a_folder(drawings, tmp_path, was, be
     found = load_drawings("background", str(archive(tmp_path / "any.zip", members)))
     assert torch.equal(found.ink, few.ink)
     assert found.drawer.tolist() == few.drawer.tolist()
-    for path, content in members.items():
-        place = tmp_path / "folder" / path.replace("\\", "/")
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_bytes(content)
-    (place.parent / "Thumbs.db").write_bytes(b"stray")
-    assert torch.equal(load_drawings("background", str(tmp_path / "folder")).ink, few.ink)
+    folder = unpacked(tmp_path / "folder", {path.replace("\\", "/"): content for path, content in members.items()})
+    (folder / "Thumbs.db").write_bytes(b"stray")
+    assert torch.equal(load_drawings("background", str(folder)).ink, few.ink)
 
 
 def test_an_archive_that_holds_the_alphabets_at_once_and_one_within_an_archive(drawings, tmp_path):

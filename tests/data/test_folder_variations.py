@@ -3,7 +3,6 @@
 import io
 import random
 import shutil
-import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from PIL import Image
 from siamese.characters.omniglot_layouts import stored_drawings
 from siamese.data.sources import SourceError, resolve_source
 from siamese.signatures.layouts import open_signatures
+from tests.data.archives import archive, unpacked, zipped
 
 CASES, SEED = 200, 23
 ABOVE = ["", "", "omniglot-py/", "Data Set (1)/", "字/é/", "images/"]
@@ -65,32 +65,20 @@ def signature_files(chance: random.Random) -> dict[str, bytes]:
     }
 
 
-def zipped(files: Mapping[str, bytes], separator: str = "/") -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        for path, content in files.items():
-            member = zipfile.ZipInfo("x")
-            member.filename = path.replace("/", separator)  # the constructor would turn it round
-            archive.writestr(member, content)
-    return buffer.getvalue()
-
-
 def stored(place: Path, form: str, files: Mapping[str, bytes]) -> Path:
     """Writes the files in one of FORMS; gives what a user would name."""
     place.mkdir()
     match form:
         case "folder":
-            for path, content in files.items():
-                (place / path).parent.mkdir(parents=True, exist_ok=True)
-                (place / path).write_bytes(content)
-            return place
+            return unpacked(place, files)
         case "archive in a folder":
-            (place / "images.zip").write_bytes(zipped(files))
+            archive(place / "images.zip", files)
             return place
         case "archive in an archive":
-            (place / "set.zip").write_bytes(zipped({"images.zip": zipped(files)}))
+            archive(place / "set.zip", {"images.zip": zipped(files)})
         case _:
-            (place / "set.zip").write_bytes(zipped(files, "\\" if "backslashes" in form else "/"))
+            separator = "\\" if "backslashes" in form else "/"
+            archive(place / "set.zip", {path.replace("/", separator): content for path, content in files.items()})
     return place / "set.zip"
 
 

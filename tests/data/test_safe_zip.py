@@ -7,16 +7,10 @@ from pathlib import Path
 import pytest
 
 from siamese.data.safe_zip import ZipError, ZipLimits, is_stray, open_zip
+from tests.data.archives import archive
 
 LIMITS = ZipLimits(archive_bytes=1 << 20, members=10, member_bytes=1 << 16, unpacked_bytes=1 << 18)
 NAME = "folder/a.png"
-
-
-def archive(path: Path, members: dict[str, bytes], compression: int = zipfile.ZIP_STORED) -> Path:
-    with zipfile.ZipFile(path, "w", compression) as target:
-        for name, content in members.items():
-            target.writestr(name, content)
-    return path
 
 
 def contents(source: Path | bytes, limits: ZipLimits = LIMITS, **options) -> dict[str, bytes]:

@@ -1,7 +1,5 @@
 """Sources by their names, files with the paths that layouts are told by, and what is refused."""
 
-import io
-import zipfile
 from pathlib import Path
 
 import datasets
@@ -19,23 +17,9 @@ from siamese.data.sources import (
     open_files,
     resolve_source,
 )
+from tests.data.archives import unpacked, zipped
 
 LIMITS = ZipLimits(archive_bytes=1 << 20, members=10, member_bytes=1 << 10, unpacked_bytes=1 << 12)
-
-
-def zipped(members: dict[str, bytes]) -> bytes:
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w") as target:
-        for name, content in members.items():
-            target.writestr(name, content)
-    return file.getvalue()
-
-
-def unpacked(folder: Path, members: dict[str, bytes]) -> Path:
-    for name, content in members.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(content)
-    return folder
 
 
 def contents(path: Path, limits: ZipLimits = LIMITS) -> dict[str, bytes]:

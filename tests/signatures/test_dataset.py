@@ -2,8 +2,6 @@
 
 import io
 import re
-import zipfile
-from pathlib import Path
 
 import datasets
 import numpy as np
@@ -18,6 +16,7 @@ from siamese.signatures import dataset as module
 from siamese.signatures.dataset import Signatures, load_signatures, prepare_files
 from siamese.signatures.image_statistics import image_statistics
 from siamese.signatures.synthetic import synthetic_files
+from tests.data.archives import archive, unpacked
 
 FILES = dict(synthetic_files(writers=2, genuine=2, forgeries=1, seed=21))
 
@@ -32,20 +31,6 @@ def own_cache(tmp_path, monkeypatch):
 @pytest.fixture(scope="module")
 def expected() -> Signatures:
     return prepare_files(FILES)
-
-
-def archive(path: Path, members: dict[str, bytes]) -> Path:
-    with zipfile.ZipFile(path, "w") as target:
-        for name, content in members.items():
-            target.writestr(name, content)
-    return path
-
-
-def unpacked(folder: Path, members: dict[str, bytes]) -> Path:
-    for name, content in members.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(content)
-    return folder
 
 
 def stored_as(content: bytes, kind: str, **options: object) -> bytes:
