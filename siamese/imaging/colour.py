@@ -22,6 +22,7 @@ LEAST_PALE_SHARE = 0.15  # of the ink, of a highlighter: rims of strokes are few
 GREYEST = 0.5  # ratio of the least to the most absorbed channel above which pale ink is a shadow
 MOST_SPREAD = 0.15  # of the directions of pale ink, above which it has no colour of its own
 PALE_STRENGTH = 0.08  # of the strongest absorption, above which a pixel can be that of a highlighter
+STRIP_ROWS = 64  # worked on at a time, so that their absorption stays in the cache of the processor
 ALIKE = 0.93  # ratio of darkness above which neither ink can be told to be the pen's
 WHITE = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # weights of grey, ITU-R 601
 
@@ -167,12 +168,14 @@ def _pale_ink(
 
 def _without_other(colours: Colours, paper: np.ndarray, pen: np.ndarray, other: np.ndarray) -> Grey:
     """Returns the amount of the pen's ink as grey, by least squares on the absorption of both inks."""
-    table = np.log(np.arange(256, dtype=np.float32) / 255 + 0.02)
-    density = (np.log(paper + 0.02).astype(np.float32) - table[colours]).clip(0)
-    solved = np.linalg.pinv(np.stack([pen, other], axis=1))  # [2, 3]
-    amount = (density @ solved[0].astype(np.float32)).clip(0, 1)
-    second = density @ solved[1].astype(np.float32)
-    alone = (density @ (pen / (pen @ pen)).astype(np.float32)).clip(0, 1)
-    amount = np.where(second < 0, alone, amount)
+    light = np.log(np.arange(256, dtype=np.float32) / 255 + 0.02)
+    of_level = (np.log(paper + 0.02).astype(np.float32) - light[:, None]).clip(0)[None]  # absorption, [1, 256, 3]
+    first, second = np.linalg.pinv(np.stack([pen, other], axis=1)).astype(np.float32)
+    alone = (pen / (pen @ pen)).astype(np.float32)
     dark = float(np.exp(-pen) @ WHITE)
-    return (255 * (1 - amount * (1 - dark))).astype(np.uint8)
+    grey = np.empty(colours.shape[:2], dtype=np.uint8)
+    for top in range(0, len(colours), STRIP_ROWS):
+        density = cv2.LUT(colours[top : top + STRIP_ROWS], of_level)
+        amount = np.where(density @ second < 0, density @ alone, density @ first).clip(0, 1)
+        grey[top : top + STRIP_ROWS] = 255 * (1 - amount * (1 - dark))
+    return grey

@@ -173,8 +173,9 @@ def _way_to_grey(
 ) -> tuple[Callable[[UInt8[np.ndarray, "_ _ 3"]], UInt8[np.ndarray, "_ _"]], list[str]]:
     """Chooses by a smaller picture how the paper in it comes to grey; with codes of remarks."""
     step = max(1, max(colours.shape) // (2 * GLANCE_PX))
+    colours = every_nth(colours, step)
     if corners is not None:
-        colours = flattened(every_nth(colours, step), corners / step)
+        colours = flattened(colours, corners / step)
     to_grey, codes = contrast_in_colour(colours)
     return to_grey or plain_grey, codes
 
