@@ -202,7 +202,7 @@ def _without_dirt(ink: Values, is_photograph: bool) -> Values:
     left, top, wide, tall, _ = stats[largest].tolist()
     window = slice(max(0, top - 1), top + tall + 1), slice(max(0, left - 1), left + wide + 1)
     keep &= area >= SPECK * pen_width_px(ink[window] * (labels[window] == largest)) ** 2
-    return ink if keep[1:].all() else ink * keep[labels]
+    return ink if keep[1:].all() else ink * np.take(keep, labels)
 
 
 def _spanning(stats: Int32[np.ndarray, "spots 5"], shape: tuple[int, ...]) -> Bool[np.ndarray, " spots"]:

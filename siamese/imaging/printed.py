@@ -184,7 +184,7 @@ def find_print(form: Form, keep_rulings: bool = False) -> tuple[Mask, list[str]]
         codes.append("print_removed")
         goes[others[letters]] = True
     if goes.any():
-        rest = rest & ~goes[labels]
+        rest = rest & ~np.take(goes, labels)
     if not rest.any():
         return np.zeros_like(dark), []
     return dark & ~rest, [*codes, *["print_remains"] * remain]

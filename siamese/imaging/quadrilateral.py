@@ -68,12 +68,14 @@ def best_quadrilateral(ground: Grey, small: Grey) -> Corners | None:
         Column and row of the corners from the top left one clockwise; None where there is no sheet.
     """
     corners, is_rim = _quadrilaterals(*_edges(ground), ground.shape)
+    support = _support(ground, corners, is_rim)
     best, best_score = None, 0.0
-    for candidate, seen in zip(corners, _support(ground, corners, is_rim), strict=True):
-        if seen > best_score:  # what is on the paper makes it no better
-            score = seen * _paper_share(ground, small, candidate)
-            if score > best_score:
-                best, best_score = candidate, score
+    for place in np.argsort(-support, kind="stable").tolist():
+        if support[place] <= best_score:  # what is on the paper makes it no better
+            break
+        score = support[place] * _paper_share(ground, small, corners[place])
+        if score > best_score:
+            best, best_score = corners[place], score
     return best
 
 

@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float
 from PIL import Image
 
 from siamese.imaging.decode import Source, decode_image, image_remarks, open_image
+from siamese.imaging.ink import connected
 from siamese.imaging.page import find_sheet, flattening
 from siamese.imaging.printed import separate_print
 from siamese.imaging.reading import REMARKS
@@ -91,7 +92,7 @@ def pieces_of(dark: Bool[np.ndarray, "height width"], spacing: Spacing) -> list[
     Returns:
         The pieces, the one with most ink first.
     """
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(dark.astype(np.uint8), connectivity=8)
+    labels, stats = connected(dark)
     boxes = stats[:, :4].astype(float)
     boxes[:, 2:] += boxes[:, :2]
     parent = np.arange(len(stats))
