@@ -8,6 +8,8 @@ import numpy as np
 from jaxtyping import Bool, Float32, UInt8
 from PIL import Image
 
+from siamese.imaging.quantiles import median, quantile
+
 GLANCE_PX = 320  # longer side at which colours are compared
 SAMPLE_STEP = 3  # of so many pixels one tells the paper's colour and how much it varies
 COLOURFUL = 30  # of 255, between the channels of a pixel
@@ -59,13 +61,14 @@ def contrast_in_colour(colours: Colours) -> tuple[Callable[[Colours], Grey] | No
     # not averaged: thin lines keep their colour
     small = cv2.resize(colours, size, interpolation=cv2.INTER_NEAREST if scale > 0.4 else cv2.INTER_AREA)
     small = small.astype(np.float32) / 255
-    paper = np.median(small.reshape(-1, 3)[::SAMPLE_STEP], axis=0)
+    sample = small.reshape(-1, 3)[::SAMPLE_STEP]
+    paper = np.array([median(channel) for channel in sample.T], dtype=np.float32)
     lit = _light(small)
-    away = small - paper * lit
+    away = small - cv2.merge([lit[..., 0] * level for level in paper])
     distance = np.sqrt(np.einsum("ijk,ijk->ij", away, away) / 3)
     sample = distance.ravel()[::SAMPLE_STEP]
-    usual = float(np.median(sample))
-    noise = float(np.median(np.abs(sample - usual))) * 1.5
+    usual = median(sample)
+    noise = median(np.abs(sample - usual)) * 1.5
     inked = distance > max(LEAST_STEP, usual + 6 * noise)
     if np.count_nonzero(inked) < 20 or inked.mean() > 0.5:
         return None, []
@@ -80,11 +83,11 @@ def contrast_in_colour(colours: Colours) -> tuple[Callable[[Colours], Grey] | No
     step = np.median(away, axis=0)
     length = float(np.linalg.norm(step))
     # by the strongest of it: a highlighter under a dark pen covers more than the pen does, and grey shows the pen
-    seen = float(np.quantile(np.abs(away @ WHITE), 0.95))
+    seen = quantile(np.abs(away @ WHITE), 0.95)
     if seen >= WEAK_GREY * length / np.sqrt(3):
         return None, []
     along = step / max(length, 1e-6)
-    top = float(np.quantile(away @ along, 0.7))
+    top = quantile(away @ along, 0.7)
     return partial(_along, paper=paper, step=(along * max(top, 1e-6)).astype(np.float32)), []
 
 
@@ -102,7 +105,7 @@ def _along(colours: Colours, paper: np.ndarray, step: np.ndarray) -> Grey:
 def _light(small: Float32[np.ndarray, "height width 3"]) -> Float32[np.ndarray, "height width 1"]:
     """Returns the illumination of light paper relative to the middle of the page; 1 if the paper is not light."""
     brightness = small @ WHITE
-    middle = float(np.median(brightness))
+    middle = median(brightness)
     if middle < 0.35:
         return np.ones((*brightness.shape, 1), np.float32)
     window = round(max(brightness.shape) * 0.25) | 1
@@ -114,7 +117,7 @@ def _light(small: Float32[np.ndarray, "height width 3"]) -> Float32[np.ndarray, 
 def _two_inks(density: Float32[np.ndarray, "pixels 3"]) -> tuple[np.ndarray, np.ndarray, bool] | None:
     """Returns the absorption of the pen and of another ink, and whether the pen is certain; None for a single ink."""
     strength = np.linalg.norm(density, axis=1)
-    strongest = float(np.quantile(strength, 0.9))
+    strongest = quantile(strength, 0.9)
     full = strength > FULL_STRENGTH * strongest
     directions = density[full] / strength[full, None]
     if len(directions) < 30:

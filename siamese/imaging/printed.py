@@ -19,6 +19,7 @@ from siamese.imaging.lines import (
     turned,
     with_ends_at_rim,
 )
+from siamese.imaging.quantiles import median, quantile
 from siamese.imaging.reading import REMARKS, Remark
 
 WORKING_PX = 800  # longer side at which print is looked for
@@ -93,7 +94,8 @@ def separate_print(grey: Image.Image, keep_rulings: bool = False) -> SeparatedPa
     if small.shape != values.shape:
         goes = cv2.resize(goes, values.shape[::-1], interpolation=cv2.INTER_NEAREST)
         ground = cv2.resize(ground, values.shape[::-1], interpolation=cv2.INTER_LINEAR)
-    painted = np.where(goes > 0, ground.clip(0, 255).astype(np.uint8), values)
+    where, painted = goes.view(bool), values.copy()
+    painted[where] = ground[where].clip(0, 255)
     image = Image.fromarray(painted)
     image.info = dict(grey.info)
     return SeparatedPage(image, remarks, small, form, printed, keep_rulings)
@@ -125,11 +127,11 @@ def line_mask(values: UInt8[np.ndarray, "height width"], ground: Values) -> Mask
     depth /= np.maximum(ground, 0.35 * float(ground.max()))
     np.subtract(1, depth, out=depth)
     sample = depth[::NOISE_STEP, ::NOISE_STEP].ravel()
-    noise = 4 * float(np.median(np.abs(sample - np.median(sample)))) * 1.5
+    noise = 4 * median(np.abs(sample - median(sample))) * 1.5
     candidates = depth[depth > max(LEAST_DEPTH, noise)]
     if len(candidates) == 0:
         return np.zeros(values.shape, dtype=bool)
-    full = float(np.quantile(candidates, 0.8))
+    full = quantile(candidates, 0.8)
     return depth > max(LEAST_DEPTH, noise, LINE_DEPTH * full)
 
 
