@@ -28,7 +28,7 @@ from train.errors import CommandError
 from train.measured import BATCHES, COPY_BYTES, EMBEDDING_OPERATIONS, TRAINING_OPERATIONS, WAYS, Side
 from train.plain_reference import PAIRS_A_STEP
 
-ROUNDS, STARTS = 9, 3
+ROUNDS, STARTS, READING_ROUNDS = 9, 3, 30
 LISTENING_PATIENCE_S = 120
 APP = Path(__file__).resolve().parent.parent / "app.py"
 
@@ -52,14 +52,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="cpu", help="cpu or cuda (default: cpu)")
     parser.add_argument("--model", metavar="DIR_OR_REPO", help="weights to serve (default: the bundled ones)")
     parser.add_argument("--output", metavar="FILE", type=Path, help="write the figures as JSON")
+    parser.add_argument("--reading", action="store_true", help="measure only how long it takes to find ink in an image")
     parser.add_argument("--quick", action="store_true", help="one round and small batches: to see that it works")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Measures and prints the table; returns the exit status."""
     device = usable_device(arguments.device)
-    folder = resolve_model(arguments.model, strict=arguments.model is not None).folder
-    report = measure(device, str(folder), arguments.quick)
+    if arguments.reading:
+        report = measure_reading(device, arguments.quick)
+    else:
+        folder = resolve_model(arguments.model, strict=arguments.model is not None).folder
+        report = measure(device, str(folder), arguments.quick)
     print(table(report))
     if arguments.output:
         arguments.output.parent.mkdir(parents=True, exist_ok=True)
@@ -76,6 +80,8 @@ def measure(device: torch.device, model: str, quick: bool = False) -> dict:
         "loading": (model,),
         "training": (),
         "plain": (batches,),
+        "reading": (),
+        "plain reading": (),
     }
     with ExitStack() as running:
         sides = {name: running.enter_context(Side(name, device, *chosen)) for name, chosen in settings.items()}
@@ -83,6 +89,14 @@ def measure(device: torch.device, model: str, quick: bool = False) -> dict:
         peaks = {name: side.peak_bytes() for name, side in sides.items()}
     starts = [listening(model) for _ in range(1 if quick else STARTS)] if APP.exists() else []
     return report(times, peaks, starts, device)
+
+
+def measure_reading(device: torch.device, quick: bool = False) -> dict:
+    """Measures how long it takes to find the ink in decoded images and returns a report with those rows alone."""
+    with ExitStack() as running:
+        sides = {name: running.enter_context(Side(name, device)) for name in ("reading", "plain reading")}
+        times = interleaved(sides, 1 if quick else READING_ROUNDS)
+    return {"machine": machine(device), "ceilings": {}, "rows": reading_rows(times)}
 
 
 def interleaved(sides: dict[str, Side], rounds: int) -> Times:
@@ -152,6 +166,7 @@ def report(times: Times, peaks: dict[str, int], starts: list[tuple[float, int]],
         share(times, "data", "training", "plain"),
         share(times, "distortions", "training"),
     ]
+    rows += reading_rows(times)
     rows.append(row(times, "loading the model", "s", ("loading", "load"), None, float))
     if starts:
         to_listening, resident = (figure([start[part] for start in starts]).as_dict() for part in (0, 1))
@@ -179,6 +194,15 @@ def report(times: Times, peaks: dict[str, int], starts: list[tuple[float, int]],
         "model_load_s": statistics.median(times["loading", "load"]),
         "start_to_listening_s": statistics.median([start[0] for start in starts]) if starts else None,
     }
+
+
+def reading_rows(times: Times) -> list[dict]:
+    """Returns a row for each image whose ink was found."""
+    return [
+        row(times, f"finding ink, {name}", "ms", ("reading", name), ("plain reading", name), milliseconds)
+        for side, name in times
+        if side == "reading"
+    ]
 
 
 def row(
@@ -288,14 +312,15 @@ def resident_bytes(process: int) -> int:
 
 def table(report: dict) -> str:
     """Formats the report in Markdown."""
-    lines = [f"{report['machine']['processor']}, {report['machine']['threads']} threads; ceilings:"]
-    lines[0] += ", ".join(f" {name.split('_')[0]} {value / 1e9:,.0f} G/s" for name, value in report["ceilings"].items())
+    ceilings = ", ".join(f"{name.split('_')[0]} {value / 1e9:,.0f} G/s" for name, value in report["ceilings"].items())
+    machine = f"{report['machine']['processor']}, {report['machine']['threads']} threads"
+    lines = [f"{machine}; ceilings: {ceilings}" if ceilings else machine]
     lines += ["", "| | ours | plain | ratio | of bfloat16 ceiling |", "| --- | ---: | ---: | ---: | ---: |"]
     for entry in report["rows"]:
         unit, scale = ("MB", 1e-6) if entry["unit"] == "bytes" else (entry["unit"], 1.0)
         cells = [f"{entry['name']} ({unit})" if unit else entry["name"]]
         cells += [words(entry[side], scale) if side in entry else "" for side in ("ours", "plain")]
-        cells.append(f"{entry['ratio']:.1f}" if "ratio" in entry else "")
+        cells.append(f"{entry['ratio']:.{1 if entry['ratio'] >= 1 else 2}f}" if "ratio" in entry else "")
         cells.append(f"{entry['ceiling_share']:.0%}" if "ceiling_share" in entry else "")
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)

@@ -178,12 +178,33 @@ def plain(device: torch.device, batches: tuple[int, ...] = BATCHES) -> Actions:
     }
 
 
+def reading(device: torch.device) -> Actions:
+    """Returns the actions that find the ink in decoded images, as the library does."""
+    from siamese.imaging.decode import decode_image, read_ink
+    from siamese.signatures.isolation import read_signature
+    from train.reading_cases import reading_cases
+
+    read = {"character": read_ink, "signature": read_signature}
+    return {name: partial(read[subject], decode_image(data)) for name, (subject, data) in reading_cases().items()}
+
+
+def plain_reading(device: torch.device) -> Actions:
+    """Returns the same actions with `train.plain_reference`."""
+    from siamese.imaging.decode import decode_image
+    from train.plain_reference import isolate
+    from train.reading_cases import reading_cases
+
+    return {name: partial(isolate, decode_image(data)) for name, (_, data) in reading_cases().items()}
+
+
 SIDES: dict[str, Callable[..., Actions]] = {
     "machine": machine,
     "serving": serving,
     "loading": loading,
     "training": training,
     "plain": plain,
+    "reading": reading,
+    "plain reading": plain_reading,
 }
 
 

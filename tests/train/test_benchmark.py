@@ -2,15 +2,17 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torchvision.transforms.functional import to_tensor
 
 from siamese.network import SiameseNetwork
 from tests.networks import narrow_network
 from train import benchmark, measured, plain_reference
 from train.__main__ import main
-from train.benchmark import figure, interleaved, report, row, table
+from train.benchmark import figure, interleaved, reading_rows, report, row, table
 from train.measured import EMBEDDING_OPERATIONS, Side
 
 CPU = torch.device("cpu")
@@ -32,6 +34,8 @@ def times_of_rounds() -> benchmark.Times:
         ("plain", "trial"): [1.0, 1.0, 1.0],
         ("plain", "trial from files"): [1.2, 1.2, 1.2],
         ("loading", "load"): [0.7, 0.5, 0.9],
+        ("reading", "clean drawing"): [0.02, 0.03, 0.02],
+        ("plain reading", "clean drawing"): [0.005, 0.003, 0.006],
     }
     for n in (1, 64):
         times["serving", f"embed {n}"] = [n / 400, n / 500, n / 600]
@@ -87,6 +91,26 @@ def test_a_ratio_above_1_speaks_for_ours_whatever_the_unit():
     assert speed["ratio"] == duration["ratio"] == pytest.approx(3.0)
     assert speed["ours"]["median"] == 10.0
     assert duration["plain"]["median"] == 3000.0
+
+
+def test_each_image_whose_ink_was_found_has_a_row():
+    (found,) = reading_rows(times_of_rounds())
+    assert found["name"] == "finding ink, clean drawing"
+    assert (found["ours"]["median"], found["plain"]["median"]) == (20.0, 5.0)
+    assert found["ratio"] == pytest.approx(0.25)
+    reported = {"machine": benchmark.machine(CPU), "ceilings": {}, "rows": [found]}
+    assert table(reported).endswith(
+        "| finding ink, clean drawing (ms) | 20.0 (20.0 to 25.0) | 5.00 (4.00 to 5.50) | 0.25 |  |"
+    )
+
+
+def test_the_plain_way_scales_what_otsu_s_threshold_finds():
+    page = np.full((300, 400), 240, np.uint8)
+    page[100:150, 80:280] = 30  # 50 x 200 px
+    ink = plain_reference.isolate(Image.fromarray(page))
+    assert ink.shape == (1, 105, 105)
+    assert ink.sum() == 20 * 80
+    assert (ink[0, 42:62, 12:92] == 1).all()
 
 
 def test_quartiles():
@@ -153,7 +177,7 @@ def test_no_two_pictures_are_equal():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["serving", "training"])
+@pytest.mark.parametrize("name", ["serving", "training", "reading", "plain reading"])
 def test_every_action_runs(name, monkeypatch, tmp_path):
     if name == "serving":
         from siamese.hub.checkpoint import save_checkpoint
@@ -161,6 +185,8 @@ def test_every_action_runs(name, monkeypatch, tmp_path):
 
         save_checkpoint(tmp_path, narrow_network(), Preprocessing())
         actions = measured.serving(CPU, str(tmp_path), (1, 2))
+    elif name in {"reading", "plain reading"}:
+        actions = measured.SIDES[name](CPU)
     else:
         monkeypatch.setattr("train.loop.reuse_large_buffers", lambda: None)  # of this process
         monkeypatch.setattr("train.characters.config.CharacterConfig.characters", 4)
@@ -195,5 +221,8 @@ def test_a_run_is_written(made, capsys, monkeypatch, tmp_path):
     assert main(["benchmark", "--quick", "--output", str(output)]) == 0
     assert json.loads(output.read_text()) == json.loads(json.dumps(made))
     assert "| ratio |" in capsys.readouterr().out
+    monkeypatch.setattr(benchmark, "measure_reading", lambda *_: made | {"rows": []})
+    assert main(["benchmark", "--reading", "--output", str(output)]) == 0
+    assert json.loads(output.read_text())["rows"] == []
     assert main(["benchmark", "--quick", "--output", str(output / "no")]) == 1
     assert "cannot be written" in capsys.readouterr().err
