@@ -51,6 +51,12 @@ class Line:
         return float(self.rows[self.end] - self.rows[self.start]) / max(1, self.end - self.start)
 
     @property
+    def bow(self) -> float:
+        """How far its middle lies from the straight line between its ends, as a share of its length."""
+        between = (self.rows[self.start] + self.rows[self.end]) / 2
+        return abs(self.middle - float(between)) / self.length
+
+    @property
     def spans(self) -> bool:
         """Whether it goes from one rim of the picture to the other."""
         return all(self.at_rim)

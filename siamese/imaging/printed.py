@@ -37,6 +37,7 @@ RULINGS = 3  # so many parallel lines from rim to rim are printed, whatever thei
 RULING_THIN = 0.8  # of the pen's width: a line from rim to rim so thin was not drawn by the pen
 SPAN = 0.7  # of the picture: length of a line from rim to rim
 UNDER = 0.1  # of the writing's width, that a line under it may leave free at its ends
+MAX_BOW = 0.004  # of its length: a line that bends further was drawn by hand, as people underline their names
 OVERHANG = 0.08  # of the writing's width, by which a printed line goes beyond it at both ends
 
 Mask = Bool[np.ndarray, "_ _"]
@@ -314,8 +315,9 @@ def _is_tooth(line: Line, printed: list[Line], writing: Writing) -> bool:
 
 
 def _is_base_line(line: Line, cleared: Mask, writing: Writing) -> bool:
-    """Whether a level line under all of the writing is printed: thinner than the pen, or longer than the writing."""
-    if line.is_upright or line.middle < writing.top + 0.35 * writing.tall:
+    """Whether a level line under all of the writing is printed: straight, and thinner than the pen or longer than the
+    writing."""
+    if line.is_upright or line.bow > MAX_BOW or line.middle < writing.top + 0.35 * writing.tall:
         return False
     within = UNDER * writing.wide
     if line.start > writing.left + within or line.end < writing.right - within:

@@ -165,3 +165,33 @@ def test_print_through_the_writing_is_told():
     ImageDraw.Draw(sheet).text((260, 235), "PAID IN CASH", fill=30, font=ImageFont.load_default(18))
     assert "print_remains" in [remark.code for remark in separate_print(sheet).remarks]
     assert "print_remains" not in [remark.code for remark in separate_print(writing()).remarks]
+
+
+def underlined(seed: int) -> Image.Image:
+    """Writing with the line under it that some people sign with: longer than the writing, as thick, slightly bent."""
+    generator = np.random.default_rng(seed)
+    picture = writing(int(generator.integers(4, 8)))
+    along = np.linspace(0, 1, 50)
+    bend = generator.choice([-1, 1]) * generator.uniform(3.5, 9) * 4 * along * (1 - along)
+    slope = generator.uniform(-0.25, 0.25)
+    path = np.stack([130 + 370 * along, 325 + 370 * slope * (along - 0.5) + bend], 1)
+    ImageDraw.Draw(picture).line([tuple(point) for point in path.tolist()], fill=20, width=5, joint="curve")
+    return picture
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_an_underline_drawn_by_hand_stays(seed):
+    sheet = underlined(seed)
+    page = separate_print(sheet)
+    assert page.image.tobytes() == sheet.tobytes()
+    assert page.remarks == ()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_printed_line_as_long_and_as_thick_goes(seed):
+    generator = np.random.default_rng(seed)
+    sheet = writing(6)
+    top, height = int(generator.integers(315, 335)), int(generator.integers(4, 7))
+    ImageDraw.Draw(sheet).line([(130, top), (500, top)], fill=20, width=height)
+    sheet = sheet.rotate(float(generator.uniform(-8, 8)), Image.Resampling.BICUBIC, fillcolor=255)
+    assert [remark.code for remark in separate_print(sheet).remarks] == ["lines_removed"]
