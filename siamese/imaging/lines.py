@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float, Real
+from jaxtyping import Bool, Float, Real, UInt8
 
 MAX_TILT_DEG = 20  # of a form in the picture
 LEAST_LINE = 0.2  # of the shorter side: length of the shortest printed line
@@ -120,11 +120,7 @@ def _ends_at_rim(line: Line, inner: Mask) -> tuple[bool, bool]:
 def _level_lines(dark: Mask, is_upright: bool) -> list[Line]:
     longer, shorter = max(dark.shape), min(dark.shape)
     piece, thickest = max(16, round(PIECE * longer)), max(3.0, MAX_THICKNESS * longer)
-    values = dark.view(np.uint8)
-    # the strokes of a broad pen are as long across as a piece of a line; they are taller than any line
-    strokes = cv2.morphologyEx(values, cv2.MORPH_OPEN, np.ones((int(thickest) + 2, 1), np.uint8))
-    low = cv2.subtract(values, strokes)
-    opened = cv2.morphologyEx(low, cv2.MORPH_OPEN, np.ones((1, piece), np.uint8))
+    opened = _level_pieces(dark, piece, int(thickest) + 2)
     if not opened.any():
         return []
     joined = cv2.dilate(opened, np.ones((3, 2 * piece // 3), np.uint8))
@@ -149,6 +145,18 @@ def _level_lines(dark: Mask, is_upright: bool) -> list[Line]:
         if line.thickness <= thickest and not any(_is_part(line, other) for other in lines):
             lines.append(line)
     return lines
+
+
+def _level_pieces(dark: Mask, length: int, height: int) -> UInt8[np.ndarray, "_ _"]:
+    """1 where a row is dark along a length, and what is dark there is lower than a height, else 0."""
+    values, opened = dark.view(np.uint8), np.zeros(dark.shape, dtype=np.uint8)
+    left, top, wide, tall = cv2.boundingRect(values)
+    window = slice(max(0, top - 1), top + tall + 1), slice(max(0, left - 1), left + wide + 1)  # ends with paper
+    # the strokes of a broad pen are as long across as a piece of a line; they are taller than any line
+    strokes = cv2.morphologyEx(values[window], cv2.MORPH_OPEN, np.ones((height, 1), np.uint8))
+    low = cv2.subtract(values[window], strokes)
+    opened[window] = cv2.morphologyEx(low, cv2.MORPH_OPEN, np.ones((1, length), np.uint8))
+    return opened
 
 
 def _is_part(line: Line, other: Line) -> bool:
