@@ -383,7 +383,7 @@ def test_a_connection_that_is_cut_once_is_taken_up_again(at_hub, weights):
 
 @pytest.mark.parametrize("fault", [{"cut_after_bytes": 5_000}, {"cut_after_bytes": 0}, {"stall_after_bytes": 5}])
 def test_a_download_that_never_ends(cached, at_hub, fault, monkeypatch):
-    wait(monkeypatch, answer_s=20.0, silence_s=2.5)
+    wait(monkeypatch, answer_s=20.0, silence_s=1.0)
     started = time.monotonic()
     with at_hub.fault("GET /cdn", **fault):
         model = resolve_model(REPO)

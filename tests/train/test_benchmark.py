@@ -143,10 +143,11 @@ def test_rounds_are_interleaved():
 
 def test_the_plain_network_answers_like_ours(real_network):
     ours = real_network
-    plain = plain_reference.PlainNetwork()
+    with torch.device("meta"):  # its weights are those of ours
+        plain = plain_reference.PlainNetwork()
     layers = [layer for layer in plain.tower if hasattr(layer, "weight")] + [plain.out]
     for layer, source in zip(layers, [*ours.convolutions, ours.embedding, ours.head], strict=True):
-        layer.load_state_dict(source.state_dict())
+        layer.load_state_dict(source.state_dict(), assign=True)
     pictures = measured.distinct_pictures(3)
     with torch.no_grad():
         expected = ours.compare_query(ours.embed(pictures[:2]), ours.embed(pictures[2:])[0])
@@ -171,8 +172,8 @@ def test_the_plain_training_learns_from_pairs(drawings):
 
 
 def test_no_two_pictures_are_equal():
-    pictures = measured.distinct_pictures(300)
-    assert len(pictures.flatten(1).unique(dim=0)) == 300
+    pictures = measured.distinct_pictures(60)
+    assert len(pictures.flatten(1).unique(dim=0)) == 60
     assert 0 <= pictures.min() <= pictures.max() <= 1
 
 

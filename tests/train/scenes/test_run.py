@@ -1,11 +1,20 @@
 import json
 
 import pytest
+import torch
 
+from siamese.characters.episodes import sample_trials
+from siamese.characters.recognizer import Recognizer
+from tests.networks import narrow_network
 from train.__main__ import main
+from train.scenes import run
 
 
-def test_a_scene_is_measured_and_reported(tmp_path, capsys):
+def test_a_scene_is_measured_and_reported(drawings, tmp_path, monkeypatch, capsys):
+    trials = sample_trials(drawings, 3, 4, torch.Generator().manual_seed(1), within_alphabet=True)
+    monkeypatch.setattr(run, "load_recognizer", lambda: Recognizer(narrow_network(), precision=torch.float32))
+    monkeypatch.setattr(run, "load_drawings", lambda _split: drawings)
+    monkeypatch.setattr(run, "lake_runs", lambda _drawings: trials)
     report = tmp_path / "scenes.json"
     words = ["scenes", "--kinds", "frame", "--trials", "2", "--pairs", "0", "--output", str(report)]
     assert main(words) == 0
