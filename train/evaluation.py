@@ -21,6 +21,7 @@ from siamese.inference.int8 import Int8Encoder, int8_encoder, is_fast
 from siamese.metrics import calibration, most_accurate_threshold, receiver_operating_characteristic
 from siamese.network import SiameseNetwork
 from siamese.preprocessing import Preprocessing
+from train.errors import CommandError
 
 INT8_BATCH = 64
 PAIRS = 10_000
@@ -28,7 +29,7 @@ PROTOCOLS = (("within_alphabet", True), ("across_alphabets", False))  # where di
 PAIRS_AT_ONCE = 256  # a gathered block of 2 x 4 MiB stays in the processor's cache
 
 
-class EvaluationError(ValueError):
+class EvaluationError(CommandError):
     """An evaluation that cannot be made; the message is one sentence."""
 
 

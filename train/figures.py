@@ -14,6 +14,7 @@ from torch import Tensor
 from siamese.characters.drawings import Drawings
 from siamese.characters.episodes import Trials
 from siamese.metrics import Roc, area_under_curve, equal_error_point
+from train.errors import CommandError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -43,7 +44,7 @@ BASELINE_NAMES = {
 }
 
 
-class FigureError(ValueError):
+class FigureError(CommandError):
     """A figure cannot be drawn; the message is one sentence for the user."""
 
 

@@ -26,6 +26,7 @@ from siamese.hub.errors import HubError
 from siamese.hub.push import push_files, repository_name
 from siamese.hub.resolve import parse_source
 from train.dataset_card import data_file, dataset_card
+from train.errors import CommandError
 from train.state import metrics_beside
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ ZERO_GPU_PYTHON = "3.12.12"
 ZERO_GPU_TORCH = "torch>=2.8,<2.14"
 
 
-class PublishError(ValueError):
+class PublishError(CommandError):
     """Something cannot be published; the message is one sentence for the user."""
 
 

@@ -26,6 +26,7 @@ from train.characters.config import CharacterConfig, load_recipe
 from train.characters.objective import character_task
 from train.characters.run import begin, digest_of, shown, with_held_out
 from train.config import RecipeError, config_from, read_table, saved_config, table_names
+from train.errors import CommandError
 from train.evaluation import embed_drawings, generator_for, one_shot_accuracy, paired_test, wilson_interval
 from train.loop import fit
 from train.run_folder import MODEL
@@ -37,7 +38,7 @@ WON = "won.safetensors"
 TRIALS_SEED = 20153
 
 
-class SearchError(ValueError):
+class SearchError(CommandError):
     """A search cannot be carried out; the message is one sentence for the user."""
 
 

@@ -17,6 +17,7 @@ from torch import Tensor
 from siamese.network import SiameseNetwork
 from train import distributed
 from train.config import RecipeError, TrainConfig, saved_config
+from train.errors import CommandError
 
 STATE = "state.safetensors"
 BEST = "best.safetensors"
@@ -25,7 +26,7 @@ BEGUN = "begun.json"
 HASH = "sha256"
 
 
-class StateError(ValueError):
+class StateError(CommandError):
     """A run cannot be resumed or saved; the message is one sentence for the user."""
 
 

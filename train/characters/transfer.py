@@ -13,13 +13,14 @@ from siamese.characters.episodes import Trials, sample_trials
 from siamese.data.safe_zip import is_stray
 from siamese.imaging.decode import ImageError, load_ink
 from siamese.preprocessing import Preprocessing
+from train.errors import CommandError
 
 MOST_WAYS = 20
 MOST_IMAGES = 5_000  # about a minute of a CPU; MNIST alone has 70,000
 MOST_IMAGES_PER_CLASS = 200
 
 
-class TransferError(ValueError):
+class TransferError(CommandError):
     """A folder that holds no classes to tell apart; the message is one sentence."""
 
 
