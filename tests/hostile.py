@@ -15,6 +15,8 @@ from random import Random
 
 from PIL import Image, ImageDraw
 
+from tests.data.archives import zipped
+
 EXTREMES = (b"\x00\x00\x00\x00", b"\xff\xff\xff\xff", b"\x7f\xff\xff\xff", b"\x80\x00\x00\x00", b"\x00\x01\x00\x00")
 
 
@@ -279,14 +281,6 @@ def jpeg_of_scans(scans: int) -> bytes:
 def jpeg_with(segment: bytes, count: int) -> bytes:
     data = encoded(drawing("RGB"), "JPEG")
     return data[:2] + segment * count + data[2:]
-
-
-def zipped(files: dict[str, bytes], compression: int = zipfile.ZIP_STORED) -> bytes:
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w", compression) as archive:
-        for name, data in files.items():
-            archive.writestr(name, data)
-    return file.getvalue()
 
 
 def strain(

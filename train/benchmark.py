@@ -23,7 +23,8 @@ from tqdm import tqdm
 
 from siamese.hub.resolve import resolve_model
 from siamese.inference.device import usable_device
-from train.characters.config import load_recipe
+from train.characters.config import CharacterConfig
+from train.config import load_recipe
 from train.errors import CommandError
 from train.measured import BATCHES, COPY_BYTES, EMBEDDING_OPERATIONS, TRAINING_OPERATIONS, WAYS, Side
 from train.plain_reference import PAIRS_A_STEP
@@ -146,7 +147,7 @@ def report(times: Times, peaks: dict[str, int], starts: list[tuple[float, int]],
         row(times, f"{WAYS}-way trial from files, cold", "ms", ("serving", "cold from files"), files, milliseconds),
         row(times, f"{WAYS}-way trial from files, warm", "ms", ("serving", "warm from files"), files, milliseconds),
     ]
-    images = load_recipe("modern").images_a_step
+    images = load_recipe(CharacterConfig, "modern").images_a_step
     pairs = images * (images - 1) // 2
     step, plain_step = ("training", "step"), ("plain", "step")
     learnt = row(times, "training", "images/s", step, plain_step, per_s(images), per_s(2 * PAIRS_A_STEP))

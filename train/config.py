@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, field, fields
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_type_hints
+from typing import Annotated, Any, ClassVar, Literal, TypeVar, get_type_hints
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
@@ -43,6 +43,8 @@ class TrainConfig:
         pydantic.ValidationError: A value has the wrong type or is out of range.
         RecipeError: Values contradict each other.
     """
+
+    task: ClassVar[TaskName]
 
     network: NetworkConfig = field(default_factory=lambda: NetworkConfig(batch_norm=True))
     """Activation, batch normalisation and drop-out."""
@@ -187,16 +189,21 @@ def recipe_names(task: TaskName) -> list[str]:
     return [name for name in table_names("recipe") if read_table("recipe", name).get("task", "characters") == task]
 
 
-def recipe_for(task: TaskName, name: str) -> dict[str, Any]:
-    """Reads a recipe for a task; the entry "task" is left out of the returned tables.
+def load_recipe(kind: type[Config], name: str, **changes: Any) -> Config:
+    """Reads a recipe.
+
+    Args:
+        kind: `CharacterConfig` or `SignatureConfig`.
+        name: Name of a recipe, or the path of a TOML file.
+        changes: Fields that replace those of the recipe.
 
     Raises:
-        RecipeError: The recipe cannot be read or is for another task.
+        RecipeError: The recipe cannot be read, is for another task, or does not fit.
     """
     table = read_table("recipe", name)
-    found = table.pop("task", "characters")
-    if found not in COMMANDS:
-        raise RecipeError(f"task is {found!r}, must be {' or '.join(COMMANDS)}.")
-    if found != task:
-        raise RecipeError(f"The recipe {name} is for {found}: `python -m train {COMMANDS[found]}` takes it.")
-    return table
+    task = table.pop("task", "characters")
+    if task not in COMMANDS:
+        raise RecipeError(f"task is {task!r}, must be {' or '.join(COMMANDS)}.")
+    if task != kind.task:
+        raise RecipeError(f"The recipe {name} is for {task}: `python -m train {COMMANDS[task]}` takes it.")
+    return config_from(table | changes, kind)

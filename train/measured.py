@@ -124,13 +124,14 @@ def training(device: torch.device) -> Actions:
     """Returns the actions of training with the recipe "modern": a step, its data and its distortions."""
     from train import loop
     from train.augment import dihedral, distort
-    from train.characters.config import load_recipe
+    from train.characters.config import CharacterConfig
     from train.characters.objective import step_loss
     from train.characters.sampling import alphabet_sampler
+    from train.config import load_recipe
     from train.seeding import step_generator
 
     loop.reuse_large_buffers()
-    config = load_recipe("modern")
+    config = load_recipe(CharacterConfig, "modern")
     drawings = drawings_for("training")
     prepared = drawings.prepared(config.preprocessing).to(device)
     sampler = alphabet_sampler(drawings)

@@ -22,10 +22,10 @@ from siamese.characters.omniglot import lake_runs, load_drawings
 from siamese.hub.checkpoint import load_checkpoint, save_checkpoint
 from siamese.inference.device import usable_device
 from siamese.network import SiameseNetwork
-from train.characters.config import CharacterConfig, load_recipe
+from train.characters.config import CharacterConfig
 from train.characters.objective import character_task
 from train.characters.run import begin, digest_of, shown, with_held_out
-from train.config import RecipeError, config_from, read_table, saved_config, table_names
+from train.config import RecipeError, config_from, load_recipe, read_table, saved_config, table_names
 from train.errors import CommandError
 from train.evaluation import embed_drawings, generator_for, one_shot_accuracy, paired_test, wilson_interval
 from train.loop import fit
@@ -167,7 +167,7 @@ def change_config(common: dict, entry: dict) -> CharacterConfig:
     images, recipe = table.pop("images", None), table.pop("recipe", "modern")
     if not isinstance(recipe, str) or not (images is None or (isinstance(images, int) and images > 0)):
         raise SearchError(f"A search has recipe = {recipe!r}, images = {images!r}: a name, a whole number above 0.")
-    config = config_from(merge_tables(load_recipe(recipe).as_dict(), table), CharacterConfig)
+    config = config_from(merge_tables(load_recipe(CharacterConfig, recipe).as_dict(), table), CharacterConfig)
     if images is None:
         return config
     return replace(config, steps=max(1, images // config.images_a_step))

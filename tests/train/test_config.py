@@ -8,16 +8,15 @@ import pytest
 from siamese.network import NetworkConfig
 from siamese.preprocessing import Preprocessing
 from train.augment import Distortions
-from train.characters.config import CharacterConfig, load_recipe
-from train.config import RecipeError, config_from, read_table, saved_config, table_names
-from train.signatures import config as signatures
+from train.characters.config import CharacterConfig
+from train.config import RecipeError, config_from, load_recipe, read_table, saved_config, table_names
 from train.signatures.config import SignatureConfig
 
 
 @pytest.mark.parametrize("name", table_names("recipe"))
 def test_every_recipe_loads_and_survives_being_written(name):
-    kind, load = (SignatureConfig, signatures.load_recipe) if name == "signatures" else (CharacterConfig, load_recipe)
-    config = load(name)
+    kind = SignatureConfig if name == "signatures" else CharacterConfig
+    config = load_recipe(kind, name)
     assert saved_config(json.loads(json.dumps(config.as_dict())), kind) == config
 
 
@@ -26,9 +25,9 @@ def test_neither_task_has_a_field_of_the_other():
     assert not {"writers", "genuine", "skilled_share", "validation_part"} & one
     assert not {"alphabets", "drawers", "hold_out", "triplet_loss"} & other
     with pytest.raises(RecipeError, match="is for signatures: `python -m train fit-signatures`"):
-        load_recipe("signatures")
+        load_recipe(CharacterConfig, "signatures")
     with pytest.raises(RecipeError, match="is for characters: `python -m train fit` "):
-        signatures.load_recipe("modern")
+        load_recipe(SignatureConfig, "modern")
 
 
 def test_what_was_saved_with_fields_of_both_tasks_is_read():
@@ -70,7 +69,7 @@ def test_what_a_recipe_leaves_out_has_its_default():
 def test_a_file_is_a_recipe_too(tmp_path):
     path = tmp_path / "mine.toml"
     path.write_text("steps = 3\n[network]\nbatch_norm = true\n", encoding="utf-8")
-    assert load_recipe(str(path)) == CharacterConfig(steps=3)
+    assert load_recipe(CharacterConfig, str(path)) == CharacterConfig(steps=3)
 
 
 @pytest.mark.parametrize(

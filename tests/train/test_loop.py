@@ -23,8 +23,9 @@ from tests.networks import initial_network
 from train import loop as module
 from train.augment import Distortions, distort
 from train.characters import objective
-from train.characters.config import CharacterConfig, load_recipe
+from train.characters.config import CharacterConfig
 from train.characters.objective import batch_loss, character_task, make_sampler, step_loss
+from train.config import load_recipe
 from train.loop import (
     Outcome,
     TrainingError,
@@ -179,7 +180,9 @@ class Waits(TorchDispatchMode):
 
 def test_a_step_on_a_gpu_would_wait_for_nothing(scrawl, monkeypatch):
     """From the drawings on: what is drawn from the generator is known on the CPU. The device's answers are noted."""
-    distortions = replace(load_recipe("gpu").distortions, gap_share=0.5, low_share=0.5, crop_share=0.5, noise=0.1)
+    distortions = replace(
+        load_recipe(CharacterConfig, "gpu").distortions, gap_share=0.5, low_share=0.5, crop_share=0.5, noise=0.1
+    )
     config = replace(TINY, contrastive_loss=1.0, triplet_loss=1.0, distortions=distortions)
     network = initial_network(config).train()
     monkeypatch.setattr(  # as on a GPU
@@ -371,7 +374,7 @@ def test_averaged_weights_are_those_of_a_loop_and_survive_a_stop(straight, scraw
 @pytest.mark.parametrize("name", ["pens", "gpu"])
 def test_pens_are_drawn_while_training_and_a_run_goes_on_in_pieces(name, scrawl, tmp_path):
     """The recipes' own distortions, on few drawings and a narrow network: two steps at once, and one by one."""
-    recipe = load_recipe(name)
+    recipe = load_recipe(CharacterConfig, name)
     assert recipe.distortions.needs_layers
     config = replace(recipe, network=NARROW, hold_out=(), synthetic_alphabets=0, steps=2, characters=3)
     for run in ("straight", "pieces"):

@@ -10,8 +10,8 @@ from siamese.characters import omniglot
 from siamese.characters.omniglot import load_drawings, pixel_hashes
 from siamese.hub.checkpoint import load_checkpoint
 from train.__main__ import main
-from train.characters.config import load_recipe
-from train.config import RecipeError, table_names
+from train.characters.config import CharacterConfig
+from train.config import RecipeError, load_recipe, table_names
 from train.evaluation import wilson_interval
 from train.search import (
     Change,
@@ -137,7 +137,7 @@ def test_changes_of_a_table_leave_its_other_entries_alone():
 
 
 def test_each_seed_makes_a_run_of_its_own():
-    config = load_recipe("modern")
+    config = load_recipe(CharacterConfig, "modern")
     changes = [Change(name, name, config, name) for name in ("one", "two", "three")]
     chosen = chosen_changes(changes, ["three"], [4, 5])
     assert [(c.name, c.config.seed) for c in chosen] == [("one-4", 4), ("one-5", 5), ("three-4", 4), ("three-5", 5)]

@@ -1,12 +1,12 @@
 """What decides a training run on characters beside the data."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 from pydantic.dataclasses import dataclass
 
 from train.augment import STRICT
-from train.config import RecipeError, TrainConfig, Views, check_losses, config_from, recipe_for
+from train.config import RecipeError, TrainConfig, Views, check_losses
 
 Sampling = Literal["alphabets", "pairs"]
 
@@ -24,6 +24,8 @@ VALIDATION_ALPHABETS = (
 @dataclass(frozen=True, config=STRICT)
 class CharacterConfig(TrainConfig):
     """Fields of a recipe for characters; checked when made."""
+
+    task = "characters"
 
     hold_out: tuple[str, ...] = VALIDATION_ALPHABETS
     """Alphabets kept from training, for validation; empty trains on all of the background set."""
@@ -103,16 +105,3 @@ class CharacterConfig(TrainConfig):
     @property
     def images_a_step(self) -> int:
         return self.characters * (self.drawers if self.sampling == "alphabets" else 2)
-
-
-def load_recipe(name: str, **changes: Any) -> CharacterConfig:
-    """Reads a recipe for characters.
-
-    Args:
-        name: Name of a recipe, or the path of a TOML file.
-        changes: Fields that replace those of the recipe.
-
-    Raises:
-        RecipeError: The recipe cannot be read, is for another task, or does not fit.
-    """
-    return config_from(recipe_for("characters", name) | changes, CharacterConfig)

@@ -15,9 +15,9 @@ from siamese.network import SiameseNetwork
 from siamese.preprocessing import Preprocessing
 from train import distributed
 from train.characters import drift
-from train.characters.config import CharacterConfig, load_recipe
+from train.characters.config import CharacterConfig
 from train.characters.objective import character_task, split
-from train.config import RecipeError
+from train.config import RecipeError, load_recipe
 from train.evaluation import HeldOut, calibrate, embed_drawings
 from train.fit_options import add_common_arguments, recipe_changes
 from train.loop import Outcome, fit, freeze_layers
@@ -122,7 +122,7 @@ def config_of(arguments: argparse.Namespace) -> CharacterConfig:
         RecipeError: Where the recipe is for signatures, or an option does not fit the others.
         HubError: Where --push-to-hub names no repository.
     """
-    config = load_recipe(arguments.recipe, **recipe_changes(arguments))
+    config = load_recipe(CharacterConfig, arguments.recipe, **recipe_changes(arguments))
     if arguments.calibration_from and not arguments.all_alphabets:
         raise RecipeError("--calibration-from goes with --all-alphabets; a held-out run calibrates itself.")
     if arguments.push_improvements and arguments.push_to_hub is None:

@@ -1,17 +1,19 @@
 """What decides a training run on signatures beside the data."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import Field, NonNegativeInt
 from pydantic.dataclasses import dataclass
 
 from train.augment import STRICT, Distortions, Share
-from train.config import RecipeError, TrainConfig, Views, check_losses, config_from, recipe_for
+from train.config import RecipeError, TrainConfig, Views, check_losses
 
 
 @dataclass(frozen=True, config=STRICT)
 class SignatureConfig(TrainConfig):
     """Fields of a recipe for signatures; checked when made."""
+
+    task = "signatures"
 
     test_writers: NonNegativeInt = 12
     """Writers that neither train nor decide anything."""
@@ -45,16 +47,3 @@ class SignatureConfig(TrainConfig):
     @property
     def images_a_step(self) -> int:
         return self.writers * (self.genuine + self.forgeries)
-
-
-def load_recipe(name: str, **changes: Any) -> SignatureConfig:
-    """Reads a recipe for signatures.
-
-    Args:
-        name: Name of a recipe, or the path of a TOML file.
-        changes: Fields that replace those of the recipe.
-
-    Raises:
-        RecipeError: The recipe cannot be read, is for another task, or does not fit.
-    """
-    return config_from(recipe_for("signatures", name) | changes, SignatureConfig)

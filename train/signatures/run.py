@@ -8,12 +8,12 @@ import torch
 from siamese.hub.resolve import BUNDLED
 from siamese.inference.device import usable_device
 from train import distributed
-from train.config import RecipeError
+from train.config import RecipeError, load_recipe
 from train.fit_options import add_common_arguments, recipe_changes
 from train.run_folder import conclude, prepare_output
 from train.signatures.calibration import Calibrated, carried_verification, held_out_signature_run, left_out_rates
 from train.signatures.collections import divided_collections, load_collections
-from train.signatures.config import SignatureConfig, load_recipe
+from train.signatures.config import SignatureConfig
 from train.signatures.folds import train_folds
 from train.signatures.training import train_one
 
@@ -80,7 +80,7 @@ def config_of(arguments: argparse.Namespace) -> SignatureConfig:
         RecipeError: Where the recipe is for characters, or an option does not fit the others.
         HubError: Where --push-to-hub names no repository.
     """
-    config = load_recipe(arguments.recipe, **recipe_changes(arguments, "validation_part"))
+    config = load_recipe(SignatureConfig, arguments.recipe, **recipe_changes(arguments, "validation_part"))
     if arguments.calibration_from and not arguments.all_writers:
         raise RecipeError("--calibration-from goes with --all-writers; a held-out run calibrates itself.")
     if arguments.folds and arguments.all_writers:

@@ -16,9 +16,9 @@ from siamese.preprocessing import Preprocessing
 from tests.networks import NARROW, narrow_network
 from train.__main__ import main
 from train.characters import run as module
-from train.characters.config import CharacterConfig, load_recipe
+from train.characters.config import CharacterConfig
 from train.characters.run import begin, config_of, with_held_out
-from train.config import RecipeError
+from train.config import RecipeError, load_recipe
 from train.state import METRICS, STATE
 
 RECIPE = """
@@ -180,7 +180,7 @@ def words(**changes: object) -> argparse.Namespace:
 
 
 def test_words_change_the_recipe():
-    modern = load_recipe("modern")
+    modern = load_recipe(CharacterConfig, "modern")
     assert config_of(words()) == modern
     assert config_of(words(steps=9, seed=4, learning_rate=0.5)) == replace(modern, steps=9, seed=4, learning_rate=0.5)
     assert config_of(words(recipe="koch2015", all_alphabets=True)).hold_out == ()

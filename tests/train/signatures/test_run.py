@@ -18,11 +18,12 @@ from siamese.signatures.dataset import synthetic_signatures
 from siamese.signatures.verifier import load_verifier, scoring_in
 from tests.networks import narrow_network
 from train.__main__ import main
+from train.config import load_recipe
 from train.signatures import collections as module
 from train.signatures import training
 from train.signatures.collections import split_writers
 from train.signatures.comparison import compare
-from train.signatures.config import SignatureConfig, load_recipe
+from train.signatures.config import SignatureConfig
 from train.signatures.evaluate import seen_hashes
 from train.signatures.fusion import fit_fusion, pairs_of
 from train.signatures.scores import curves_of, score_all
@@ -261,7 +262,7 @@ def test_weights_that_have_seen_the_writers_are_named(words, signatures, tmp_pat
     assert main([*words, *more, str(tmp_path / "folds"), "--folds", "3"]) == 1
     assert "have seen 3 of these writers; folds begin with weights that saw none" in capsys.readouterr().err
     assert main([*words, *more, str(tmp_path / "second")]) == 0
-    whose = split_writers(signatures.writers_held, load_recipe(words[2])).validation[0]
+    whose = split_writers(signatures.writers_held, load_recipe(SignatureConfig, words[2])).validation[0]
     assert f"have seen the writers {whose}: figures on them will be too good" in capsys.readouterr().out
 
 

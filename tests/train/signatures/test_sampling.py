@@ -10,9 +10,9 @@ from siamese.hub.checkpoint import save_checkpoint
 from siamese.preprocessing import SIGNATURE
 from tests.networks import NARROW, narrow_network
 from train.augment import Distortions
-from train.config import RecipeError
+from train.config import RecipeError, load_recipe
 from train.signatures.collections import fold_splits, split_writers
-from train.signatures.config import SignatureConfig, load_recipe
+from train.signatures.config import SignatureConfig
 from train.signatures.sampling import (
     SignatureBatch,
     begin,
@@ -178,4 +178,4 @@ def test_what_is_to_stay_stays(signatures, untrained):
 
 
 def test_the_recipe_shows_signatures_as_the_library_does():
-    assert load_recipe("signatures").preprocessing == SIGNATURE
+    assert load_recipe(SignatureConfig, "signatures").preprocessing == SIGNATURE
