@@ -15,7 +15,7 @@ from siamese.imaging.lines import fitted_curve
 from siamese.imaging.printed import separate_print
 from siamese.imaging.reading import REMARKS, Reading, merge_remarks
 from siamese.imaging.unusual import ground_codes, signature_codes
-from siamese.preprocessing import SIGNATURE, Preprocessing, prepare_ink
+from siamese.preprocessing import Preprocessing, prepare_ink
 from siamese.signatures.regions import has_several_pieces
 
 WORKING_PX = 800  # longer side at which ink is found: a pen then has 2 to 6 px
@@ -81,13 +81,8 @@ def _isolated(grey: Image.Image) -> Float[Tensor, "height width"]:
     return _levelled(cropped, turn_deg)
 
 
-def prepare_signature(grey: Image.Image, preprocessing: Preprocessing = SIGNATURE) -> Float[Tensor, "1 105 105"]:
-    """Isolates a signature and prepares it for a network: ink 1 on paper 0. Raises ImageError if there is no ink."""
-    return prepare_isolated(isolate_signature(grey), preprocessing)
-
-
 def prepare_isolated(ink: Float[Tensor, "height width"], preprocessing: Preprocessing) -> Float[Tensor, "1 105 105"]:
-    """Prepares isolated ink for a network, as `prepare_signature` does. Raises ImageError if there is none."""
+    """Prepares isolated ink for a network: ink 1 on paper 0. Raises ImageError if there is none."""
     try:
         return prepare_ink(ink, preprocessing)
     except ImageError:

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from siamese.data.pen_strokes import synthetic_hand
 from siamese.imaging.decode import ImageError, load_ink, open_image
 from siamese.preprocessing import SIGNATURE, prepare_ink
-from siamese.signatures.isolation import isolate_signature, prepare_signature, read_signature
+from siamese.signatures.isolation import isolate_signature, prepare_isolated, read_signature
 from siamese.signatures.synthetic import invent_signature, sign
 
 WHITE, BLUE = (255, 255, 255), (30, 40, 120)
@@ -84,7 +84,7 @@ def likeness(one: torch.Tensor, other: torch.Tensor, within_px: int = 2) -> floa
 
 
 def seen(source: object) -> torch.Tensor:
-    return prepare_signature(open_image(source))
+    return prepare_isolated(isolate_signature(open_image(source)), SIGNATURE)
 
 
 @pytest.fixture(scope="module", params=[103, pytest.param(100, marks=pytest.mark.slow)])
