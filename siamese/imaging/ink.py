@@ -135,12 +135,14 @@ def _quantile_of_counts(counts: Counts, share: float) -> float:
 def _photographed(levels: Levels) -> Values:
     """Ink on ground that is lit unevenly: by the share of light it swallows there."""
     ground = _ground(levels)
-    depth = _blurred((1 - cv2.LUT(levels, LIGHT) / ground).clip(0, 1))
+    depth = np.divide(cv2.LUT(levels, LIGHT), ground)
+    np.subtract(1, depth, out=depth)
+    depth = _blurred(depth.clip(0, 1, out=depth))
     candidates = depth[depth > LEAST_DEPTH]
     if len(candidates) == 0:
         return np.zeros(levels.shape, dtype=np.float32)
     full = _quantile(candidates[candidates >= min(otsu_threshold(candidates), float(candidates.max()))], 0.5)
-    return _ramp(depth / np.float32(full), LOW, HIGH)
+    return _ramp(np.divide(depth, np.float32(full), out=depth), LOW, HIGH)
 
 
 def _ground(levels: Levels) -> Values:
@@ -161,7 +163,7 @@ def _local_quantiles(levels: Levels, shares: tuple[float, ...]) -> list[Values]:
     squares = np.lib.stride_tricks.sliding_window_view(padded, (side, side))[::4, ::4, ::2, ::2]
     squares = squares.reshape(*squares.shape[:2], -1)
     places = [round(share * (squares.shape[2] - 1)) for share in shares]
-    ordered = np.partition(squares, places, axis=2)
+    ordered = np.sort(squares.astype(np.uint16), axis=2)  # a third of the time that selecting the places takes
     size = levels.shape[::-1]
     return [cv2.resize(LIGHT[ordered[..., place]], size, interpolation=cv2.INTER_LINEAR) for place in places]
 

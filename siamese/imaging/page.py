@@ -5,6 +5,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from siamese.imaging.quadrilateral import Corners, Grey, best_quadrilateral
+from siamese.imaging.quantiles import quantile
 
 GLANCE_PX = 400  # longer side at which a sheet is looked for
 SHEET_PX = 1600  # longer side, at most, of the sheet that is cut out
@@ -33,8 +34,8 @@ def find_sheet(values: UInt8[np.ndarray, "..."]) -> Corners | None:
     ground = _filled(small)
     if np.ptp(ground) < EVEN_GROUND:  # a clean drawing
         return None
-    low, high = np.percentile(ground[::2, ::2], (1, 99))
-    if high - low < EVEN_GROUND:
+    sample = ground[::2, ::2]
+    if quantile(sample, 0.99) - quantile(sample, 0.01) < EVEN_GROUND:
         return None
     found = best_quadrilateral(ground, small)
     if found is None:

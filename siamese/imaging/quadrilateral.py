@@ -8,6 +8,8 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Int64, UInt8
 
+from siamese.imaging.quantiles import quantile
+
 MIN_AREA, MAX_AREA = 0.06, 1.2  # of the picture's area; a sheet may reach beyond the picture
 MOST_OF_PICTURE = 0.98
 BEYOND = 0.25  # of the picture's sides, that a corner may lie outside of it
@@ -85,8 +87,7 @@ def _edges(ground: Grey) -> tuple[Edges, Edges]:
     blurred = cv2.GaussianBlur(ground, (5, 5), 0)
     across, down = cv2.Sobel(blurred, cv2.CV_32F, 1, 0), cv2.Sobel(blurred, cv2.CV_32F, 0, 1)
     strength = cv2.magnitude(across, down)
-    top = float(np.percentile(strength, 99.5))
-    high = float(min(max(60.0, 0.25 * top), 200.0))
+    high = float(min(max(60.0, 0.25 * quantile(strength, 0.995)), 200.0))
     edges = cv2.Canny(blurred, high / 2.5, high)
     span = np.radians(MAX_TURN_DEG)
     votes = max(25, round(0.14 * min(height, width)))

@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
 from siamese.imaging.ink import pen_width_px
+from siamese.imaging.quantiles import quantile
 
 FITTED = Path(__file__).with_name("unusual.json")  # written by python -m train.unusual
 LONGER_PX = 200  # longer side of the ink's box at which it is measured
@@ -115,7 +116,7 @@ def stray_edges(levels: UInt8[np.ndarray, "height width"], dark: Bool[np.ndarray
     own = steps[is_near]
     if len(own) == 0:
         return 0.0
-    edges = steps > max(4.0, 2 * EDGE_STEP * float(np.percentile(own, 90)))
+    edges = steps > max(4.0, 2 * EDGE_STEP * quantile(own, 0.9))
     down, across = (round(RIM_SHARE * side) for side in edges.shape)
     inner = slice(down, edges.shape[0] - down), slice(across, edges.shape[1] - across)
     in_ground, of_ink = int(np.count_nonzero((edges & ~is_near)[inner])), int(np.count_nonzero(edges & is_near))

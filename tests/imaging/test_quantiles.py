@@ -7,8 +7,9 @@ from siamese.imaging.quantiles import median, quantile
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 40, 1001, 7680])
-def test_they_are_numpy_s(size):
-    values = np.random.default_rng(size).normal(120, 40, size).astype(np.float32)
+@pytest.mark.parametrize("kind", [np.float32, np.uint8])
+def test_they_are_numpy_s(size, kind):
+    values = np.random.default_rng(size).normal(120, 40, size).clip(0, 255).astype(kind)
     assert median(values) == float(np.median(values))
     for share in (0.0, 0.01, 0.3, 0.5, 0.75, 0.9, 0.995, 1.0):
         assert quantile(values, share) == float(np.quantile(values, share))
