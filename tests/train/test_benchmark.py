@@ -172,8 +172,8 @@ def test_the_plain_training_learns_from_pairs(drawings):
 
 
 def test_no_two_pictures_are_equal():
-    pictures = measured.distinct_pictures(60)
-    assert len(pictures.flatten(1).unique(dim=0)) == 60
+    pictures = measured.distinct_pictures(150)
+    assert len(pictures.flatten(1).unique(dim=0)) == 150
     assert 0 <= pictures.min() <= pictures.max() <= 1
 
 
