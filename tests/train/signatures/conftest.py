@@ -7,5 +7,5 @@ from siamese.signatures.dataset import synthetic_signatures
 
 @pytest.fixture(scope="session")
 def signatures():
-    """Five writers with five genuine signatures and three forgeries each."""
-    return synthetic_signatures(5, 5, 3, seed=1)
+    """Five writers with four genuine signatures and two forgeries each."""
+    return synthetic_signatures(5, 4, 2, seed=1)
