@@ -155,8 +155,7 @@ def _page(picture: Image.Image) -> tuple[Image.Image, list[str]]:
     darkest, lightest = int(pixels.min()), int(pixels.max())
     if lightest - darkest < MIN_CONTRAST:
         raise ImageError(
-            f"The image is blank: its darkest and lightest pixel differ by {lightest - darkest} of 255; please bring "
-            "one with a drawing on it."
+            "The image is blank: nothing on it is darker or lighter than the rest. Please choose one with writing."
         )
     if lightest - darkest < LOW_CONTRAST:
         codes.append("low_contrast")
@@ -217,7 +216,9 @@ def read_ink(source: Source | object, preprocessing: Preprocessing = Preprocessi
     try:
         prepared = prepare_ink(reading.ink, preprocessing)
     except ValueError as error:
-        raise ImageError("No ink was found in the image; please bring a drawing that stands out more.") from error
+        raise ImageError(
+            "No ink was found in the image. Please choose one with darker writing, or crop it to the writing."
+        ) from error
     return Reading(prepared, merge_remarks([image_remarks(grey), reading.remarks]))
 
 

@@ -38,6 +38,7 @@ RULING_THIN = 0.8  # of the pen's width: a line from rim to rim so thin was not 
 SPAN = 0.7  # of the picture: length of a line from rim to rim
 UNDER = 0.1  # of the writing's width, that a line under it may leave free at its ends
 MAX_BOW = 0.004  # of its length: a line that bends further was drawn by hand, as people underline their names
+FILLED = 0.9  # of the width and the height between the lines of a frame: what fills so much of both is drawn with it
 OVERHANG = 0.08  # of the writing's width, by which a printed line goes beyond it at both ends
 
 Mask = Bool[np.ndarray, "_ _"]
@@ -286,7 +287,18 @@ def _encloses(lines: list[Line], writing: Writing) -> bool:
     ]
     sides = {(line.is_upright, False) for line in reaching if line.middle <= low[line.is_upright]}
     sides |= {(line.is_upright, True) for line in reaching if line.middle >= high[line.is_upright]}
+    if _is_filled(reaching, writing):
+        return False
     return len(sides) >= 3 or (len(sides) == 2 and all(any(line.at_rim) for line in lines))
+
+
+def _is_filled(lines: list[Line], writing: Writing) -> bool:
+    """Whether the writing goes from line to line both ways, as the diagonals of a drawn box do."""
+    share = []
+    for is_upright, extent in ((True, writing.wide), (False, writing.tall)):
+        middles = [line.middle for line in lines if line.is_upright == is_upright]
+        share.append(extent / max(1.0, max(middles) - min(middles)) if len(middles) > 1 else 0.0)
+    return min(share) > FILLED
 
 
 def _is_ruling(line: Line, lines: list[Line], cleared: Mask, writing: Writing) -> bool:

@@ -57,7 +57,7 @@ REMARKS: dict[str, Remark] = {
         Remark("print_crosses", "Print or a stamp crosses the writing and could not be taken out.", True),
         Remark("print_remains", "Print remains around the writing and could not be told from it.", True),
         Remark("several_pieces", "More than one piece of writing was found.", True),
-        Remark("mostly_ink", "Ink covers more than half of its box.", True),
+        Remark("mostly_ink", "Ink covers most of the drawing, as in a filled shape, not in writing.", True),
         Remark("not_strokes", "This does not look like pen strokes.", True),
     )
 }

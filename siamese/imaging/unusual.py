@@ -11,12 +11,14 @@ from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
 from siamese.imaging.ink import pen_width_px
+from siamese.imaging.pieces import characters_apart
 from siamese.imaging.quantiles import quantile
 
 FITTED = Path(__file__).with_name("unusual.json")  # written by python -m train.unusual
 LONGER_PX = 200  # longer side of the ink's box at which it is measured
 INK_LEVEL = 0.35  # what counts as ink after scaling
-MOSTLY_INK = 0.5  # share of the ink's box, more of which is ink than any writing covers
+MOSTLY_INK = 0.5  # share of the ink's box: what covers more is a filled shape, unless its strokes are still seen:
+SOLID_PEN = 0.2  # width of the pen, in shares of the longer side of the ink's box, from which they are not
 FINE_PEN, BROAD_PEN = 0.014, 0.11  # width of the pen, in shares of the longer side of the ink's box
 SMALL_PX = 28  # ink whose box is smaller is not measured: a broad pen fills it
 FEATURES = ("coverage", "pen", "thickest", "thick_share", "spots", "holes", "length", "filled")
@@ -62,13 +64,16 @@ def load_detector() -> Detector:
 
 
 def character_codes(ink: Float[Tensor, "_ _"]) -> list[str]:
-    """Codes of remarks on a pen unlike those of the training, and on ink that no pen has drawn.
+    """Codes of remarks on a pen unlike those of the training, on several characters, and on ink that no pen has drawn.
 
     Args:
         ink: In [0, 1] on paper 0, of any size.
     """
     mask = scaled_mask(ink.numpy())
-    return [] if mask is None else [*_pen_codes(mask), *_unusual_codes(mask, is_signature=False)]
+    if mask is None:
+        return []
+    several = ["several_pieces"] * (len(characters_apart(mask)) > 1)
+    return [*_pen_codes(mask), *several, *_unusual_codes(mask, is_signature=False)]
 
 
 def signature_codes(ink: Float[Tensor, "_ _"]) -> list[str]:
@@ -86,7 +91,7 @@ def _unusual_codes(mask: Bool[np.ndarray, "_ _"], is_signature: bool) -> list[st
     """
     detector = load_detector()
     threshold = detector.signature_threshold if is_signature else detector.threshold
-    codes = ["mostly_ink"] if mask.mean() > MOSTLY_INK else []
+    codes = ["mostly_ink"] if mask.mean() > MOSTLY_INK and pen_share(mask) > SOLID_PEN else []
     if detector.logit(measure(mask)) > threshold:
         codes.append("not_strokes")
     return codes
@@ -125,8 +130,13 @@ def stray_edges(levels: UInt8[np.ndarray, "height width"], dark: Bool[np.ndarray
 
 def _pen_codes(mask: Bool[np.ndarray, "_ _"]) -> list[str]:
     """Codes of remarks on a pen unlike those of the training, from ink as `scaled_mask` gives it."""
-    share = pen_width_px(np.pad(mask, 1)) / max(mask.shape)
+    share = pen_share(mask)
     return ["fine_pen"] if share < FINE_PEN else ["broad_pen"] if share > BROAD_PEN else []
+
+
+def pen_share(mask: Bool[np.ndarray, "_ _"]) -> float:
+    """Width of the pen in shares of the longer side of the ink's box, from ink as `scaled_mask` gives it."""
+    return pen_width_px(np.pad(mask, 1)) / max(mask.shape)
 
 
 def scaled_mask(ink: Float[np.ndarray, "_ _"]) -> Bool[np.ndarray, "_ _"] | None:

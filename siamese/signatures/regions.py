@@ -6,11 +6,14 @@ import numpy as np
 from jaxtyping import Bool
 
 from siamese.imaging.decode import Source, decode_image, open_image
+from siamese.imaging.pieces import Spacing, pieces_of
 from siamese.imaging.printed import separate_print
-from siamese.imaging.regions import Spacing, boxes_on_image, pieces_of
+from siamese.imaging.regions import boxes_on_image
 from siamese.imaging.unusual import load_detector, measure, scaled_mask
 
-SIGNATURES = Spacing(across=1.6, down=0.4, least_aspect=0.7)  # as the letters and words of one signature stand
+SIGNATURES = Spacing(
+    across=1.6, down=0.4, least_aspect=0.7, by_height=True
+)  # as the letters and words of one signature stand
 LEAST_PART = 0.45  # of the ink of the largest piece, that another one has at least
 
 

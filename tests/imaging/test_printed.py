@@ -136,6 +136,7 @@ LEFT_ALONE = {
     "a drawn box": hand_drawn_box(),
     "a straight box alone": drawn([(150, 80), (450, 80), (450, 320), (150, 320), (150, 80)]),
     "three strokes": drawn([(150, 80), (450, 84)], [(170, 200), (430, 196)], [(130, 320), (470, 318)]),
+    "a box with a diagonal": drawn([(150, 80), (450, 80), (450, 320), (150, 320), (150, 80)], [(150, 80), (450, 320)]),
     "a stroke under the writing": drawn(PATH, [(215, 330), (405, 326)]),
     "a row of dots": drawn(PATH, [(240, 330), (250, 330)], [(300, 330), (310, 330)], [(360, 330), (370, 330)]),
 }

@@ -70,3 +70,26 @@ def test_the_pen_is_told_where_it_is_unlike_the_training_s():
     assert character_codes(find_ink(open_image(drawn(2)))) == ["fine_pen"]
     assert character_codes(find_ink(open_image(drawn(9)))) == []
     assert character_codes(find_ink(open_image(drawn(40)))) == ["broad_pen"]
+
+
+def test_characters_far_apart_are_told_and_strokes_of_one_are_not():
+    def ring(draw: ImageDraw.ImageDraw, left: int) -> None:
+        draw.ellipse((left, 60, left + 80, 140), outline=0, width=6)
+
+    for second, codes in ((140, []), (260, ["several_pieces"])):
+        sheet = Image.new("L", (400, 200), 255)
+        for left in (20, second):
+            ring(ImageDraw.Draw(sheet), left)
+        assert character_codes(find_ink(open_image(sheet))) == codes
+
+
+def test_a_straight_stroke_and_a_small_letter_are_no_filled_shapes():
+    stroke = torch.zeros(200, 200)
+    stroke[20:180, 90:110] = 1
+    assert "mostly_ink" not in character_codes(stroke)
+    letter = torch.zeros(60, 80)
+    for row in (10, 20, 30, 40):  # bars and a side, with a pen of a seventh of the letter
+        letter[row : row + 6, 12:66] = 1
+    letter[10:46, 12:18] = 1
+    assert letter[10:46, 12:66].mean() > MOSTLY_INK
+    assert "mostly_ink" not in character_codes(letter)
