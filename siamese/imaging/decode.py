@@ -155,7 +155,7 @@ def _page(picture: Image.Image) -> tuple[Image.Image, list[str]]:
     darkest, lightest = int(pixels.min()), int(pixels.max())
     if lightest - darkest < MIN_CONTRAST:
         raise ImageError(
-            "The image is blank: nothing on it is darker or lighter than the rest. Please choose one with writing."
+            "The image is blank: nothing on it is darker or lighter than the rest; please choose one with writing."
         )
     if lightest - darkest < LOW_CONTRAST:
         codes.append("low_contrast")
@@ -217,7 +217,7 @@ def read_ink(source: Source | object, preprocessing: Preprocessing = Preprocessi
         prepared = prepare_ink(reading.ink, preprocessing)
     except ValueError as error:
         raise ImageError(
-            "No ink was found in the image. Please choose one with darker writing, or crop it to the writing."
+            "No ink was found in the image; please choose one with darker writing, or crop it to the writing."
         ) from error
     return Reading(prepared, merge_remarks([image_remarks(grey), reading.remarks]))
 

@@ -46,7 +46,7 @@ SMALL = 0.02  # of the area of the ink
 ISOLATED_PX = 400  # longer side of the ink that comes out: a pen then has 3 to 8 px
 LEVEL_DEG = 15.0  # of the slope of a signature, at most
 LEVEL_SHARE = 0.5  # of that slope: the other half tells writers apart
-NO_INK = "No signature was found in the image. Please choose one with darker writing, or crop it to the signature."
+NO_INK = "No signature was found in the image; please choose one with darker writing, or crop it to the signature."
 
 Values = Float32[np.ndarray, "height width"]
 Mask = Bool[np.ndarray, "height width"]

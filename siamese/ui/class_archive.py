@@ -39,14 +39,21 @@ def pack(classes: list[OwnClass]) -> bytes:
     return file.getvalue()
 
 
-def unpack(data: bytes) -> list[OwnClass]:
+@dataclass(frozen=True)
+class Unpacked:
+    """What an archive holds."""
+
+    classes: list[OwnClass]
+    """1 to MOST_CLASSES; their pictures have not been looked at."""
+    left_out: int
+    """Further pictures in the folders of classes, which take one each."""
+
+
+def unpack(data: bytes) -> Unpacked:
     """Reads the classes of a ZIP that `pack` made, or of one with pictures in folders, see `one_of_each_class`.
 
     Args:
         data: The archive; nothing of it is written anywhere.
-
-    Returns:
-        1 to MOST_CLASSES classes; their pictures have not been looked at.
 
     Raises:
         UserError: Where the archive is damaged, too large or holds no such set.
@@ -66,16 +73,21 @@ def _is_wanted(path: str) -> bool:
     return path == MANIFEST or PurePosixPath(path).suffix.lower() in IMAGE_SUFFIXES
 
 
-def _unpack(members: dict[str, ZipMember]) -> list[OwnClass]:
+def _unpack(members: dict[str, ZipMember]) -> Unpacked:
+    left_out = 0
     if MANIFEST in members:
         wanted = _listed(members)
     else:
         wanted = [(label, members[path]) for label, path in one_of_each_class(list(members))]
-    if not 1 <= len(wanted) <= MOST_CLASSES:
-        raise UserError(f"The ZIP holds {len(wanted)} classes; a set has 1 to {MOST_CLASSES}.")
+        left_out = len(members) - len(wanted)
+    if not wanted:
+        raise UserError("The ZIP has no pictures. Put one of each class in it, named by its file or by its folder.")
+    if len(wanted) > MOST_CLASSES:
+        raise UserError(f"The ZIP holds {len(wanted)} classes; a set has at most {MOST_CLASSES}.")
     if sum(member.size_bytes for _, member in wanted) > MAX_UNPACKED_BYTES:  # a manifest may name a file many times
         raise UserError(f"The ZIP unpacks to more than {MAX_UNPACKED_BYTES >> 20} MB.")
-    return [OwnClass(name(label, "A class's name"), member.read()) for label, member in wanted]
+    classes = [OwnClass(name(label, "A class's name"), member.read()) for label, member in wanted]
+    return Unpacked(classes, left_out)
 
 
 def _listed(members: dict[str, ZipMember]) -> list[tuple[str, ZipMember]]:

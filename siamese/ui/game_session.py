@@ -231,7 +231,7 @@ class GameSession:
             drawing: The drawing as a data URL.
 
         Returns:
-            network_choice (from 0), certainty and similarities.
+            network_choice (from 0), certainty, similarities, and the threshold from which one counts as the same.
 
         Raises:
             UserError: There is no such round, or no ink in the drawing.
@@ -247,6 +247,7 @@ class GameSession:
             "network_choice": network_choice,
             "certainty": float(logits.softmax(0)[network_choice]),
             "similarities": logits.sigmoid().tolist(),
+            "threshold": self.recognizer.threshold,
         }
 
     def _embed(self, drawings: list[Bool[Tensor, "105 105"]]) -> Float[Tensor, "drawings units"]:

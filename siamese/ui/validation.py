@@ -176,7 +176,7 @@ def ink_of(grey: Image.Image, what: str) -> Float[Tensor, "height width"]:
     ink = find_writing(grey).ink
     if not bool((ink >= 0.25).any()):
         raise UserError(
-            f"{what}: no ink was found. Please choose a picture with darker writing, or crop it to the writing."
+            f"{what}: no ink was found; please choose a picture with darker writing, or crop it to the writing."
         )
     return ink
 

@@ -4,7 +4,10 @@ from collections.abc import Iterable
 
 from siamese.imaging.reading import Remark
 
-DOUBT = "These pictures are unlike those that were measured, so it is not known how often such a result is right."
+DOUBT = (
+    "The network was not tested on pictures like these, so it is not known how often such a result is right. "
+    "Crop to the writing, or choose a clearer picture."
+)
 
 
 def of_hundred(share: float) -> str:

@@ -50,7 +50,7 @@ def test_the_set_survives_a_reload_in_this_browser_and_removing_it_asks(own):
     box.get_by_role("button", name="Remove").click()
     expect(again.locator(".shelf-item")).to_have_count(0)
     expect(again.locator(".own [data-say]")).to_have_text("")  # the query is gone as well
-    expect(again.get_by_role("button", name="Clear: A query")).to_be_disabled()
+    expect(again.get_by_role("button", name="Clear: To classify")).to_be_disabled()
     last = own(context=page.context)
     last.locator("input[name=query]").set_input_files(drawing("corner"))
     expect(last.locator(".own [data-say]")).to_contain_text("Add two classes")

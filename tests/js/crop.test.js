@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { movedBox, resizedBox, withMargin } from "../../siamese/ui/static/crop.js";
+import { inReadingOrder, movedBox, resizedBox, withMargin } from "../../siamese/ui/static/crop.js";
 import { partOf, turnedBox, WHOLE } from "../../siamese/ui/static/picture.js";
 
 const BOX = { left: 0.25, top: 0.5, right: 0.75, bottom: 0.75 };
@@ -36,4 +36,11 @@ test("a part of a part is a part of the picture", () => {
     right: 0.5,
     bottom: 0.75,
   });
+});
+
+test("pieces of writing are numbered row by row", () => {
+  const at = (left, top) => ({ left, top, right: left + 0.2, bottom: top + 0.2 });
+  const rows = [at(0.1, 0.12), at(0.6, 0.1), at(0.1, 0.55), at(0.5, 0.5)];
+  assert.deepEqual(inReadingOrder([rows[3], rows[1], rows[0], rows[2]]), rows);
+  assert.deepEqual(inReadingOrder([]), []);
 });

@@ -72,3 +72,11 @@ test("only the daily challenge of its own day counts for the streak, or one that
   saveDay(memory, "2026-03-01", "2026-03-01");
   assert.deepEqual(memory.days, { last: "2026-03-01", days: 2 });
 });
+
+test("invented alphabets are counted by themselves", () => {
+  const memory = {};
+  countRound(memory, { link: "a", index: 0, n_way: 20, source: "invented" }, { right: true, network_right: true }, [
+    true,
+  ]);
+  assert.deepEqual(Object.keys(memory.totals), ["invented-20"]);
+});

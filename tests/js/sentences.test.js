@@ -6,6 +6,7 @@ import { choicesIn, modeOf, MODES, ruleOf } from "../../siamese/ui/static/challe
 import {
   beatSentence,
   detailSentence,
+  guessSentence,
   outcomeSentence,
   resultText,
   verdictSentence,
@@ -77,4 +78,10 @@ test("every game has a rule in plain words", () => {
   for (const mode of Object.keys(MODES)) assert.match(ruleOf(mode, 10, "omniglot"), /\.$/);
   assert.match(ruleOf("free", 20, "omniglot"), /^One person drew .* Guessing gets 1 in 20 right/);
   assert.match(ruleOf("free", 20, "invented"), /^A program drew/);
+});
+
+test("a drawing that looks like none of them is told so", () => {
+  const guess = { certainty: 0.53, network_choice: 2, similarities: [0, 0, 0.001, 0], threshold: 0.7 };
+  assert.equal(guessSentence(guess), "None looks the same yet; C comes nearest.");
+  assert.match(guessSentence({ ...guess, similarities: [0, 0, 0.9, 0] }), /^The network is 53\u00a0% sure of C\./);
 });

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from siamese.data import safe_zip
-from siamese.ui.class_archive import FORMAT, OwnClass, one_of_each_class, pack, unpack
+from siamese.ui.class_archive import FORMAT, OwnClass, Unpacked, one_of_each_class, pack, unpack
 from siamese.ui.validation import UserError
 
 
@@ -38,7 +38,7 @@ CLASSES = [OwnClass("rivet", picture()), OwnClass("Schraube ø 4", picture(6)), 
 
 
 def test_a_set_comes_back_as_it_went():
-    assert unpack(pack(CLASSES)) == CLASSES
+    assert unpack(pack(CLASSES)) == Unpacked(CLASSES, 0)
     assert pack(CLASSES) == pack(CLASSES)
 
 
@@ -46,7 +46,7 @@ def test_a_plain_folder_of_pictures_is_named_by_its_files():
     brought = unpack(
         zipped(("set/bolt.PNG", picture()), ("set/nut.png", picture(4)), ("notes.txt", b"x"), ("set/", b""))
     )
-    assert brought == [OwnClass("bolt", picture()), OwnClass("nut", picture(4))]
+    assert brought.classes == [OwnClass("bolt", picture()), OwnClass("nut", picture(4))]
 
 
 @pytest.mark.parametrize("path", ["../a.png", "/a.png", "a/../../b.png", "C:a.png"])
@@ -68,7 +68,9 @@ def test_no_path_leaves(path):
 def test_folders_name_classes(paths, classes):
     assert one_of_each_class(paths) == classes
     data = picture()
-    assert unpack(zipped(*((path, data) for path in paths))) == [OwnClass(name, data) for name, _ in classes]
+    found = unpack(zipped(*((path, data) for path in paths)))
+    assert found.classes == [OwnClass(name, data) for name, _ in classes]
+    assert found.left_out == len(paths) - len(classes)
 
 
 def test_links_and_devices_are_refused():

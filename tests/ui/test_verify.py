@@ -196,12 +196,12 @@ def test_the_page_shows_how_errors_fall_and_says_how_little_one_reference_is(ver
 def test_errors_on_collections_left_out_come_first(verifier):
     point, elsewhere = OperatingPoint(0.5, 0.13, 0.13), RateRange((0.15, 0.25), (0.002, 0.1), (0.1, 0.2))
     assert cost_sentence(point, elsewhere) == (
-        "On collections it had never seen, 15 to 25 of 100 skilled forgeries pass and at most 10 of 100 genuine "
-        "signatures are refused; on new writers of the collections it knows, 13 and 13."
+        "With people, pens and papers it has not seen: of 100 skilled forgeries, 15 to 25 pass; of 100 genuine "
+        "signatures, at most 10 are refused. With new people, but pens and papers it has seen: 13 and 13."
     )
     found = Verification(0.8, 0.5, "genuine", 0.9, (0.8,), ())
     assert meaning(found, "balanced", point, 0.9, elsewhere).endswith(
-        "Of 100 skilled forgeries of collections it had never seen, 15 to 25 pass as well."
+        "Of 100 skilled forgeries, 15 to 25 pass as well, with people, pens and papers it has not seen."
     )
     measured = {
         count: replace(
@@ -211,7 +211,7 @@ def test_errors_on_collections_left_out_come_first(verifier):
         for count, wrong in ((1, (0.1, 0.2)), (3, (0.05, 0.08)))
     }
     several = replace(verifier, measured=measured)
-    assert "of 100 answers are wrong, for signatures of collections it had never seen" in markup(several)
+    assert "setting, with people, pens and papers it has not seen, if half" in markup(several)
     assert "<b>10 to 20</b>" in markup(several)
     assert advice(several, 1) == (
         "With one reference, 10 to 20 of 100 answers are wrong; with 3, 5 to 8. Add more if you can."

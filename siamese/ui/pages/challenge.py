@@ -46,7 +46,7 @@ MARKUP = """
     <p class="percentages">The percentage below a candidate is its similarity alone. How sure the network is of its
     choice comes from comparing all candidates.</p>
     <p class="keys"><label><input type="checkbox" data-shortcuts> Single-key shortcuts:</label>
-    <kbd>A</kbd> to <kbd>T</kbd> pick a candidate. Arrow keys move, <kbd>Enter</kbd> continues.</p>
+    <kbd>A</kbd> to <kbd data-last-key>J</kbd> pick a candidate. Arrow keys move, <kbd>Enter</kbd> continues.</p>
   </div>
 </section>
 """
@@ -70,7 +70,7 @@ def lake_accuracy(recognizer: Recognizer) -> float | None:
 def title(accuracy: float | None) -> str:
     """Returns the heading, with the accuracy of people and of the network on the same task."""
     network = "" if accuracy is None else f", this network {percent(accuracy)}"
-    return f"People get {percent(PEOPLE)} right{network}. You? <small>20 candidates, Lake's test</small>"
+    return f"People get {percent(PEOPLE)} right{network}. You? <small>20 candidates, test of Lake et al.</small>"
 
 
 def percent(share: float) -> str:

@@ -96,8 +96,8 @@ def build(recognizer: Recognizer) -> None:
     @for_page
     def own_rank(asked: dict) -> dict:
         classes = classes_of(asked.get("classes"), LEAST_CLASSES)
-        query = picture(asked.get("query"), "The query")
-        ink_of(query, "The query")
+        query = picture(asked.get("query"), "The picture to classify")
+        ink_of(query, "The picture to classify")
         found = ranking(recognizer, [one.picture for one in classes], query)
         return found | {"remarks": [{"text": remark["text"]} for remark in found["remarks"]]}
 
@@ -112,13 +112,13 @@ def build(recognizer: Recognizer) -> None:
     def own_import(asked: dict) -> dict:
         brought = unpack(decoded_file(asked.get("zip"), "The ZIP", LIMITS.archive_bytes))
         classes = []
-        for one in brought:
+        for one in brought.classes:
             try:
                 ink = ink_of(open_image(one.picture, WEB_FORMATS), one.name)
             except ImageError as error:
                 raise UserError(f"{one.name}: {error}") from error
             classes.append({"name": one.name, "picture": kept_url(ink)})
-        return {"classes": classes}
+        return {"classes": classes, "left_out": brought.left_out}
 
     @for_page
     def own_example(_asked: dict) -> dict:

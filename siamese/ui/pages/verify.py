@@ -43,6 +43,8 @@ MAX_REFERENCES = 10
 EXAMPLE_SEED = 5
 EXAMPLE_PAPER = 215  # grey value of 255; lighter pixels of an example are paper
 FEW_REFERENCES = 3  # with fewer, the page asks for more
+ELSEWHERE = "with people, pens and papers it has not seen"  # collections that were left out of training
+KNOWN = "with new people, but pens and papers it has seen"
 AIMS = {
     "strict": "Hardly any forgery passes.",
     "balanced": "Both errors are equally common.",
@@ -64,8 +66,8 @@ SHOWN_COUNTS = (1, 3, 5)  # numbers of references whose errors are shown at the 
 MARKUP = """
 <section class="panel verify" aria-labelledby="verify-title">
   <header class="lead" data-lead><h2 id="verify-title">Did the same person sign this?</h2>
-  <p>Add three signatures that are known to be genuine, or up to ten, and the one in question. Sign here, or add
-  pictures of signatures on paper.</p>
+  <p>Add signatures that are known to be genuine (one will do, three are better, ten at most) and the one in question.
+  Sign here, or add pictures of signatures on paper.</p>
   <div class="examples"><h3>Examples, drawn by a program</h3><div class="example-row" data-examples></div></div>
   {errors}</header>
   <fieldset class="segments modes" data-modes><legend class="visually-hidden">What to do</legend></fieldset>
@@ -167,10 +169,10 @@ def errors_by_references(verifier: Verifier) -> str:
         f'<i style="width:{100 * wrong[1] / max(largest, 1e-6):.0f}%"></i><b>{range_of_hundred(wrong)}</b></li>'
         for count, wrong in errors.items()
     )
-    where = " of collections it had never seen" if verifier.measured[1].elsewhere else ""
+    where = f", {ELSEWHERE}" if verifier.measured[1].elsewhere else ""
     return (
-        f'<div class="fall"><p>How many of 100 answers are wrong, for signatures{where}, half of them skilled '
-        f"forgeries, at the balanced setting:</p><ul>{bars}</ul></div>"
+        f'<div class="fall"><p>How many of 100 answers are wrong at the balanced setting{where}, if half of the '
+        f"signatures are skilled forgeries:</p><ul>{bars}</ul></div>"
     )
 
 
@@ -203,16 +205,15 @@ def cost_sentence(point: OperatingPoint, elsewhere: RateRange | None = None) -> 
     if elsewhere is None:
         return f"Of 100 skilled forgeries, {far} would pass; of 100 genuine signatures, {frr} would be refused."
     return (
-        f"On collections it had never seen, {range_of_hundred(elsewhere.far)} of 100 skilled forgeries pass and "
-        f"{range_of_hundred(elsewhere.frr)} of 100 genuine signatures are refused; on new writers of the collections "
-        f"it knows, {far} and {frr}."
+        f"{ELSEWHERE.capitalize()}: of 100 skilled forgeries, {range_of_hundred(elsewhere.far)} pass; of 100 genuine "
+        f"signatures, {range_of_hundred(elsewhere.frr)} are refused. {KNOWN.capitalize()}: {far} and {frr}."
     )
 
 
 def rates_sentence(rates: OperatingPoint) -> str:
     """Returns a sentence about how common a score like this is among forgeries and among genuine signatures."""
     return (
-        "How common this score is, on new writers of the collections it knows: of 100 skilled forgeries, "
+        f"How common this score is, {KNOWN}: of 100 skilled forgeries, "
         f"{of_hundred(rates.far)} scored as high or higher; of 100 genuine signatures, {of_hundred(rates.frr)} scored "
         "lower."
     )
@@ -245,10 +246,10 @@ def meaning(
         )
     far = range_of_hundred(elsewhere.far if elsewhere else (point.far, point.far))
     frr = range_of_hundred(elsewhere.frr if elsewhere else (point.frr, point.frr))
-    where = " of collections it had never seen" if elsewhere else ""
+    where = f", {ELSEWHERE}" if elsewhere else ""
     if passes:
-        return f"It passes at the {name} setting. Of 100 skilled forgeries{where}, {far} pass as well."
-    return f"It is refused at the {name} setting. Of 100 genuine signatures{where}, {frr} are refused as well."
+        return f"It passes at the {name} setting. Of 100 skilled forgeries, {far} pass as well{where}."
+    return f"It is refused at the {name} setting. Of 100 genuine signatures, {frr} are refused as well{where}."
 
 
 def unmeasured_sentence(reliability: float | None) -> str:

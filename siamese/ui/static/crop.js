@@ -46,6 +46,17 @@ export const withMargin = ({ left, top, right, bottom }) => ({
   bottom: within(bottom + MARGIN),
 });
 
+// Boxes from the left to the right, row by row.
+export const inReadingOrder = (boxes) => {
+  const rows = [];
+  for (const box of [...boxes].sort((a, b) => a.top - b.top)) {
+    const row = rows.find(([first]) => box.top < (first.top + first.bottom) / 2);
+    if (row) row.push(box);
+    else rows.push([box]);
+  }
+  return rows.flatMap((row) => row.sort((a, b) => a.left - b.left));
+};
+
 const isLarge = (box) => box.right - box.left >= LEAST && box.bottom - box.top >= LEAST;
 
 // `onUse(box)` is given the part to keep in shares of the picture's sides, `onCancel()` nothing. Returns {frame, tools,
@@ -163,7 +174,8 @@ export const cropper = ({ label, onUse, onCancel }) => {
   keep.addEventListener("click", use);
   cancel.addEventListener("click", () => onCancel());
 
-  const open = (picture, boxes = []) => {
+  const open = (picture, found = []) => {
+    const boxes = inReadingOrder(found);
     image = picture;
     part = boxes.length ? withMargin(boxes[0]) : START;
     regions.replaceChildren(

@@ -194,7 +194,9 @@ export const forgeryGame = (table, server) => {
     find("other").hidden = !now.other;
     find("other").textContent = now.other ?? "";
     say(table, "");
-    if (focus) find("title").focus({ preventScroll: true });
+    if (!focus) return;
+    find("title").focus({ preventScroll: true });
+    find("steps").scrollIntoView({ block: "nearest" });
   };
 
   const go = guard(table, async () => {

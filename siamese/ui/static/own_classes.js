@@ -21,7 +21,7 @@ const stem = (file) =>
 
 export const ownClassesTab = (element, server) => {
   const tab = tabOf(element, server);
-  const { part, refuse, answering, ask, findPieces } = tab;
+  const { part, refuse, answering, ask, findPieces, reveal } = tab;
   let classes = []; // {name, picture, isExample}
   let given = ""; // the name that a file gave to the new class
 
@@ -108,8 +108,8 @@ export const ownClassesTab = (element, server) => {
           classes: classes.map(({ name, picture }) => ({ name, picture })),
           query,
         };
-      if (query) return `Add ${classes.length ? "one more class" : "two classes"}, and the query is ranked.`;
-      return classes.length >= LEAST ? "Now a query." : "";
+      if (query) return `Add ${classes.length ? "one more class" : "two classes"}, and this picture is classified.`;
+      return classes.length >= LEAST ? "Now add a picture to classify." : "";
     },
     (result, { classes: asked }) => {
       const best = asked[result.best];
@@ -145,7 +145,7 @@ export const ownClassesTab = (element, server) => {
       );
       const nearest = order.length > MOST_RANKED ? ` The ${MOST_RANKED} nearest are shown.` : "";
       part("note").textContent =
-        `Below ${percent(result.threshold)}, the red line, a query counts as none of these.${nearest}`;
+        `Below ${percent(result.threshold)}, the red line, a picture counts as none of these.${nearest}`;
       showRemarks(part("remarks"), result.remarks);
     },
   );
@@ -172,7 +172,7 @@ export const ownClassesTab = (element, server) => {
     },
   });
   const queryPad = pad({
-    label: "A query",
+    label: "To classify",
     name: "query",
     hint: "Which class is this?",
     find: findPieces,
@@ -219,10 +219,15 @@ export const ownClassesTab = (element, server) => {
       wantedNow(),
     );
     if (!brought) return;
+    const before = classes.length;
     bring(brought.classes);
     await rank();
     const were = brought.classes.length === 1 ? "was" : "were";
-    if (!isRefused(element)) say(element, `${counted(brought.classes.length)} ${were} imported.`);
+    const beside = before ? ` They stand behind the ${before} that were here.` : "";
+    const left = brought.left_out
+      ? ` A class takes one picture: ${brought.left_out} more in the same folders were left out.`
+      : "";
+    if (!isRefused(element)) say(element, `${counted(brought.classes.length)} ${were} imported.${beside}${left}`);
   };
   part("import").addEventListener("change", guard(element, importSet));
 
@@ -234,6 +239,7 @@ export const ownClassesTab = (element, server) => {
     if (own.length + example.classes.length <= MOST) classes = own;
     queryPad.clear(false);
     bring(example.classes, true);
+    reveal();
     queryPad.show(example.query);
   };
   part("example").addEventListener("click", guard(element, loadExample));

@@ -4,7 +4,7 @@ import { cropper } from "./crop.js";
 import { make } from "./dom.js";
 import { register } from "./intake.js";
 import { isLightOnNothing, partOf, pictureUrl, turnedBox, WHOLE } from "./picture.js";
-import { inTime } from "./server.js";
+import { inTime, UserError } from "./server.js";
 import { isDrawing, paint, strokesUrl } from "./strokes.js";
 
 const SHEET_PX = 420;
@@ -132,6 +132,9 @@ export const pad = (options) => {
   const nameCamera = (text, does) => {
     parts.camera.textContent = text;
     parts.camera.setAttribute("aria-label", `${text}: ${options.label}, ${does}`);
+    const [stop, stops] = camera.isOn() ? ["Cancel", "switch the camera off"] : ["Clear", "empty the sheet"];
+    parts.clear.textContent = stop;
+    parts.clear.setAttribute("aria-label", `${stop}: ${options.label}, ${stops}`);
   };
   const stopCamera = () => {
     camera.stop();
@@ -162,6 +165,7 @@ export const pad = (options) => {
         : "Drag a rectangle around the part to keep.",
     );
     changed();
+    sheet.scrollIntoView({ block: "nearest" });
   };
 
   // Shows what is on the sheet.
@@ -207,8 +211,12 @@ export const pad = (options) => {
     if (!options.find) return;
     const mine = newest;
     const { url } = now;
-    const boxes = await options.find(url).catch(() => []); // the verdict says what is wrong with the picture
-    if (mine === newest && boxes.length > 1 && isShown()) openCrop(boxes);
+    try {
+      const boxes = await options.find(url);
+      if (mine === newest && boxes.length > 1 && isShown()) openCrop(boxes);
+    } catch (error) {
+      if (mine === newest && error instanceof UserError) refuse(error.message);
+    }
   };
 
   const edit = async (difference) => {
@@ -272,6 +280,7 @@ export const pad = (options) => {
   const lift = (event) => {
     if (!stroke || event.pointerId !== pointer) return;
     stroke = null;
+    if (now.strokes.length === 1 && !isDrawing(now.strokes)) put(EMPTY); // a press is no drawing; a dot of an i is
     changed(options.drawOnly ? BETWEEN_STROKES_DRAWN_MS : BETWEEN_STROKES_MS);
   };
   for (const end of ["pointerup", "pointercancel", "lostpointercapture"]) canvas.addEventListener(end, lift);

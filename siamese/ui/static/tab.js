@@ -34,14 +34,24 @@ export const tabOf = (element, server) => {
       if (!isRefused(element)) say(element, ""); // something else was refused while this was looked for
       part("answer").hidden = false;
       show(result, asked);
+      const verdict = part("verdict");
+      if (isToBeRevealed && verdict.getBoundingClientRect().bottom > innerHeight) {
+        verdict.scrollIntoView({ block: "center", behavior: "smooth" });
+      }
+      isToBeRevealed = false;
     });
   };
+
+  // What was asked for with one press, far from the answer, has its answer brought into view.
+  let isToBeRevealed = false;
+  const reveal = () => (isToBeRevealed = true);
 
   return {
     element,
     part,
     refuse,
     answering,
+    reveal,
     ask: (name, payload) => ask(server, name, payload),
     // The characters that stand apart in a picture, to choose from.
     findPieces: async (url) => (await ask(server, "picture_pieces", { picture: url })).regions,

@@ -31,6 +31,16 @@ export const followTabs = () => {
     if (isFollowing || !name || name === tabIn(location.href)) return;
     history.pushState(null, "", withTab(location.href, name));
   });
+  document.addEventListener("keydown", (event) => {
+    const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+    const tab = event.target.closest?.("[role=tab]");
+    if (!step || !tab) return;
+    const tabs = [...tab.parentElement.querySelectorAll("[role=tab]")].filter((one) => one.offsetParent);
+    const next = tabs[(tabs.indexOf(tab) + step + tabs.length) % tabs.length];
+    event.preventDefault();
+    next.focus();
+    next.click();
+  });
   addEventListener("popstate", follow);
   if (tabIn(location.href) === FIRST) return;
   const watch = new MutationObserver(() => {

@@ -17,7 +17,7 @@ const VERDICTS = {
 
 export const verifyTab = (element, server) => {
   const tab = tabOf(element, server);
-  const { part, refuse, answering, ask } = tab;
+  const { part, refuse, answering, ask, reveal } = tab;
   const chosen = { point: "balanced", reference: 0 };
   let references = []; // {file: what was brought, ink: what was found}
   let judged = null; // the newest answer, and what it was asked of
@@ -62,8 +62,8 @@ export const verifyTab = (element, server) => {
       const pending = referencePad.value(); // one on the sheet counts as well: nobody should have to press "Add"
       const brought = [...references.map((one) => one.file), ...(pending && references.length < MOST ? [pending] : [])];
       if (questioned && brought.length) return { references: brought, questioned };
-      if (brought.length) return "Now the signature in question.";
-      return questioned ? "Now at least one reference, better three." : "";
+      if (brought.length) return "Now add the signature in question.";
+      return questioned ? "Now add at least one reference; three are better." : "";
     },
     (result, asked) => {
       judged = { result, asked };
@@ -203,13 +203,13 @@ export const verifyTab = (element, server) => {
     wide: true,
     hint: "Sign here, or drop pictures",
     find,
-    makeRoom: () => addNow(),
+    makeRoom: () => addNow().catch(() => {}), // what was refused makes room as well
     add,
     changed: () => verify(),
     onChange: () => verify(),
   });
   const questionedPad = pad({
-    label: "Questioned",
+    label: "In question",
     name: "questioned",
     wide: true,
     hint: "Sign here, or drop a picture",
@@ -241,6 +241,7 @@ export const verifyTab = (element, server) => {
       ink: example.inks[place],
     }));
     showReferences();
+    reveal();
     questionedPad.show(example.questioned);
   });
   const showExamples = async () => {

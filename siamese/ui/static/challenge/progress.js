@@ -11,7 +11,10 @@ const dropFirst = (object, kept) => {
 // How many of the newest rounds of a game were right without a break.
 export const rightInARow = (marks) => marks.length - 1 - marks.lastIndexOf(false);
 
-// Counts an answered round once, however often its link is opened. `round` is {link, index, n_way}, `mine` the rounds of
+// Invented alphabets are counted by themselves: what is known of people and the paper is about Omniglot.
+export const totalsKey = (ways, source) => (source === "invented" ? `invented-${ways}` : `${ways}`);
+
+// Counts an answered round once, however often its link is opened. `round` is {link, index, n_way, source}, `mine` the rounds of
 // its game, this one last.
 export const countRound = (memory, round, result, mine) => {
   const key = `${round.link}.${round.index}`;
@@ -19,7 +22,7 @@ export const countRound = (memory, round, result, mine) => {
   if (memory.counted.includes(key)) return;
   memory.counted = [...memory.counted, key].slice(-KEPT_ROUNDS);
   memory.totals ??= {};
-  const totals = (memory.totals[round.n_way] ??= { rounds: 0, mine: 0, network: 0 });
+  const totals = (memory.totals[totalsKey(round.n_way, round.source)] ??= { rounds: 0, mine: 0, network: 0 });
   totals.rounds += 1;
   totals.mine += result.right ? 1 : 0;
   totals.network += result.network_right ? 1 : 0;

@@ -13,8 +13,11 @@ export const verdictSentence = ({ right, network_right, truth }) => {
 export const detailSentence = ({ certainty, network_choice, alphabet }) =>
   `The network was ${percent(certainty)} sure of ${nameOf(network_choice)}. Alphabet: ${alphabet}.`;
 
-export const guessSentence = ({ certainty, network_choice }) =>
-  `The network is ${percent(certainty)} sure of ${nameOf(network_choice)}. Press the one you drew.`;
+export const guessSentence = ({ certainty, network_choice, similarities, threshold }) => {
+  const nearest = nameOf(network_choice);
+  if (similarities[network_choice] < threshold) return `None looks the same yet; ${nearest} comes nearest.`;
+  return `The network is ${percent(certainty)} sure of ${nearest}. If you are done, press the one you drew.`;
+};
 
 // The score of a whole game, said once.
 export const outcomeSentence = (mine, network, total, isTimed) => {

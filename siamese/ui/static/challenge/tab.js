@@ -11,6 +11,7 @@ import { confirmDrawing, drawingPad } from "./drawing.js";
 import { reviewOf, showFinish } from "./finish.js";
 import { listenToKeys } from "./keys.js";
 import { choicesIn, modeOf, MODES, ruleOf, TIMED_S } from "./modes.js";
+import { nameOf } from "./names.js";
 import { countRound, saveBest, savedGame, saveDay, saveGame } from "./progress.js";
 import { count, detailSentence, resultText, verdictSentence } from "./sentences.js";
 import { showTally } from "./tally.js";
@@ -70,7 +71,7 @@ export const challengeTab = (element, server) => {
     part("clock").hidden = state !== "playing" || game.mode !== "timed";
     part("copy-link").hidden = state === "finished" || ["draw", "timed"].includes(game.mode);
     if (state === "finished") part("tally").replaceChildren();
-    else showTally(part("tally"), game, game.ways, remember(), options);
+    else showTally(part("tally"), game, game.ways, round?.source ?? choices.source, remember(), options);
   };
 
   // ---- choosing a game
@@ -225,7 +226,9 @@ export const challengeTab = (element, server) => {
 
   const showRound = () => {
     part("query").replaceChildren(ink(round.query, "The character to find"));
-    part("from").textContent = round.source_name;
+    const score = `you ${count(game.mine)}, network ${count(game.network)}`;
+    part("from").textContent = isSeveral() ? `Round ${round.index + 1} of ${game.rounds}: ${score}` : round.source_name;
+    part("last-key").textContent = nameOf(round.n_way - 1);
     showCandidates(candidates, round.candidates, "Pick", pick);
     nameKeys(candidates, areLettersOn());
     part("detail").textContent = part("copied").textContent = "";
@@ -266,7 +269,9 @@ export const challengeTab = (element, server) => {
   const record = (result) => {
     game.mine.push(result.right);
     game.network.push(result.network_right);
-    if (isSeveral() && !(result.right && result.network_right)) game.review.push(reviewOf(round.index, round, result));
+    const isKept = isSeveral() || game.mode === "timed";
+    if (isKept && !(result.right && result.network_right))
+      game.review.push(reviewOf(game.mine.length - 1, round, result));
     remember((memory) => {
       countRound(memory, round, result, game.mine);
       if (!isSeveral()) return;

@@ -1,6 +1,6 @@
 // Scores below the board: of this game, and of all rounds of this browser beside chance, the paper and people.
 import { make, percent } from "../dom.js";
-import { rightInARow } from "./progress.js";
+import { rightInARow, totalsKey } from "./progress.js";
 import { count } from "./sentences.js";
 
 const marksRow = (name, marks, rounds) => {
@@ -17,10 +17,10 @@ const marksRow = (name, marks, rounds) => {
 export const marksGrid = ({ mine, network, rounds }) =>
   make("div", { class: "marks" }, marksRow("You", mine, rounds), marksRow("Network", network, rounds));
 
-const ruler = (ways, totals, { people, paper }) => {
+const ruler = (ways, source, totals, { people, paper }) => {
   const at = (share) => `left:${(share * 100).toFixed(2)}%`;
   const fixed = [["chance", 1 / ways, `guessing ${percent(1 / ways)}`]];
-  if (ways === 20) {
+  if (ways === 20 && source === "omniglot") {
     fixed.push(
       ["paper", paper, `Koch et al. ${percent(paper, 1)}`],
       ["people", people, `people ${percent(people, 1)}`],
@@ -38,9 +38,10 @@ const ruler = (ways, totals, { people, paper }) => {
     words.unshift(`${name} ${percent(right / totals.rounds)}`);
   }
   words.push(...fixed.map(([, , text]) => text));
+  const kind = source === "invented" ? " invented" : "";
   const rounds = totals.rounds
-    ? `${totals.rounds} round${totals.rounds === 1 ? "" : "s"} with ${ways} candidates in this browser: `
-    : `With ${ways} candidates: `;
+    ? `${totals.rounds} round${totals.rounds === 1 ? "" : "s"} with ${ways}${kind} candidates in this browser: `
+    : `With ${ways}${kind} candidates: `;
   return make(
     "div",
     { class: "ruler" },
@@ -50,7 +51,7 @@ const ruler = (ways, totals, { people, paper }) => {
 };
 
 // `game` is what is being played, `memory` what this browser remembers, `figures` {people, paper} in [0, 1].
-export const showTally = (host, game, ways, memory, figures) => {
+export const showTally = (host, game, ways, source, memory, figures) => {
   const of = (marks) => `${count(marks)} / ${marks.length}`;
   const isDrawing = game.mode === "draw";
   const cells = isDrawing
@@ -64,6 +65,6 @@ export const showTally = (host, game, ways, memory, figures) => {
   const scores = cells.map(([name, value]) => make("div", {}, make("dt", { text: name }), make("dd", { text: value })));
   host.replaceChildren(make("dl", { class: "scores" }, ...scores));
   if (game.rounds > 1) host.append(marksGrid(game));
-  const totals = memory.totals?.[ways] ?? { rounds: 0, mine: 0, network: 0 };
-  if (!isDrawing) host.append(ruler(ways, totals, figures));
+  const totals = memory.totals?.[totalsKey(ways, source)] ?? { rounds: 0, mine: 0, network: 0 };
+  if (!isDrawing) host.append(ruler(ways, source, totals, figures));
 };
