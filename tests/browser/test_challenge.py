@@ -399,6 +399,9 @@ def test_a_row_of_right_answers_is_that_of_the_game(open_page):
     choose(page, "Match")
     expect(page.locator(SAID)).to_have_text("Round 1 of 10")
     expect(row).to_have_text("0")
+    answer(page)
+    score = [page.locator(f".candidate.truth{side}").count() for side in (".yours", ".network")]
+    expect(page.locator("[data-from]")).to_have_text(f"Round 1 of 10: you {score[0]}, network {score[1]}")
 
 
 def test_drawing_on_a_phone(open_page):

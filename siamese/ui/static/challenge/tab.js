@@ -224,10 +224,15 @@ export const challengeTab = (element, server) => {
     showRound();
   };
 
-  const showRound = () => {
-    part("query").replaceChildren(ink(round.query, "The character to find"));
+  // Where the characters come from or, in a game of several rounds, how it stands.
+  const showFrom = () => {
     const score = `you ${count(game.mine)}, network ${count(game.network)}`;
     part("from").textContent = isSeveral() ? `Round ${round.index + 1} of ${game.rounds}: ${score}` : round.source_name;
+  };
+
+  const showRound = () => {
+    part("query").replaceChildren(ink(round.query, "The character to find"));
+    showFrom();
     part("last-key").textContent = nameOf(round.n_way - 1);
     showCandidates(candidates, round.candidates, "Pick", pick);
     nameKeys(candidates, areLettersOn());
@@ -246,6 +251,7 @@ export const challengeTab = (element, server) => {
     const result = await thisTurn(ask(server, "challenge_answer", { round: round.round, choice: place }));
     if (!result) return;
     record(result);
+    showFrom();
     showResult(candidates, result);
     say(element, verdictSentence(result));
     part("detail").textContent = detailSentence(result);
