@@ -360,7 +360,7 @@ def build(recognizer: Recognizer, session: GameSession, verifier: Verifier) -> N
 
     publish(
         answer_challenge,
-        "Answers a challenge of /new_challenge, which is over with it.",
+        "Answers a challenge that /new_challenge dealt; each can be answered once.",
         [
             Parameter("challenge_id", TEXT, "as /new_challenge gave it", "challenge_id of /new_challenge"),
             Parameter("choice", INTEGER, "index of the candidate chosen, from 0 to n_way - 1", 0),

@@ -29,6 +29,12 @@ def test_each_tab_has_an_address_and_back_leads_to_the_one_before(open_page):
     assert "tab=" not in page.url
     page.go_forward()
     selected(page, "Compare")
+    page.get_by_role("tab", name="Compare", exact=True).focus()
+    page.keyboard.press("ArrowRight")
+    selected(page, "Verify a signature")
+    expect(page.get_by_role("tab", name="Verify a signature", exact=True)).to_be_focused()
+    page.keyboard.press("ArrowLeft")
+    selected(page, "Compare")
 
 
 def test_an_address_opens_its_tab(open_page):
@@ -38,6 +44,7 @@ def test_an_address_opens_its_tab(open_page):
     selected(page, "Verify a signature")
     page.goto(page.url.split("?")[0] + "?tab=nonsense")
     selected(page, "One-shot challenge")
+    assert "tab=" not in page.url
 
 
 SMALLEST_TEXT = """[...document.querySelectorAll("#about *")].filter((node) => node.checkVisibility()

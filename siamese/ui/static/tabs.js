@@ -14,6 +14,7 @@ export const withTab = (href, name) => {
 const buttonOf = (name) => document.getElementById(`${name}-button`);
 
 const openTab = (name) => {
+  if (!buttonOf(name)) history.replaceState(null, "", withTab(location.href, FIRST)); // there is no such tab
   const button = buttonOf(name) ?? buttonOf(FIRST);
   if (button?.getAttribute("aria-selected") === "false") button.click();
 };
