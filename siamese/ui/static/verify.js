@@ -135,7 +135,7 @@ export const verifyTab = (element, server) => {
     const several = result.layers.length > 1;
     part("inks").replaceChildren(
       ...result.inks.map((url, place) => {
-        if (place === result.layers.length) return inkRow(url, "the questioned signature", "Questioned");
+        if (place === result.layers.length) return inkRow(url, "the signature in question", "In question");
         const words = `Reference ${place + 1}, ${percent(result.similarities[place])} similar`;
         if (!several) return inkRow(url, "reference 1", words);
         const choose = make(
