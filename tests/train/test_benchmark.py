@@ -13,6 +13,7 @@ from tests.networks import narrow_network
 from train import benchmark, measured, plain_reference
 from train.__main__ import main
 from train.benchmark import figure, interleaved, reading_rows, report, row, table
+from train.errors import CommandError
 from train.measured import EMBEDDING_OPERATIONS, Side
 
 CPU = torch.device("cpu")
@@ -204,7 +205,7 @@ def test_a_side_runs_in_a_process_of_its_own():
         assert side.peak_bytes() > 100_000_000  # PyTorch alone takes more
         process = side._process
     assert process.exitcode == 0
-    with pytest.raises(RuntimeError, match=r"^machine: "):
+    with pytest.raises(CommandError, match=r"^machine: "):
         Side("machine", CPU, ("large",))
 
 
