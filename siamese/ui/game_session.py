@@ -210,7 +210,7 @@ class GameSession:
             source: Where they come from.
 
         Returns:
-            round (its id), n_way, source, source_name, alphabet, and candidates as data URLs.
+            round (its id), n_way, source, alphabet, and candidates as data URLs.
         """
         trial = self.trials.trial(self.trials.new_game(n_way, source), 0)
         dealt = DrawingRound(self._embed(list(trial.candidates)).half().cpu(), trial.alphabet)
@@ -218,7 +218,6 @@ class GameSession:
             "round": self._drawing_rounds.add(dealt),
             "n_way": n_way,
             "source": source,
-            "source_name": SOURCES[source],
             "alphabet": trial.alphabet,
             "candidates": [drawing_url(one) for one in trial.candidates],
         }

@@ -4,7 +4,7 @@ import { forgeryGame } from "./forgery_game.js";
 import { seenFigure } from "./ink.js";
 import { pad } from "./pad.js";
 import { showRemarks } from "./remarks.js";
-import { inTime } from "./server.js";
+import { inTime, UserError } from "./server.js";
 import { inkRow, overlay, POINTS, pointScale, radios } from "./signatures.js";
 import { exampleButton, gather, removeButton, tabOf } from "./tab.js";
 
@@ -203,7 +203,10 @@ export const verifyTab = (element, server) => {
     wide: true,
     hint: "Sign here, or drop pictures",
     find,
-    makeRoom: () => addNow().catch(() => {}), // what was refused makes room as well
+    makeRoom: () =>
+      addNow().catch((error) => {
+        if (!(error instanceof UserError)) throw error; // what was refused makes room as well
+      }),
     add,
     changed: () => verify(),
     onChange: () => verify(),
