@@ -72,12 +72,12 @@ def omniglot():
 
 
 @pytest.fixture(scope="session")
-def signature_app(tmp_path_factory):
+def app(tmp_path_factory):
     """One app, for all tests, with weights that were measured on signatures; it writes nowhere but into its folder."""
     from tests.running_app import start_app, stop_app
     from tests.signature_weights import signature_weights
 
-    folder = tmp_path_factory.mktemp("signature-app")
+    folder = tmp_path_factory.mktemp("app")
     weights = signature_weights(tmp_path_factory.mktemp("weights") / "signatures")
     homes = {name: str(folder / "home") for name in ("HOME", "HF_HOME", "XDG_CACHE_HOME", "MPLCONFIGDIR")}
     app = start_app(folder, SIGNATURE_MODEL_ID=str(weights), **homes)
@@ -86,9 +86,5 @@ def signature_app(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def app_address():
-    """One app for all tests of a session that need it running."""
-    from tests.running_app import running_app
-
-    with running_app() as address:
-        yield address
+def app_address(app):
+    return app.address

@@ -81,7 +81,7 @@ def test_people_and_the_network_are_compared_first(open_page):
 
 
 def test_query_clock_and_verdict_stay_in_sight_while_the_candidates_scroll(open_page):
-    page = open_page(390, reduced_motion="reduce")
+    page = open_page(390, reduced_motion="reduce", is_apart=True)
     dealt(page, 10)
     page.set_viewport_size({"width": 390, "height": 480})
     page.clock.install(time=0)
@@ -337,7 +337,7 @@ def test_a_refusal_costs_no_match(open_page):
 
 
 def test_a_game_chosen_by_mouse_is_not_changed_by_an_arrow_and_enter_starts_the_minute(open_page):
-    page = open_page()
+    page = open_page(is_apart=True)
     dealt(page, 10)
     choose(page, "Match")
     expect(page.locator(SAID)).to_have_text("Round 1 of 10")

@@ -42,8 +42,8 @@ def far_apart() -> Image.Image:
 
 @pytest.fixture
 def compare(open_page):
-    def opened(width: int = 1280, **context):
-        page = open_page(width)
+    def opened(width: int = 1280, **options):
+        page = open_page(width, **options)
         open_tab(page, "Compare")
         expect(page.locator(".compare .pad")).to_have_count(2)
         return page
@@ -121,24 +121,20 @@ def test_a_part_is_kept_by_keyboard(compare):
     assert shape(pad) == pytest.approx([240, 160], abs=2)
 
 
-def test_a_corner_is_dragged_by_touch(browser, app_address):
-    context = browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
-    page = context.new_page()
-    page.goto(f"{app_address}/?tab=compare")
-    expect(page.locator(".compare .pad")).to_have_count(2)
+def test_a_corner_is_dragged_by_touch(compare):
+    page = compare(390, has_touch=True, is_mobile=True)
     pad = bring(page, 1, png(two_strokes()))
     pad.get_by_role("button", name="Crop").tap()
     frame, corner = (pad.locator(name).bounding_box() for name in (".crop", ".crop-corner.nw"))
     start = {"x": corner["x"] + corner["width"] / 2, "y": corner["y"] + corner["height"] / 2}
     end = {"x": frame["x"] + 0.5 * frame["width"], "y": start["y"]}
-    touch = context.new_cdp_session(page)
+    touch = page.context.new_cdp_session(page)
     touch.send("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": [start]})
     touch.send("Input.dispatchTouchEvent", {"type": "touchMove", "touchPoints": [end]})
     touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
     pad.get_by_role("button", name="Keep this part").click()  # a second tap so soon would be a double one
     expect(pad.locator(".crop")).to_be_hidden()
     assert shape(pad) == pytest.approx([160, 160], abs=3)  # 0.5 to 0.9 of 400, 0.1 to 0.9 of 200
-    context.close()
 
 
 def test_a_picture_is_turned_and_cropped_and_every_step_is_taken_back(compare):

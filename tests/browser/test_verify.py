@@ -14,11 +14,6 @@ expect = pytest.importorskip("playwright.sync_api").expect
 pytestmark = pytest.mark.browser
 
 
-@pytest.fixture(scope="module")
-def app_address(signature_app):
-    return signature_app.address
-
-
 @pytest.fixture
 def desk(open_page):
     def opened(width: int = 1280, scheme: str = "light"):

@@ -300,11 +300,6 @@ def test_nothing_in_memory_outlives_a_call(verifier, judge, monkeypatch, caplog)
 
 
 @pytest.fixture(scope="module")
-def app(signature_app) -> App:
-    return signature_app
-
-
-@pytest.fixture(scope="module")
 def client(app):
     client = Client(app.address, verbose=False, download_files=False)
     yield client
@@ -323,6 +318,10 @@ def files_of(app: App) -> dict[str, bytes]:
     """Every file that the app has anywhere, folders too, and what stands in it."""
     paths = [path for path in sorted(app.folder.rglob("*")) if path != app.folder / "log"]
     return {str(path.relative_to(app.folder)): path.read_bytes() if path.is_file() else b"" for path in paths}
+
+
+def uploaded(app: App) -> set[Path]:
+    return {path for path in (app.folder / "uploads").rglob("*") if path.is_file()}
 
 
 def test_no_component_holds_state_for_a_session(app):
@@ -352,6 +351,7 @@ def test_programs_choose_the_point_and_are_told_the_errors(client, signed):
 
 
 def test_no_file_and_no_line_of_a_log_is_left_of_what_was_signed(app, client, signed):
+    uploads = uploaded(app)
     httpx.get(app.address)
     client.predict([handle_file(str(signed[0]))], handle_file(str(signed[2])), api_name="/verify")
     before, log = files_of(app), app.log()
@@ -376,7 +376,7 @@ def test_no_file_and_no_line_of_a_log_is_left_of_what_was_signed(app, client, si
         with pytest.raises(AppError):
             client.predict(references, questioned, point, api_name="/verify")
     assert files_of(app) == before
-    assert not [path for path in (app.folder / "uploads").rglob("*") if path.is_file()]
+    assert uploaded(app) == uploads
     assert app.log() == log
     written = b"".join(files_of(app).values()) + app.log().encode()
     for path in signed:
