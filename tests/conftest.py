@@ -1,5 +1,6 @@
 """What several test files share."""
 
+import gc
 import os
 import shutil
 import tempfile
@@ -30,6 +31,16 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
 
     config.option.loadscopereorder = False  # the browser's tests take longest, and stand first
     return BrowserTogether(config, log)
+
+
+def pytest_collection() -> None:
+    """No search for garbage, now or later, looks through what is imported while tests are collected: it stays."""
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_unconfigure() -> None:
