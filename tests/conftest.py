@@ -99,3 +99,12 @@ def app(tmp_path_factory):
 @pytest.fixture(scope="session")
 def app_address(app):
     return app.address
+
+
+@pytest.fixture(scope="session")
+def http(app_address):
+    """A client of that app; making one takes longer than most answers."""
+    import httpx
+
+    with httpx.Client(base_url=app_address, timeout=120) as client:
+        yield client

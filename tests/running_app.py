@@ -96,12 +96,13 @@ def stop_app(app: App) -> None:
 
 def wait_until_it_answers(app: App) -> None:
     deadline = time.monotonic() + PATIENCE_S
-    while time.monotonic() < deadline:
-        if app.process.poll() is not None:
-            raise RuntimeError(f"The app ended with status {app.process.returncode}:\n{app.log()[-3000:]}")
-        try:
-            if httpx.get(f"{app.address}/config", timeout=10, trust_env=False).status_code == 200:
-                return
-        except httpx.TransportError:
-            time.sleep(0.1)
+    with httpx.Client(timeout=10, trust_env=False) as client:
+        while time.monotonic() < deadline:
+            if app.process.poll() is not None:
+                raise RuntimeError(f"The app ended with status {app.process.returncode}:\n{app.log()[-3000:]}")
+            try:
+                if client.get(f"{app.address}/config").status_code == 200:
+                    return
+            except httpx.TransportError:
+                time.sleep(0.1)
     raise RuntimeError(f"The app did not answer within {PATIENCE_S} s:\n{app.log()[-3000:]}")

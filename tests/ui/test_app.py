@@ -56,8 +56,8 @@ def files(tmp_path_factory):
     return {path.stem: handle_file(str(path)) for path in folder.iterdir()}
 
 
-def test_only_the_documented_endpoints_are_public(app_address):
-    described = httpx.get(f"{app_address}/gradio_api/info").json()
+def test_only_the_documented_endpoints_are_public(http):
+    described = http.get("/gradio_api/info").json()
     assert set(described["named_endpoints"]) == PUBLIC
     assert not described["unnamed_endpoints"]
     for endpoint in described["named_endpoints"].values():
@@ -120,27 +120,27 @@ def test_bad_input_gets_a_sentence(client, files):
             client.predict(*given, api_name=endpoint)
 
 
-def called(address: str, endpoint: str, data: list) -> str:
+def called(http: httpx.Client, endpoint: str, data: list) -> str:
     """What an endpoint streams back to a plain HTTP call."""
-    started = httpx.post(f"{address}/gradio_api/call/{endpoint}", json={"data": data})
+    started = http.post(f"/gradio_api/call/{endpoint}", json={"data": data})
     event = started.json()["event_id"]
-    return httpx.get(f"{address}/gradio_api/call/{endpoint}/{event}", timeout=60).text
+    return http.get(f"/gradio_api/call/{endpoint}/{event}").text
 
 
-def test_files_of_the_server_cannot_be_named(app_address):
+def test_files_of_the_server_cannot_be_named(http):
     for path in ("/etc/passwd", str(ROOT / "app.py"), "../../etc/passwd"):
         for payload in ({"path": path}, {"path": path, "meta": META}):
-            answer = called(app_address, "compare", [payload, payload])
+            answer = called(http, "compare", [payload, payload])
             assert answer.startswith("event: error")
             assert "root:" not in answer
             assert "import" not in answer
     for path in ("/etc/passwd", str(ROOT / "app.py"), str(ROOT / "siamese/ui/pages/challenge.py")):
-        assert httpx.get(f"{app_address}/gradio_api/file={path}").status_code in {403, 404}
+        assert http.get(f"/gradio_api/file={path}").status_code in {403, 404}
 
 
 @pytest.mark.parametrize("key", ["path", "url"])
 @pytest.mark.parametrize("place", ["file", "redirect", "value"])
-def test_no_address_is_fetched_on_a_visitors_word(app_address, place, key):
+def test_no_address_is_fetched_on_a_visitors_word(http, place, key):
     """Neither one that lies inside nor one that redirects there: nobody ever knocks at this listener."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
@@ -150,26 +150,26 @@ def test_no_address_is_fetched_on_a_visitors_word(app_address, place, key):
         for address in (here, here.replace("127.0.0.1", "localhost"), here.replace("127.0.0.1", "127.0.0.1.nip.io")):
             if place == "redirect":
                 for form in ("file", "proxy"):
-                    assert httpx.get(f"{app_address}/gradio_api/{form}={address}").status_code == 404
+                    assert http.get(f"/gradio_api/{form}={address}").status_code == 404
                 continue
             payload = {"path": "", "meta": META} | {key: address}
             data = [payload, payload] if place == "file" else [payload, payload, payload]
-            answer = called(app_address, "compare" if place == "file" else "new_challenge", data)
+            answer = called(http, "compare" if place == "file" else "new_challenge", data)
             assert answer.startswith("event: error")
         with pytest.raises(TimeoutError):
             listener.accept()
 
 
-def test_a_request_is_bounded(app_address):
+def test_a_request_is_bounded(http):
     big = b"x" * (37 << 20)
-    assert httpx.post(f"{app_address}/gradio_api/upload", files={"files": ("a.png", big)}).status_code == 413
-    many = called(app_address, "verify", [[{"path": "/nothing.png"}] * 500, {"path": "/nothing.png"}, ""])
+    assert http.post("/gradio_api/upload", files={"files": ("a.png", big)}).status_code == 413
+    many = called(http, "verify", [[{"path": "/nothing.png"}] * 500, {"path": "/nothing.png"}, ""])
     assert "500 came" in many
 
 
-def test_a_body_is_cut_off_while_it_streams_in(app_address):
+def test_a_body_is_cut_off_while_it_streams_in(http):
     """Without a length that could be refused at once, and before there is a file that nobody would delete."""
-    folder = upload_folder(app_address)
+    folder = upload_folder(http)
     before = {path for path in folder.rglob("*") if path.is_file()}
 
     def endless():
@@ -179,25 +179,25 @@ def test_a_body_is_cut_off_while_it_streams_in(app_address):
 
     headers = {"content-type": "multipart/form-data; boundary=x"}
     try:
-        status = httpx.post(f"{app_address}/gradio_api/upload", content=endless(), headers=headers).status_code
+        status = http.post("/gradio_api/upload", content=endless(), headers=headers).status_code
     except httpx.TransportError:  # the server hung up while more was being sent
         status = 413
     assert status == 413
     assert {path for path in folder.rglob("*") if path.is_file()} == before
 
 
-def upload_folder(address: str) -> Path:
-    (path,) = httpx.post(f"{address}/gradio_api/upload", files={"files": ("a.png", b"anything")}).json()
+def upload_folder(http: httpx.Client) -> Path:
+    (path,) = http.post("/gradio_api/upload", files={"files": ("a.png", b"anything")}).json()
     return Path(path).parent.parent
 
 
-def test_a_call_brings_less_than_an_upload(app_address):
+def test_a_call_brings_less_than_an_upload(http):
     picture = "data:image/png;base64," + "A" * (13 << 20)
     for place, body in (
         ("call/compare", {"data": [{"url": picture}, {"url": picture}]}),
         ("queue/join", {"fn_index": 0, "session_hash": "a", "data": [{"url": picture}, None]}),
     ):
-        assert httpx.post(f"{app_address}/gradio_api/{place}", json=body, timeout=60).status_code == 413
+        assert http.post(f"/gradio_api/{place}", json=body).status_code == 413
 
 
 @pytest.mark.parametrize(
@@ -218,27 +218,25 @@ def test_a_call_brings_less_than_an_upload(app_address):
         ("GET", "dev/reload"),
     ],
 )
-def test_what_the_app_does_not_use_is_closed(app_address, method, place):
-    response = httpx.request(
-        method, f"{app_address}/gradio_api/{place}", json={"data": []} if method == "POST" else None
-    )
+def test_what_the_app_does_not_use_is_closed(http, method, place):
+    response = http.request(method, f"/gradio_api/{place}", json={"data": []} if method == "POST" else None)
     assert (response.status_code, response.json()) == (404, {"detail": "This app has nothing here."})
 
 
 @pytest.mark.parametrize("kind", ["TIFF", "EPS", "PPM", "ICO", "JPEG2000", "TGA"])
-def test_other_plug_ins_decode_nothing(app_address, kind):
+def test_other_plug_ins_decode_nothing(http, kind):
     """Gradio's own image input would have opened it, by name or by content, before the endpoint is called."""
     data = encoded(drawing("RGB", (128, 128)), kind)
     for name in (f"a.{kind.lower()}", "a.png"):
-        uploaded = httpx.post(f"{app_address}/gradio_api/upload", files={"files": (name, data)}).json()
-        answer = called(app_address, "compare", [{"path": uploaded[0]}] * 2)
+        uploaded = http.post("/gradio_api/upload", files={"files": (name, data)}).json()
+        answer = called(http, "compare", [{"path": uploaded[0]}] * 2)
         assert "not a PNG, JPEG, WebP, BMP" in answer
 
 
-def test_a_phone_photograph_of_48_megapixels_comes_in_as_a_file(app_address):
+def test_a_phone_photograph_of_48_megapixels_comes_in_as_a_file(http):
     photograph = encoded(drawing("L", (8064, 6048)), "JPEG")
-    uploaded = httpx.post(f"{app_address}/gradio_api/upload", files={"files": ("a.jpg", photograph)}).json()
-    answer = called(app_address, "compare", [{"path": uploaded[0]}] * 2)
+    uploaded = http.post("/gradio_api/upload", files={"files": ("a.jpg", photograph)}).json()
+    answer = called(http, "compare", [{"path": uploaded[0]}] * 2)
     assert answer.startswith("event: complete")
     assert '"verdict": "same"' in answer
 
@@ -263,22 +261,22 @@ def test_releases_with_known_holes_are_not_installed():
     assert as_numbers["python-multipart"] >= (0, 0, 31)
 
 
-def test_another_visitors_picture_cannot_be_had(app_address):
+def test_another_visitors_picture_cannot_be_had(http, app_address):
     """Not even by somebody who knows its path."""
-    (path,) = httpx.post(f"{app_address}/gradio_api/upload", files={"files": ("mine.png", b"a signature")}).json()
+    (path,) = http.post("/gradio_api/upload", files={"files": ("mine.png", b"a signature")}).json()
     assert Path(path).read_bytes() == b"a signature"
     for place in (f"file={path}", f"file/{path}", f"proxy={app_address}/gradio_api/file={path}", path):
-        assert httpx.get(f"{app_address}/gradio_api/{place}").status_code == 404
+        assert http.get(f"/gradio_api/{place}").status_code == 404
 
 
-def test_files_are_taken_at_one_place_only(app_address):
+def test_files_are_taken_at_one_place_only(http):
     for place in ("component_server", "component_server/", "queue/join", "call/compare"):
         files = {"file": ("a.png", b"anything")}
-        assert httpx.post(f"{app_address}/gradio_api/{place}", files=files).status_code == 415
+        assert http.post(f"/gradio_api/{place}", files=files).status_code == 415
 
 
-def test_functions_that_are_on_no_list_cannot_be_called(app_address):
-    components = {one["id"]: one["props"] for one in httpx.get(f"{app_address}/config").json()["components"]}
+def test_functions_that_are_on_no_list_cannot_be_called(http):
+    components = {one["id"]: one["props"] for one in http.get("/config").json()["components"]}
     with_functions = {number: props["server_fns"] for number, props in components.items() if props.get("server_fns")}
     first = next(iter(with_functions))
     for number, name in (
@@ -289,10 +287,10 @@ def test_functions_that_are_on_no_list_cannot_be_called(app_address):
         (next(number for number in components if number not in with_functions), "challenge_deal"),
     ):
         body = {"session_hash": "test", "component_id": number, "fn_name": name, "data": {}}
-        assert httpx.post(f"{app_address}/gradio_api/component_server", json=body).status_code == 404
+        assert http.post("/gradio_api/component_server", json=body).status_code == 404
 
 
-def test_numbers_and_choices_are_checked_past_the_components(app_address):
+def test_numbers_and_choices_are_checked_past_the_components(http):
     """Gradio lets values beyond a component's range, and of another kind, through to the function."""
     for data, words in (
         ([10**6, "invented", ""], "n_way must be one of"),
@@ -302,32 +300,32 @@ def test_numbers_and_choices_are_checked_past_the_components(app_address):
         ([5, "invented", 7], "is not a challenge"),
         ([5, "invented", "5i-" + "a" * 1_000_000], "is not a challenge"),
     ):
-        answer = called(app_address, "new_challenge", data)
+        answer = called(http, "new_challenge", data)
         assert answer.startswith("event: error")
         assert words in answer
 
 
-def test_a_data_url_of_a_program_is_bounded_like_a_file(app_address):
-    answer = called(app_address, "compare", [{"url": "data:image/png;base64," + "A" * (11 << 20)}, None])
+def test_a_data_url_of_a_program_is_bounded_like_a_file(http):
+    answer = called(http, "compare", [{"url": "data:image/png;base64," + "A" * (11 << 20)}, None])
     assert "larger than 8 MB" in answer
 
 
-def test_the_page_gives_no_answer_away_and_asks_no_other_host(app_address):
-    page = httpx.get(app_address).text
-    assert "challenge_answer" not in json.dumps(httpx.get(f"{app_address}/config").json()["dependencies"])
+def test_the_page_gives_no_answer_away_and_asks_no_other_host(http):
+    page = http.get("/").text
+    assert "challenge_answer" not in json.dumps(http.get("/config").json()["dependencies"])
     assert not re.findall(r"(?:src|href)=[\"']https?://", page)
     assert "fonts.googleapis" not in page
-    assert "fonts.googleapis" not in httpx.get(f"{app_address}/theme.css").text
+    assert "fonts.googleapis" not in http.get("/theme.css").text
 
 
-def test_what_pages_may_call_answers_every_nonsense_with_a_sentence(app_address):
-    components = httpx.get(f"{app_address}/config").json()["components"]
+def test_what_pages_may_call_answers_every_nonsense_with_a_sentence(http):
+    components = http.get("/config").json()["components"]
     tried = 0
     for component in components:
         for name in component["props"].get("server_fns") or []:
             for data in (None, [], "x", 3, {"n_way": 10**400}, {"round": {"a": 1}, "choice": 1e308}, {"link": ["x"]}):
                 body = {"session_hash": "test", "component_id": component["id"], "fn_name": name, "data": data}
-                response = httpx.post(f"{app_address}/gradio_api/component_server", json=body, timeout=60)
+                response = http.post("/gradio_api/component_server", json=body)
                 assert response.status_code == 200
                 answer = response.json()
                 if "error" in answer:
@@ -337,11 +335,11 @@ def test_what_pages_may_call_answers_every_nonsense_with_a_sentence(app_address)
     assert tried > 60
 
 
-def test_nothing_of_a_signature_stays_on_the_disk(client, files, app_address):
-    uploaded = httpx.post(f"{app_address}/gradio_api/upload", files={"files": ("mine.png", b"not a picture at all")})
+def test_nothing_of_a_signature_stays_on_the_disk(client, files, http):
+    uploaded = http.post("/gradio_api/upload", files={"files": ("mine.png", b"not a picture at all")})
     (path,) = uploaded.json()
     assert Path(path).exists()
-    answer = called(app_address, "verify", [[{"path": path}], {"path": path}, ""])
+    answer = called(http, "verify", [[{"path": path}], {"path": path}, ""])
     assert "not a PNG" in answer
     assert not Path(path).exists()
 
@@ -352,22 +350,22 @@ def test_an_import_of_the_app_loads_no_data_sets_and_no_plots():
     assert done.stdout.strip().splitlines()[-1] == "[]", done.stdout + done.stderr
 
 
-def test_the_page_describes_itself_first_and_is_sent_compressed(app_address):
-    plain = httpx.get(app_address, headers={"accept-encoding": "identity"})
+def test_the_page_describes_itself_first_and_is_sent_compressed(http, app_address):
+    plain = http.get("/", headers={"accept-encoding": "identity"})
     page = plain.text
     assert page.index("<title>One Look</title>") < page.index('property="og:title"') < page.index("<script")
     for name in ('property="og:title"', 'property="og:image"', 'name="twitter:card"', 'rel="manifest"', "<title>"):
         assert page.count(name) == 1
     assert f'content="{app_address}/images/preview.png"' in page
-    with httpx.stream("GET", app_address, headers={"accept-encoding": "gzip"}) as response:
+    with http.stream("GET", "/", headers={"accept-encoding": "gzip"}) as response:
         sent = sum(map(len, response.iter_raw()))
     assert response.headers["content-encoding"] == "gzip"
     assert sent < len(plain.content) / 3
-    assert httpx.get(f"{app_address}/favicon.ico").content[:4] == b"\x89PNG"
+    assert http.get("/favicon.ico").content[:4] == b"\x89PNG"
 
 
-def test_each_parameter_and_result_is_described_with_its_range(app_address):
-    endpoints = httpx.get(f"{app_address}/gradio_api/info").json()["named_endpoints"]
+def test_each_parameter_and_result_is_described_with_its_range(http):
+    endpoints = http.get("/gradio_api/info").json()["named_endpoints"]
     for endpoint in endpoints.values():
         assert len(endpoint["description"]) > 20
         assert all(len(one["python_type"]["description"]) > 10 for one in endpoint["parameters"])
@@ -377,8 +375,8 @@ def test_each_parameter_and_result_is_described_with_its_range(app_address):
 
 
 @pytest.mark.parametrize("endpoint", sorted(PUBLIC))
-def test_the_api_page_s_examples_run_as_they_stand(app_address, endpoint, capsys):
-    info = httpx.get(f"{app_address}/gradio_api/info").json()["named_endpoints"][endpoint]
+def test_the_api_page_s_examples_run_as_they_stand(http, endpoint, capsys):
+    info = http.get("/gradio_api/info").json()["named_endpoints"][endpoint]
     exec(compile(info["code_snippets"]["python"].replace('")\n', '", verbose=False)\n', 1), endpoint, "exec"), {})
     printed = ast.literal_eval(capsys.readouterr().out)
     assert len(printed) >= 4
@@ -389,5 +387,5 @@ def test_the_api_page_s_examples_run_as_they_stand(app_address, endpoint, capsys
 
 
 @pytest.mark.parametrize("place", ["gradio_api/mcp/schema", "monitoring/summary"])
-def test_no_request_of_the_api_page_fails(app_address, place):
-    assert httpx.get(f"{app_address}/{place}").status_code < 400
+def test_no_request_of_the_api_page_fails(http, place):
+    assert http.get(f"/{place}").status_code < 400

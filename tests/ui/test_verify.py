@@ -324,16 +324,16 @@ def uploaded(app: App) -> set[Path]:
     return {path for path in (app.folder / "uploads").rglob("*") if path.is_file()}
 
 
-def test_no_component_holds_state_for_a_session(app):
-    config = httpx.get(f"{app.address}/config").json()
+def test_no_component_holds_state_for_a_session(http):
+    config = http.get("/config").json()
     assert not [one for one in config["components"] if one["type"] in {"state", "browserstate"}]
 
 
-def call(app: App, name: str, data: dict) -> dict:
-    components = httpx.get(f"{app.address}/config").json()["components"]
+def call(http: httpx.Client, name: str, data: dict) -> dict:
+    components = http.get("/config").json()["components"]
     place = next(one["id"] for one in components if name in (one["props"].get("server_fns") or []))
     body = {"session_hash": "a-visitor", "component_id": place, "fn_name": name, "data": data}
-    return httpx.post(f"{app.address}/gradio_api/component_server", json=body, timeout=120).json()
+    return http.post("/gradio_api/component_server", json=body).json()
 
 
 def test_programs_choose_the_point_and_are_told_the_errors(client, signed):
@@ -350,18 +350,18 @@ def test_programs_choose_the_point_and_are_told_the_errors(client, signed):
             client.predict([mine], too, wrong, api_name="/verify")
 
 
-def test_no_file_and_no_line_of_a_log_is_left_of_what_was_signed(app, client, signed):
+def test_no_file_and_no_line_of_a_log_is_left_of_what_was_signed(app, http, client, signed):
     uploads = uploaded(app)
-    httpx.get(app.address)
+    http.get("/")
     client.predict([handle_file(str(signed[0]))], handle_file(str(signed[2])), api_name="/verify")
     before, log = files_of(app), app.log()
     asked = {"references": [MINE, OTHER], "questioned": ALSO_MINE}
-    assert "score" in call(app, "verify_signature", asked)
-    assert "ink" in call(app, "verify_ink", {"picture": MINE})
-    why = call(app, "verify_why", asked)
+    assert "score" in call(http, "verify_signature", asked)
+    assert "ink" in call(http, "verify_ink", {"picture": MINE})
+    why = call(http, "verify_why", asked)
     assert len(why["maps"]) == 2
     assert why["parts"][0].startswith("The shapes below")
-    assert "error" in call(app, "verify_signature", asked | {"questioned": data_url(b"<html>mine")})
+    assert "error" in call(http, "verify_signature", asked | {"questioned": data_url(b"<html>mine")})
     mine, too, other = map(handle_file, map(str, signed))
     client.predict([mine, other], too, "strict", api_name="/verify")
     blank, page = signed[0].with_name("blank.png"), signed[0].with_name("page.png")
