@@ -223,7 +223,7 @@ def test_folds_are_not_trained_over(words, tmp_path, capsys):
 
 
 def test_a_collection_that_was_left_out_is_measured_with_the_others_thresholds(words, tmp_path, monkeypatch, capsys):
-    sets = {name: synthetic_signatures(5, 3, 1, seed=seed) for seed, name in enumerate("abc", 2)}
+    sets = {name: synthetic_signatures(5, 2, 1, seed=seed) for seed, name in enumerate("abc", 2)}
     monkeypatch.setattr(module, "load_signatures", lambda source, _preprocessing: sets[Path(source).stem])
     several = [*words[: words.index("--data")], "--device", "cpu", "--data", "x/a.zip", "x/b.zip", "x/c"]
     out, final = tmp_path / "out" / "model", tmp_path / "final" / "model"
