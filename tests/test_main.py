@@ -169,14 +169,6 @@ def test_too_few_images_are_a_wrong_command_line(capsys):
         assert ended.value.code == 2
 
 
-def test_it_runs_as_a_module():
-    answer = subprocess.run(
-        [sys.executable, "-m", "siamese", "compare", "no.png", "no.png"], cwd=ROOT, capture_output=True, text=True
-    )
-    assert (answer.returncode, answer.stdout) == (1, "")
-    assert answer.stderr == "There is no image file at 'no.png'.\n"
-
-
 def test_importing_the_package_alone_does_not_load_torch():
     code = "import siamese, sys; assert 'torch' not in sys.modules"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0

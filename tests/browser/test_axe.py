@@ -1,8 +1,10 @@
-"""Every tab before axe-core, which knows the rules for screen readers, keyboards and contrast (WCAG 2)."""
+"""Every tab fits the screen and passes axe-core, which knows WCAG 2 for screen readers, keyboards and contrast."""
 
 from pathlib import Path
 
 import pytest
+
+from tests.browser.visitor import VIEWS, open_tab, overflow
 
 axe = pytest.importorskip("axe_playwright_python", reason="axe-playwright-python is not installed.")
 expect = pytest.importorskip("playwright.sync_api").expect
@@ -13,19 +15,21 @@ RUN = """axe.run(".gradio-container", {runOnly: ["wcag2a", "wcag2aa"]}).then((fo
     .map((one) => `${one.id}: ${one.nodes.map((node) => node.target.join(" ")).slice(0, 3).join("; ")}`))"""
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
-def test_no_tab_has_a_serious_violation(open_page, width, scheme):
+@VIEWS
+def test_no_tab_has_a_serious_violation_or_is_wider_than_the_screen(open_page, width, scheme):
     page = open_page(width, scheme)
     page.emulate_media(reduced_motion="reduce")  # colours are judged where they come to rest
     page.evaluate((Path(axe.__file__).parent / "axe.min.js").read_text(encoding="utf-8"))
     expect(page.locator(".candidate")).to_have_count(10)
+    assert overflow(page) <= 0
     found = {"challenge": page.evaluate(RUN)}
     page.keyboard.press("a")
     expect(page.locator(".candidate.truth")).to_have_count(1)
     found["challenge, answered"] = page.evaluate(RUN)
     for name in TABS:
-        page.get_by_role("tab", name=name, exact=True).click()
+        open_tab(page, name)
         expect(page.locator("[role=tabpanel]:visible .panel")).to_be_visible()
+        assert overflow(page) <= 0, name
         if name == "Compare":
             page.locator(".example").first.click()
             expect(page.locator(".compare .answer")).to_be_visible()

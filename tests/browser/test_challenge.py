@@ -15,7 +15,6 @@ expect = pytest.importorskip("playwright.sync_api").expect
 pytestmark = pytest.mark.browser
 
 SAID, DETAIL, NEXT = ".challenge .turn [data-say]", ".challenge .turn .detail", ".challenge [data-next]"
-CONFIG = Path(__file__).parents[2] / "siamese/pretrained/omniglot/config.json"
 PHONE = {"has_touch": True, "is_mobile": True}
 
 
@@ -48,36 +47,49 @@ def finished(page, link: str, right: int) -> None:
     page.goto(page.url.split("?")[0] + f"?challenge={link}")
 
 
+TAGS_OVER_INK = """() => [...document.querySelectorAll(".candidate")].filter((tile) => {
+  const canvas = tile.querySelector("canvas");
+  const frame = canvas.getBoundingClientRect();
+  const pixels = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+  const scale = frame.width / canvas.width;
+  return [...tile.querySelectorAll(".tag, .seal")].some((tag) => {
+    const box = tag.getBoundingClientRect();
+    for (let i = 3; i < pixels.data.length; i += 4) {
+      if (pixels.data[i] < 128) continue;
+      const place = (i - 3) / 4;
+      const x = frame.left + scale * (place % canvas.width);
+      const y = frame.top + scale * Math.floor(place / canvas.width);
+      if (x > box.left && x < box.right && y > box.top && y < box.bottom) return true;
+    }
+    return false;
+  });
+}).length"""
+
+
 @pytest.mark.parametrize(("width", "scheme", "ways"), [(1280, "light", 20), (390, "dark", 10)])
-def test_two_rounds_without_scrolling(open_page, width, scheme, ways):
+def test_rounds_without_scrolling_whose_tags_leave_the_drawings_alone(open_page, width, scheme, ways):
     page = open_page(width, scheme, reduced_motion="reduce")
+    expect(page.locator(".challenge h2")).to_contain_text("People get 95.5\u00a0% right, this network 9")
     dealt(page, 10)
     if ways != 10:
         choose(page, str(ways))
-    for _ in range(2):
+    for number in range(3):
         dealt(page, ways)
         for part in (".challenge .query", ".candidate >> nth=0", f".candidate >> nth={ways - 1}"):
             assert in_sight(page, part), part
-        page.locator(".candidate").nth(3).click()
+        before = page.locator(NEXT).bounding_box()
+        page.locator(".candidate").nth(number).click()
         expect(page.locator(".candidate.truth")).to_have_count(1)
         expect(page.locator(SAID)).to_have_text(re.compile("^(Right|Wrong)"))
+        expect(page.locator(DETAIL)).to_have_text(re.compile("sure of"))
+        assert page.locator(NEXT).bounding_box() == before
         for part in (".challenge .query", SAID, NEXT, ".candidate.truth", f".candidate >> nth={ways - 1}"):
             assert in_sight(page, part), part
+        expect(page.locator(".candidate .tag").first).to_be_visible()
+        assert page.evaluate(TAGS_OVER_INK) == 0
         page.locator(NEXT).click()
         expect(page.locator(".candidate .share")).to_have_count(0)
     assert page.evaluate("scrollY") == 0
-
-
-def test_people_and_the_network_are_compared_first(open_page):
-    (report,) = [
-        one
-        for one in json.loads(CONFIG.read_text(encoding="utf-8"))["figures"]["one_shot"]
-        if one["protocol"] == "lake_runs"
-    ]
-    page = open_page()
-    title = page.locator(".challenge h2")
-    expect(title).to_contain_text("People get 95.5\u00a0% right")
-    expect(title).to_contain_text(f"this network {report['accuracy'] * 100:g}\u00a0%. You?")
 
 
 def test_query_clock_and_verdict_stay_in_sight_while_the_candidates_scroll(open_page):
@@ -118,36 +130,6 @@ def test_a_candidate_has_one_name(open_page):
     expect(page.locator(DETAIL)).to_contain_text(re.compile(rf"sure of {network}\."))
     truth = page.locator(".candidate.truth .name").inner_text()
     expect(page.locator(SAID)).to_have_text(re.compile("^Right" if truth == "M" else rf"^Wrong, it was {truth}\."))
-
-
-TAGS_OVER_INK = """() => [...document.querySelectorAll(".candidate")].filter((tile) => {
-  const canvas = tile.querySelector("canvas");
-  const frame = canvas.getBoundingClientRect();
-  const pixels = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
-  const scale = frame.width / canvas.width;
-  return [...tile.querySelectorAll(".tag, .seal")].some((tag) => {
-    const box = tag.getBoundingClientRect();
-    for (let i = 3; i < pixels.data.length; i += 4) {
-      if (pixels.data[i] < 128) continue;
-      const place = (i - 3) / 4;
-      const x = frame.left + scale * (place % canvas.width);
-      const y = frame.top + scale * Math.floor(place / canvas.width);
-      if (x > box.left && x < box.right && y > box.top && y < box.bottom) return true;
-    }
-    return false;
-  });
-}).length"""
-
-
-@pytest.mark.parametrize("width", [1280, 390])
-def test_tags_leave_the_drawings_alone(open_page, width):
-    page = open_page(width, reduced_motion="reduce")
-    for number in range(3):
-        dealt(page, 10)
-        answer(page, "abc"[number])
-        expect(page.locator(".candidate .tag").first).to_be_visible()
-        assert page.evaluate(TAGS_OVER_INK) == 0
-        page.keyboard.press("Enter")
 
 
 def test_a_match_by_keyboard_alone_survives_a_reload_and_ends_with_a_review(open_page):
@@ -369,24 +351,14 @@ def test_a_game_chosen_by_mouse_is_not_changed_by_an_arrow_and_enter_starts_the_
     expect(page.locator(".challenge .clock")).to_have_text("60 s")
 
 
-@pytest.mark.parametrize("width", [1280, 390])
-def test_sheet_candidates_and_next_are_in_sight_while_one_draws(open_page, width):
-    page = open_page(width, query="/?challenge=draw")
+def in_sight_while_one_draws(page) -> None:
     expect(page.locator(".candidate")).to_have_count(10)
     for part in (".challenge .pad-sheet", ".candidate:first-child", ".candidate:last-child", "[data-next]", SAID):
         assert in_sight(page, part), part
-    lowest = page.locator(".candidate").last.bounding_box()
-    if width < 500:  # the bar with the verdict lies below the candidates, not over them
-        assert lowest["y"] + lowest["height"] <= page.locator(".turn").bounding_box()["y"]
 
 
-def test_next_stays_where_it_is_when_the_verdict_comes(open_page):
-    page = open_page(390)
-    dealt(page, 10)
-    before = page.locator("[data-next]").bounding_box()
-    answer(page)
-    expect(page.locator("[data-detail]")).to_have_text(re.compile("sure of"))
-    assert page.locator("[data-next]").bounding_box() == before
+def test_sheet_candidates_and_next_are_in_sight_while_one_draws(open_page):
+    in_sight_while_one_draws(open_page(query="/?challenge=draw"))
 
 
 def test_a_row_of_right_answers_is_that_of_the_game(open_page):
@@ -407,8 +379,9 @@ def test_a_row_of_right_answers_is_that_of_the_game(open_page):
 def test_drawing_on_a_phone(open_page):
     page = open_page(390, query="/?challenge=draw")
     canvas = page.locator(".challenge .pad-sheet canvas")
-    expect(canvas).to_be_visible()
-    expect(page.locator(".candidate")).to_have_count(10)
+    in_sight_while_one_draws(page)
+    lowest = page.locator(".candidate").last.bounding_box()  # above the bar with the verdict, not under it
+    assert lowest["y"] + lowest["height"] <= page.locator(".turn").bounding_box()["y"]
     box = canvas.bounding_box()
     asked = []
     page.on(

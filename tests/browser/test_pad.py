@@ -76,7 +76,7 @@ def test_one_of_two_characters_that_stand_apart_is_chosen(compare):
     assert shape(pad)[0] < 300
 
 
-@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("width", [1280, pytest.param(390, marks=pytest.mark.slow)])  # where one crops by touch, below
 def test_a_part_is_kept_with_the_mouse_and_judged_instead_of_the_whole(compare, width):
     page = compare(width)
     pad = bring(page, 1, png(two_strokes()))

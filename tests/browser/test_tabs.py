@@ -1,11 +1,11 @@
-"""Each tab has an address; About can be read on a phone; every tab before axe-core is in test_axe.py."""
+"""Each tab has an address; About can be read on a phone; what holds for every tab is in test_axe.py."""
 
 import re
 from itertools import pairwise
 
 import pytest
 
-from tests.browser.test_play import VIEWS
+from tests.browser.visitor import VIEWS, overflow
 
 expect = pytest.importorskip("playwright.sync_api").expect
 pytestmark = pytest.mark.browser
@@ -54,8 +54,8 @@ LABELS = """[...document.querySelectorAll("#about .chart .end")].map((node) => {
     const box = node.getBoundingClientRect(); return [box.top, box.bottom, box.right]; })"""
 
 
-@pytest.mark.parametrize(("width", "scheme"), VIEWS)
-def test_about_can_be_read(open_page, width, scheme):
+@VIEWS
+def test_about_can_be_read_and_links_the_paper_and_the_data(open_page, width, scheme):
     page = open_page(width, scheme, "/?tab=about")
     expect(page.locator(".chart")).to_be_visible()
     expect(page.locator("#about table:visible")).to_have_count(1)  # the rest is behind Details
@@ -69,11 +69,7 @@ def test_about_can_be_read(open_page, width, scheme):
     page.locator("#about summary").click()
     expect(page.locator("#about table:visible").nth(2)).to_be_visible()
     assert page.evaluate(SMALLEST_TEXT) >= 11
-    assert page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") <= 0
-
-
-def test_about_links_the_paper_and_the_data(open_page):
-    page = open_page(query="/?tab=about")
+    assert overflow(page) <= 0
     links = page.locator("#about a")
     expect(links.filter(has_text="Paper: Koch")).to_have_attribute("href", re.compile("oneshot1.pdf$"))
     expect(links.filter(has_text="Data: Omniglot")).to_have_attribute("href", re.compile("brendenlake/omniglot$"))

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from tests.browser.test_axe import RUN
-from tests.browser.visitor import SIZES, Refusing, in_sight, open_tab, scribble
+from tests.browser.visitor import SIZES, Refusing, in_sight, open_tab, overflow, scribble
 from tests.signature_weights import png, signature
 
 expect = pytest.importorskip("playwright.sync_api").expect
@@ -37,18 +37,19 @@ def checked(page) -> list[str]:
     return page.evaluate(RUN)
 
 
-def overflow(page) -> int:
-    return page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
-
-
 @SIZES
 def test_a_signature_is_judged_at_the_point_that_is_chosen(desk, width, scheme):
     page = desk(width, scheme)
+    sheets = page.locator("[data-desk] .pad-sheet canvas")
+    scribble(page, sheets.nth(0))
+    page.get_by_role("button", name="Add as a reference").click()
+    expect(page.locator(".file-list figure")).to_have_count(1)
     page.locator("input[name=reference]").set_input_files([file("a.png"), file("b.png", 0.1)])
-    expect(page.locator(".file-list figure")).to_have_count(2)
-    scribble(page, page.locator("[data-desk] .pad-sheet canvas").nth(1))
+    expect(page.locator(".file-list figure")).to_have_count(3)
+    scribble(page, sheets.nth(1))
     answer = page.locator(".verify .answer")
-    expect(answer.locator(".score")).to_contain_text("similar to 2 references")
+    expect(answer.locator(".verdict")).to_have_text(re.compile("Genuine|Not genuine|Unsure"))
+    expect(answer.locator(".score")).to_contain_text("similar to 3 references")
     expect(answer.locator(".scale")).to_have_attribute(
         "aria-label", re.compile("lenient 10.%, balanced 50.%, strict 90.%")
     )
@@ -60,7 +61,7 @@ def test_a_signature_is_judged_at_the_point_that_is_chosen(desk, width, scheme):
     expect(page.locator("input[name=verify-point][value=strict]")).to_be_focused()
     expect(answer.locator(".meaning")).to_contain_text("strict")
     expect(answer.locator(".scale-mark.chosen")).to_have_text(re.compile("strict"))
-    expect(answer.locator(".inks figure")).to_have_count(3)
+    expect(answer.locator(".inks figure")).to_have_count(4)
     page.get_by_label("Compare with this one: reference 1").check()
     expect(page.locator(".laid")).to_have_attribute(
         "aria-label", re.compile("reference 1 in blue and questioned in orange")
@@ -79,6 +80,8 @@ def test_a_signature_is_judged_at_the_point_that_is_chosen(desk, width, scheme):
     expect(page.locator(".verify .note")).to_contain_text("Nothing that is signed here is kept")
     assert overflow(page) <= 0
     assert checked(page) == []
+    page.get_by_role("button", name="Remove reference 3").click()
+    expect(answer.locator(".score")).to_contain_text("2 references")
 
 
 def test_a_bad_file_is_one_sentence_and_costs_nothing(desk):

@@ -9,6 +9,16 @@ from playwright.sync_api import expect
 LARGE_SCREEN = pytest.param(1280, "light", marks=pytest.mark.slow)
 SIZES = pytest.mark.parametrize(("width", "scheme"), [(390, "dark"), LARGE_SCREEN])  # where both behave alike
 
+VIEWS = pytest.mark.parametrize(
+    ("width", "scheme"),
+    [
+        (1280, "light"),
+        (390, "dark"),
+        pytest.param(1280, "dark", marks=pytest.mark.slow),
+        pytest.param(390, "light", marks=pytest.mark.slow),
+    ],
+)
+
 
 def open_tab(page, name: str) -> None:
     page.get_by_role("tab", name=name, exact=True).click()
@@ -51,6 +61,11 @@ class Refusing:
 def dealt(page, ways: int) -> None:
     """Waits for a round that can be answered."""
     expect(page.locator(".candidates:not([aria-busy], .answered) .candidate")).to_have_count(ways)
+
+
+def overflow(page) -> int:
+    """By how many pixels the page is wider than the screen."""
+    return page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
 
 
 def in_sight(page, selector: str) -> bool:
