@@ -16,6 +16,10 @@ STRAIGHT_PX, STRAIGHT_SHARE = 0.8, 0.0025  # standard deviation of a printed lin
 SAME_PX = 2.0  # between two lines that are one
 COVER = 0.8  # share of its length along which a printed line is dark
 RIM_SHARE = 0.03  # of the side: a line that ends so near the rim goes on beyond the picture
+TWIN_COVER, TWIN_GAP_COVER = 0.9, 0.4  # share of its length along which a line is dark; between it and its twin
+TWIN_REACH = 3.0  # thicknesses from the middle of a line within which its twin lies
+TWIN_SHARE = 0.07  # of its length: the thickness of a double line, at most
+TWIN_END_SHARE = 0.03  # of its length beyond the ends, where neither of the two goes on
 
 Mask = Bool[np.ndarray, "_ _"]
 
@@ -35,6 +39,8 @@ class Line:
     """In pixels."""
     at_rim: tuple[bool, bool] = (False, False)
     """Whether its start and its end go on beyond the picture."""
+    is_double: bool = False
+    """Whether it is two parallel lines of one length; the thickness is that of both with what lies between."""
 
     @property
     def length(self) -> int:
@@ -142,9 +148,41 @@ def _level_lines(dark: Mask, is_upright: bool) -> list[Line]:
         line = _fitted(dark, part, left, top, is_upright)
         if line is None or line.length < LEAST_LINE * shorter:
             continue
-        if line.thickness <= thickest and not any(_is_part(line, other) for other in lines):
-            lines.append(line)
+        if line.thickness <= thickest:
+            line = _with_twin(dark, line)
+            if not any(_is_part(line, other) for other in lines):
+                lines.append(line)
     return lines
+
+
+def _with_twin(dark: Mask, line: Line) -> Line:
+    """The line together with the one that runs beside it from end to end; the line itself where there is none.
+
+    A line and its twin may have been taken for one thick line already. Two strokes drawn by hand do not end together.
+    """
+    reach = math.ceil(TWIN_REACH * line.thickness) + 3
+    around = np.arange(-reach, reach + 1)
+    room = max(4, round(TWIN_END_SHARE * line.length))
+    columns = np.arange(max(0, line.start - room), min(dark.shape[1], line.end + room + 1))
+    rows = np.floor(line.rows[columns] + 0.5).astype(int)[None] + around[:, None]
+    held = dark[rows.clip(0, dark.shape[0] - 1), columns[None]] & (rows >= 0) & (rows < dark.shape[0])
+    inner = columns.clip(line.start + 2, line.end - 2) == columns
+    outer = columns.clip(line.start - 2, line.end + 2) != columns
+    tips = inner & (columns.clip(line.start + room, line.end - room) != columns)
+    full = held[:, inner].mean(1) >= TWIN_COVER
+    full &= held[:, tips].mean(1) >= TWIN_COVER
+    found = np.flatnonzero(full)
+    if len(found) == 0 or not outer.any():
+        return line
+    both = slice(int(found[0]), int(found[-1]) + 1)
+    thickness = both.stop - both.start
+    has_one_gap = np.count_nonzero(np.diff(full[both].astype(int)) == -1) == 1
+    if not has_one_gap or thickness > TWIN_SHARE * line.length:
+        return line
+    if held[both, inner].mean(1).min() > TWIN_GAP_COVER or held[both, outer].any(0).mean() > TWIN_GAP_COVER:
+        return line
+    middle = line.rows + (around[both.start] + around[both.stop - 1]) / 2
+    return replace(line, rows=middle, thickness=float(thickness), is_double=True)
 
 
 def _level_pieces(dark: Mask, length: int, height: int) -> UInt8[np.ndarray, "_ _"]:

@@ -327,14 +327,14 @@ def _is_tooth(line: Line, printed: list[Line], writing: Writing) -> bool:
 
 
 def _is_base_line(line: Line, cleared: Mask, writing: Writing) -> bool:
-    """Whether a level line under all of the writing is printed: straight, and thinner than the pen or longer than the
-    writing."""
+    """Whether a level line under all of the writing is printed: straight, and double, thinner than the pen or longer
+    than the writing."""
     if line.is_upright or line.bow > MAX_BOW or line.middle < writing.top + 0.35 * writing.tall:
         return False
     within = UNDER * writing.wide
     if line.start > writing.left + within or line.end < writing.right - within:
         return False
-    if line.thickness <= THIN * writing.pen:
+    if line.is_double or line.thickness <= THIN * writing.pen:
         return True
     over = OVERHANG * writing.wide
     is_longer = line.start < writing.left - over and line.end > writing.right + over

@@ -196,3 +196,38 @@ def test_a_printed_line_as_long_and_as_thick_goes(seed):
     ImageDraw.Draw(sheet).line([(130, top), (500, top)], fill=20, width=height)
     sheet = sheet.rotate(float(generator.uniform(-8, 8)), Image.Resampling.BICUBIC, fillcolor=255)
     assert [remark.code for remark in separate_print(sheet).remarks] == ["lines_removed"]
+
+
+def over_double_lines(seed: int, shifts: tuple[float, float]) -> tuple[Image.Image, Image.Image]:
+    """Upright writing that crosses two parallel lines as thick as its pen, and the writing alone.
+
+    Args:
+        seed: Of place, distance, thickness and tilt.
+        shifts: By how much the lower line is moved and how much longer it is, as shares of its length.
+    """
+    generator = np.random.default_rng(seed)
+    width, distance = int(generator.integers(4, 6)), float(generator.uniform(9, 14))
+    top, length = float(generator.uniform(255, 275)), float(generator.uniform(300, 400))
+    clean = writing(width + 1)
+    sheet = clean.copy()
+    for line, (moved, longer) in enumerate([(0.0, 0.0), shifts]):
+        row, left = top + line * distance, 310 - length / 2 + moved * length
+        ImageDraw.Draw(sheet).line([(left, row), (left + length * (1 + longer), row)], fill=20, width=width)
+    turn_deg = float(generator.uniform(-5, 5))
+    return tuple(one.rotate(turn_deg, Image.Resampling.BICUBIC, fillcolor=255) for one in (sheet, clean))
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_double_line_that_the_writing_crosses_goes(seed):
+    sheet, clean = over_double_lines(seed, (0.0, 0.0))
+    page = separate_print(sheet)
+    kept, wrong = shares(page.image, clean)
+    assert kept > 0.85  # what runs along the lines goes with them
+    assert wrong < 0.1  # what stands out beside the strokes that cross; with the lines it is half of the ink
+    assert [remark.code for remark in page.remarks] == ["lines_removed"]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_two_strokes_that_do_not_end_together_stay(seed):
+    sheet, _ = over_double_lines(seed, (0.12, 0.1))
+    assert separate_print(sheet).image.tobytes() == sheet.tobytes()
