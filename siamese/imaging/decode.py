@@ -31,7 +31,7 @@ from siamese.imaging.page import every_nth, find_sheet, flattened
 from siamese.imaging.printed import separate_print
 from siamese.imaging.quadrilateral import Corners
 from siamese.imaging.reading import REMARKS, ImageError, Reading, Remark, merge_remarks
-from siamese.imaging.unusual import character_codes, ground_codes
+from siamese.imaging.unusual import INK_LEVEL, character_codes, ground_codes
 from siamese.imaging.values import image_of_array, to_8_bits
 from siamese.preprocessing import Preprocessing, prepare_ink
 
@@ -56,6 +56,7 @@ TURNS = {  # EXIF orientation, as in ImageOps.exif_transpose
     8: Image.Transpose.ROTATE_90,
 }
 ORIENTATION = 0x0112
+NO_BYTES = "The image file is empty; please save or send it again."
 NOTED = "siamese.remarks"  # key of a Pillow image's info under which its remarks travel
 
 assert WebPImagePlugin.SUPPORTED, "This Pillow was built without WebP."  # naming the plug-in has registered it
@@ -185,6 +186,8 @@ def check_format(data: bytes, formats: Sequence[str] = WEB_FORMATS) -> None:
     Raises:
         ImageError: With a sentence that says, where the format is known, how to convert the file.
     """
+    if not data:
+        raise ImageError(NO_BYTES)
     kind = format_of(data)
     if kind is None or kind not in formats:
         raise ImageError(how_to_convert(kind, formats))
@@ -229,7 +232,7 @@ def find_writing(grey: Image.Image) -> Reading:
         return Reading(ink, tuple(REMARKS[code] for code in character_codes(ink)))
     page = separate_print(grey)
     ink = find_ink(page.image)
-    codes = [*character_codes(ink), *ground_codes(page.levels, page.form.dark)]
+    codes = [*character_codes(ink), *ground_codes(page.levels, ink.numpy() >= INK_LEVEL, page.printed)]
     return Reading(ink, merge_remarks([page.remarks, [REMARKS[code] for code in codes]]))
 
 
@@ -272,7 +275,7 @@ def _read(source: object) -> bytes:
             f"{type(source).__name__}."
         )
     if not data:
-        raise ImageError("The image file is empty.")
+        raise ImageError(NO_BYTES)
     return data
 
 

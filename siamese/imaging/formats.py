@@ -51,7 +51,7 @@ def how_to_convert(kind: str | None, formats: Sequence[str]) -> str:
         return f"The file is {listed} but a PDF; please save the page as PNG, or take a screenshot of it."
     if kind == "TIFF":
         return f"The file is {listed} but a TIFF; please save it as PNG."
-    return f"The file is {listed}."
+    return f"The file is {listed}; please choose one that is, or save it as PNG."
 
 
 def check_bounds(kind: str, data: bytes) -> None:

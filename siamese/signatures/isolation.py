@@ -62,13 +62,13 @@ def isolate_signature(grey: Image.Image) -> Float[Tensor, "height width"]:
 
     Raises ImageError where there is no ink.
     """
-    return _isolated(separate_print(grey, keep_rulings=True).image)
+    return _isolated(separate_print(grey, keep_rulings=True).image)[0]
 
 
-def _isolated(grey: Image.Image) -> Float[Tensor, "height width"]:
-    """The same where nothing is printed on the page."""
+def _isolated(grey: Image.Image) -> tuple[Float[Tensor, "rows columns"], Mask]:
+    """The same where nothing is printed on the page; and where on the page it lies, at no more than 800 px."""
     ink, turn_deg = _find(grey)
-    box = _box(ink)
+    found, box = ink, _box(ink)
     if box is None:
         raise ImageError(NO_INK)
     left, top, right, bottom = box
@@ -78,7 +78,7 @@ def _isolated(grey: Image.Image) -> Float[Tensor, "height width"]:
         if closer_box is not None:
             ink, turn_deg, (left, top, right, bottom) = closer, closer_turn_deg, closer_box
     cropped = ink[top:bottom, left:right]
-    return _levelled(cropped, turn_deg)
+    return _levelled(cropped, turn_deg), found
 
 
 def prepare_isolated(ink: Float[Tensor, "height width"], preprocessing: Preprocessing) -> Float[Tensor, "1 105 105"]:
@@ -105,9 +105,10 @@ def read_signature(source: Source | object) -> Reading:
     """
     grey = open_image(source)
     page = separate_print(grey, keep_rulings=True)
-    ink = _isolated(page.image)
-    codes = [*signature_codes(ink), *ground_codes(page.levels, page.form.dark)]
-    if has_several_pieces(page.handwriting()):
+    ink, found = _isolated(page.image)
+    handwriting = page.handwriting()
+    codes = [*signature_codes(ink), *ground_codes(page.levels, found, page.form.dark & ~handwriting)]
+    if has_several_pieces(handwriting):
         codes.append("several_pieces")
     return Reading(ink, merge_remarks([image_remarks(grey), page.remarks, [REMARKS[code] for code in codes]]))
 

@@ -90,7 +90,9 @@ def test_a_bad_file_is_one_sentence_and_costs_nothing(desk):
     bad = {"name": "letter.png", "mimeType": "image/png", "buffer": b"<html>"}
     page.locator("input[name=reference]").set_input_files([file("a.png"), bad, file("b.png", 0.1)])
     alert = page.locator(".verify [role=alert]")
-    expect(alert).to_have_text("letter.png: The file is not a PNG, JPEG, WebP, BMP or GIF image.")
+    expect(alert).to_have_text(
+        "letter.png: The file is not a PNG, JPEG, WebP, BMP or GIF image; please choose one that is, or save it as PNG."
+    )
     expect(page.locator(".file-list figure")).to_have_count(2)
     expect(page.get_by_role("button", name="Add as a reference")).to_be_enabled()  # what was drawn stands still
     page.locator("input[name=questioned]").set_input_files(file("q.png", 0.05))
@@ -102,6 +104,10 @@ def test_a_bad_file_is_one_sentence_and_costs_nothing(desk):
     page.locator("input[name=reference]").set_input_files([file(f"{n}.png", n / 20) for n in range(9)])
     expect(alert).to_have_text("8.png: There are already 10 references; please remove one first.")
     expect(page.locator(".file-list figure")).to_have_count(10)
+    page.locator("input[name=questioned]").set_input_files(file("q.png", 0.05))
+    expect(page.locator(".verify [data-say]").first).to_have_text(
+        "There are 10 references already; remove one, or clear the sheet."  # what was drawn would be one more
+    )
 
 
 def test_nothing_of_it_stays_in_the_page(desk):

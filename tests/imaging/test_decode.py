@@ -152,7 +152,10 @@ def test_a_bilevel_scan_of_a4_at_600_dpi_is_read_at_half_its_size(kind, options)
         (encoded(drawing(), "TIFF"), "but a TIFF; please save it as PNG."),
         (b"\0\0\0\x18ftypheic\0\0\0\0", "but a HEIC or AVIF photograph; please export it as JPEG."),
         (b"%PDF-1.7 and so on", "but a PDF; please save the page as PNG"),
-        (b"PK and no image at all", "The file is not a PNG, JPEG, WebP, BMP or GIF image."),
+        (
+            b"PK and no image at all",
+            "The file is not a PNG, JPEG, WebP, BMP or GIF image; please choose one that is, or save it as PNG.",
+        ),
     ],
 )
 def test_a_format_that_the_open_app_does_not_read_is_refused_with_the_way_to_convert_it(data, sentence):
