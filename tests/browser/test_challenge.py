@@ -139,6 +139,7 @@ def test_a_match_by_keyboard_alone_survives_a_reload_and_ends_with_a_review(open
     dealt(page, 5)
     page.locator("input[value=free]").focus()
     page.keyboard.press("ArrowRight")
+    page.keyboard.press("Space")
     expect(page.locator("input[value=match]")).to_be_checked()
     for number in range(1, 11):
         expect(page.locator(SAID)).to_have_text(f"Round {number} of 10")
@@ -373,7 +374,7 @@ def test_a_row_of_right_answers_is_that_of_the_game(open_page):
     expect(row).to_have_text("0")
     answer(page)
     score = [page.locator(f".candidate.truth{side}").count() for side in (".yours", ".network")]
-    expect(page.locator("[data-from]")).to_have_text(f"Round 1 of 10: you {score[0]}, network {score[1]}")
+    expect(page.locator("[data-from]")).to_have_text(f"You {score[0]}, network {score[1]}")
 
 
 def test_drawing_on_a_phone(open_page):
@@ -469,3 +470,30 @@ def test_no_game_has_a_serious_violation(open_page, width, scheme):
     answer(page)
     found["match"] = page.evaluate(RUN)
     assert {name: rules for name, rules in found.items() if rules} == {}
+
+
+def test_arrows_move_between_the_games_and_space_chooses(open_page):
+    page = open_page()
+    dealt(page, 10)
+    choose(page, "Match")
+    expect(page.locator(SAID)).to_have_text("Round 1 of 10")
+    link = address(page)
+    page.locator("input[value=match]").focus()
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("input[value=timed]")).to_be_focused()
+    expect(page.locator("input[value=match]")).to_be_checked()
+    assert address(page) == link
+    page.keyboard.press("Space")
+    expect(page.locator("input[value=timed]")).to_be_checked()
+    expect(page.locator(NEXT)).to_have_text("Start the minute")
+    page.locator("label", has=page.locator("input[value=timed]")).click()  # chosen already: on to the game
+    expect(page.locator(NEXT)).to_be_focused()
+
+
+def test_a_stroke_is_taken_back_by_ctrl_z_in_a_drawing_round(open_page):
+    page = open_page(query="/?challenge=draw")
+    scribble(page, page.locator(".challenge .pad-sheet canvas"))
+    undo = page.get_by_role("button", name="Undo: Draw one of the characters")
+    expect(undo).to_be_enabled()
+    page.keyboard.press("Control+z")
+    expect(undo).to_be_disabled()

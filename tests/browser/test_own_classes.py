@@ -1,6 +1,7 @@
 """Your own classes: kept in the visitor's browser, named by folders, examples that replace one another."""
 
 import io
+import re
 import zipfile
 
 import pytest
@@ -85,3 +86,23 @@ def test_folders_of_a_zip_name_classes(own):
     )
     expect(page.locator(".shelf-item")).to_have_count(2)
     assert names(page) == ["elm", "oak"]
+
+
+def test_a_picture_of_a_zip_that_cannot_be_used_costs_nothing_of_the_others(own):
+    page = own()
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("elm.png", drawing("corner")["buffer"])
+        archive.writestr("fir.png", b"no picture")
+    page.locator("[data-import]").set_input_files(
+        {"name": "trees.zip", "mimeType": "application/zip", "buffer": file.getvalue()}
+    )
+    expect(page.locator(".own [data-say]")).to_contain_text("1 class was imported. 1 picture could not be used. fir:")
+    assert names(page) == ["elm"]
+
+
+def test_classes_that_fit_alike_are_all_named(own):
+    page = own()
+    page.locator("input[name=class]").set_input_files([drawing("corner"), drawing("corner"), drawing("triangle")])
+    page.locator("input[name=query]").set_input_files(drawing("corner"))
+    expect(page.locator(".own .score")).to_have_text(re.compile("similar, and so is corner( 2)?$"))

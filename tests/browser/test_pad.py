@@ -200,7 +200,7 @@ def test_sheets_say_what_became_of_what_was_brought(compare):
     assert page.locator(".compare").evaluate(DROP, [files, "h2"]) == [False, False]
     expect(note).to_have_text("The file was dropped beside the sheet; drop it on one.")
     page.locator(".compare").evaluate(DROP, [files, ".pad-sheet"])
-    expect(note).to_have_text("2 files were brought; this sheet takes one, so the first is used.")
+    expect(note).to_have_text("You chose 2 files; this sheet takes one, so it shows the first.")
     expect(page.locator(".compare .pad-picture:visible")).to_have_count(1)
     page.evaluate("document.activeElement.blur()")
     page.evaluate(PASTE, triangle)

@@ -111,14 +111,16 @@ def build(recognizer: Recognizer) -> None:
     @for_page
     def own_import(asked: dict) -> dict:
         brought = unpack(decoded_file(asked.get("zip"), "The ZIP", LIMITS.archive_bytes))
-        classes = []
+        classes, refused = [], []
         for one in brought.classes:
             try:
                 ink = ink_of(open_image(one.picture, WEB_FORMATS), one.name)
+                classes.append({"name": one.name, "picture": kept_url(ink)})
             except ImageError as error:
-                raise UserError(f"{one.name}: {error}") from error
-            classes.append({"name": one.name, "picture": kept_url(ink)})
-        return {"classes": classes, "left_out": brought.left_out}
+                refused.append(f"{one.name}: {error}")
+        if not classes:
+            raise UserError(f"No class was imported, since no picture in the ZIP can be used. {refused[0]}")
+        return {"classes": classes, "left_out": brought.left_out, "refused": refused}
 
     @for_page
     def own_example(_asked: dict) -> dict:

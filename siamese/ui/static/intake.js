@@ -1,6 +1,7 @@
 // What is pasted, dropped or undone somewhere on the page, and the sheet that it is meant for.
 
-let pads = []; // every sheet of the page that takes pictures
+let pads = []; // every sheet of the page
+const drawOnly = new WeakSet(); // those of them that take no pictures
 let last = null; // the one that was used last
 
 // A camera is on only while its sheet is in sight: not behind another tab or window, not on a sheet that is gone.
@@ -12,22 +13,24 @@ const sight = new ResizeObserver(watchCameras);
 document.addEventListener("visibilitychange", watchCameras);
 
 const visible = () => pads.filter((pad) => pad.node.offsetParent);
-const focused = () => visible().find((pad) => pad.node.contains(document.activeElement));
+const takingPictures = () => visible().filter((pad) => !drawOnly.has(pad));
+const focusedOf = (places) => places.find((pad) => pad.node.contains(document.activeElement));
 const isText = (node) => node?.matches?.("input:not([type=radio], [type=file], [type=checkbox]), textarea");
 const holdsFiles = (event) => event.dataTransfer?.types.includes("Files");
 
-export const register = (pad) => {
+export const register = (pad, takesPictures) => {
   pads.push(pad);
+  if (!takesPictures) drawOnly.add(pad);
   sight.observe(pad.sheet);
   pad.node.addEventListener("pointerdown", () => (last = pad));
 };
 
 document.addEventListener("paste", (event) => {
   const image = [...(event.clipboardData?.files ?? [])].find((file) => file.type.startsWith("image/"));
-  const places = visible();
+  const places = takingPictures();
   if (!image || !places.length) return;
   event.preventDefault();
-  const target = focused() ?? places.find((pad) => pad.isOpen());
+  const target = focusedOf(places) ?? places.find((pad) => pad.isOpen());
   if (target) return target.take(image);
   const which = { 1: "The sheet is full", 2: "Both sheets are full" }[places.length] ?? "All sheets are full";
   places[0].note(`${which}; clear one first, then paste again.`);
@@ -42,12 +45,12 @@ document.addEventListener("dragover", (event) => {
 document.addEventListener("drop", (event) => {
   if (!holdsFiles(event) || event.defaultPrevented) return;
   event.preventDefault();
-  visible()[0]?.note("The file was dropped beside the sheet; drop it on one.");
+  takingPictures()[0]?.note("The file was dropped beside the sheet; drop it on one.");
 });
 
 document.addEventListener("keydown", (event) => {
   if (event.key.toLowerCase() !== "z" || !(event.ctrlKey || event.metaKey) || event.shiftKey || event.altKey) return;
   if (isText(event.target)) return;
-  const target = focused() ?? (visible().includes(last) ? last : null);
+  const target = focusedOf(visible()) ?? (visible().includes(last) ? last : null);
   if (target?.undo()) event.preventDefault();
 });

@@ -114,11 +114,13 @@ export const ownClassesTab = (element, server) => {
     (result, { classes: asked }) => {
       const best = asked[result.best];
       const share = percent(result.similarities[result.best]);
+      const order = asked.map((_, place) => place).sort((a, b) => result.similarities[b] - result.similarities[a]);
+      const level = order.filter((place) => percent(result.similarities[place]) === share && place !== result.best);
+      const others = level.map((place) => asked[place].name).join(" and ");
       part("verdict").textContent = result.none_of_these ? "None of these" : best.name;
       part("score").textContent = result.none_of_these
         ? `the nearest, ${best.name}, is ${share} similar`
-        : `${share} similar`;
-      const order = asked.map((_, place) => place).sort((a, b) => result.similarities[b] - result.similarities[a]);
+        : `${share} similar${others && `, and so is ${others}`}`;
       part("ranking").replaceChildren(
         ...order.slice(0, MOST_RANKED).map((place) =>
           make(
@@ -227,7 +229,12 @@ export const ownClassesTab = (element, server) => {
     const left = brought.left_out
       ? ` A class takes one picture: ${brought.left_out} more in the same folders were left out.`
       : "";
-    if (!isRefused(element)) say(element, `${counted(brought.classes.length)} ${were} imported.${beside}${left}`);
+    const { refused } = brought;
+    const could =
+      refused.length === 1 ? "1 picture could not be used." : `${refused.length} pictures could not be used, the first`;
+    const unused = refused.length ? ` ${could} ${refused[0]}` : "";
+    if (!isRefused(element))
+      say(element, `${counted(brought.classes.length)} ${were} imported.${beside}${left}${unused}`);
   };
   part("import").addEventListener("change", guard(element, importSet));
 

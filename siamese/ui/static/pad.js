@@ -46,7 +46,7 @@ const build = (options) => {
       class: options.wide ? "pad-sheet wide" : "pad-sheet",
       tabindex: 0,
       role: "group",
-      "aria-label": `${label}: a sheet to draw on. Paste a picture here, or use the buttons below.`,
+      "aria-label": `${label}: a sheet to draw on.${options.drawOnly ? "" : " Paste a picture here, or use the buttons below."}`,
     },
     canvas,
     picture,
@@ -248,7 +248,7 @@ export const pad = (options) => {
     if (options.onMany && files.length > 1) return options.onMany(files);
     options.onFile?.(files[0]);
     await take(files[0]);
-    if (files.length > 1) say(`${files.length} files were brought; this sheet takes one, so the first is used.`);
+    if (files.length > 1) say(`You chose ${files.length} files; this sheet takes one, so it shows the first.`);
   };
 
   const place = (event) => {
@@ -376,6 +376,6 @@ export const pad = (options) => {
     },
   };
   stopCamera();
-  if (!options.drawOnly) register(one);
+  register(one, !options.drawOnly);
   return one;
 };

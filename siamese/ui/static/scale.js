@@ -23,9 +23,9 @@ export const scale = (score, threshold, left = "different", right = "the same") 
     make(
       "div",
       { class: "scale-ends" },
-      make("span", { text: `0 % ${left}` }),
+      make("span", { text: `${left} (0 %)` }),
       make("span", { text: "50 %" }),
-      make("span", { text: `100 % ${right}` }),
+      make("span", { text: `${right} (100 %)` }),
     ),
   );
 };

@@ -60,7 +60,9 @@ export const verifyTab = (element, server) => {
       if (referencePad.isDrawing() || questionedPad.isDrawing()) return null; // the end of the stroke asks again
       const questioned = questionedPad.value();
       const pending = referencePad.value(); // one on the sheet counts as well: nobody should have to press "Add"
-      const brought = [...references.map((one) => one.file), ...(pending && references.length < MOST ? [pending] : [])];
+      if (pending && references.length >= MOST)
+        return `There are ${MOST} references already; remove one, or clear the sheet.`;
+      const brought = [...references.map((one) => one.file), ...(pending ? [pending] : [])];
       if (questioned && brought.length) return { references: brought, questioned };
       if (brought.length) return "Now add the signature in question.";
       return questioned ? "Now add at least one reference; three are better." : "";

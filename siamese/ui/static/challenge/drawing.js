@@ -6,7 +6,8 @@ import { clearBars, sealTile, showBars } from "./board.js";
 import { nameOf } from "./names.js";
 import { guessSentence } from "./sentences.js";
 
-const ASK = "Draw one of the characters.";
+const LABEL = "Draw one of the characters";
+const ASK = `${LABEL}.`;
 
 // A sheet whose drawing is guessed again whenever it changes. `round` is what the server dealt and gets `guessed`, the
 // place of the newest guess or null; `parts`: element, candidates, server, guard, thisTurn.
@@ -42,7 +43,7 @@ export const drawingPad = (round, { element, candidates, server, guard, thisTurn
     }
   });
   const sheet = pad({
-    label: ASK,
+    label: LABEL,
     name: "drawing",
     drawOnly: true,
     hint: "Draw here",

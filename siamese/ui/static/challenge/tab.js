@@ -76,9 +76,18 @@ export const challengeTab = (element, server) => {
 
   // ---- choosing a game
 
+  // Arrow keys move between radio buttons, Space chooses: a game that is played must not be lost by a wrong arrow.
+  const moveOnly = (event, host) => {
+    const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
+    if (!step) return;
+    event.preventDefault();
+    const inputs = [...host.querySelectorAll("input")];
+    inputs.at((inputs.indexOf(event.target) + step) % inputs.length).focus();
+  };
+
   const radios = (host, name, entries) => {
     for (const [value, text] of entries) {
-      let isByPointer = false; // then the focus goes on to the game, so that arrow keys no longer change the choice
+      let isByPointer = false; // then the focus goes on to the game
       const choose = async () => {
         choices[name] = value;
         const wasByPointer = isByPointer;
@@ -89,11 +98,15 @@ export const challengeTab = (element, server) => {
         type: "radio",
         name: `one-look-${name}`,
         value,
-        onclick: (event) => (isByPointer = event.detail > 0),
+        onclick: (event) => {
+          isByPointer = event.detail > 0;
+          if (isByPointer && game && choices[name] === value) focusGame();
+        },
         onchange: choose,
       });
       host.append(make("label", { class: "segment" }, input, make("span", { text })));
     }
+    host.addEventListener("keydown", (event) => moveOnly(event, host));
   };
 
   const makeControls = () => {
@@ -122,6 +135,7 @@ export const challengeTab = (element, server) => {
     part("ways").hidden = game.mode === "daily";
     part("sources").hidden = game.mode === "daily" || options.sources.length < 2;
     part("rule").textContent = ruleOf(game.mode, game.ways, choices.source);
+    part("rule").hidden = game.beat !== null; // one line above the board, so that all of it fits a phone
     part("beat").hidden = game.beat === null;
     part("beat").textContent = game.beat === null ? "" : `Your friend got ${game.beat} right. Can you beat that?`;
     const what = { match: "these ten rounds", daily: "this daily" }[game.mode] ?? "this round";
@@ -226,8 +240,8 @@ export const challengeTab = (element, server) => {
 
   // Where the characters come from or, in a game of several rounds, how it stands.
   const showFrom = () => {
-    const score = `you ${count(game.mine)}, network ${count(game.network)}`;
-    part("from").textContent = isSeveral() ? `Round ${round.index + 1} of ${game.rounds}: ${score}` : round.source_name;
+    const score = `You ${count(game.mine)}, network ${count(game.network)}`;
+    part("from").textContent = isSeveral() ? score : round.source_name;
   };
 
   const showRound = () => {
