@@ -5,7 +5,6 @@ megapixels, side by side in one run.
 """
 
 import base64
-import io
 import statistics
 import time
 
@@ -14,6 +13,7 @@ from playwright.sync_api import sync_playwright
 
 from tests.browser.conftest import CHROMIUM_FLAGS, chromium
 from tests.browser.test_play import drawing
+from tests.hostile import encoded
 from tests.running_app import running_app
 
 SLOW_LINE = {"offline": False, "latency": 0, "downloadThroughput": 1.6e6 / 8, "uploadThroughput": 0.75e6 / 8}
@@ -37,9 +37,7 @@ def photograph() -> bytes:
     """36 megapixels of uneven paper with a corner on it."""
     light = Image.linear_gradient("L").resize((7360, 4912)).point(lambda grey: 150 + grey // 3)
     ImageDraw.Draw(light).line([(2000, 1000), (5200, 3800), (2000, 3800)], fill=40, width=150)
-    file = io.BytesIO()
-    light.convert("RGB").save(file, "JPEG", quality=92)
-    return file.getvalue()
+    return encoded(light.convert("RGB"), "JPEG", quality=92)
 
 
 def median_s(page, data: bytes, kind: str, times: int) -> float:

@@ -6,7 +6,8 @@ import zipfile
 
 import pytest
 
-from tests.browser.test_play import drawing, open_tab, scribble
+from tests.browser.test_play import drawing
+from tests.browser.visitor import open_tab, scribble
 
 expect = pytest.importorskip("playwright.sync_api").expect
 pytestmark = pytest.mark.browser

@@ -1,24 +1,18 @@
 """Sheets: pictures cropped and turned by mouse, touch and keyboard, steps taken back, files that miss a sheet."""
 
 import base64
-import io
 import re
 
 import pytest
 from PIL import Image, ImageDraw
 
-from tests.browser.test_play import drawing, open_tab, scribble
+from tests.browser.test_play import drawing
+from tests.browser.visitor import open_tab, png_file, scribble
 
 expect = pytest.importorskip("playwright.sync_api").expect
 pytestmark = pytest.mark.browser
 
 SHAPE = "picture => [picture.naturalWidth, picture.naturalHeight]"
-
-
-def png(image: Image.Image, name: str = "a.png") -> dict:
-    file = io.BytesIO()
-    image.save(file, "PNG")
-    return {"name": name, "mimeType": "image/png", "buffer": file.getvalue()}
 
 
 def two_strokes() -> Image.Image:
@@ -65,9 +59,9 @@ def bring(page, number: int, file: dict):
 def test_one_of_two_characters_that_stand_apart_is_chosen(compare):
     page = compare(390)
     pad = page.locator(".compare .pad").first
-    page.locator("input[name=picture-1]").set_input_files(png(far_apart()))
+    page.locator("input[name=picture-1]").set_input_files(png_file(far_apart()))
     expect(pad.locator(".crop-region")).to_have_count(2)
-    bring(page, 2, png(two_strokes().crop((200, 0, 400, 200))))
+    bring(page, 2, png_file(two_strokes().crop((200, 0, 400, 200))))
     expect(page.locator(".compare .answer")).to_be_hidden()  # nothing is judged before one is chosen
     regions = pad.locator(".crop-region")
     right = max(range(2), key=lambda number: regions.nth(number).bounding_box()["x"])
@@ -79,8 +73,8 @@ def test_one_of_two_characters_that_stand_apart_is_chosen(compare):
 @pytest.mark.parametrize("width", [1280, pytest.param(390, marks=pytest.mark.slow)])  # where one crops by touch, below
 def test_a_part_is_kept_with_the_mouse_and_judged_instead_of_the_whole(compare, width):
     page = compare(width)
-    pad = bring(page, 1, png(two_strokes()))
-    bring(page, 2, png(two_strokes().crop((200, 0, 400, 200))))
+    pad = bring(page, 1, png_file(two_strokes()))
+    bring(page, 2, png_file(two_strokes().crop((200, 0, 400, 200))))
     score = page.locator(".compare .score")
     expect(score).to_be_visible()
     whole = score.inner_text()
@@ -102,7 +96,7 @@ def test_a_part_is_kept_with_the_mouse_and_judged_instead_of_the_whole(compare, 
 
 def test_a_part_is_kept_by_keyboard(compare):
     page = compare()
-    pad = bring(page, 1, png(two_strokes()))
+    pad = bring(page, 1, png_file(two_strokes()))
     pad.get_by_role("button", name="Crop").focus()
     page.keyboard.press("Enter")
     box = pad.locator(".crop-box")
@@ -123,7 +117,7 @@ def test_a_part_is_kept_by_keyboard(compare):
 
 def test_a_corner_is_dragged_by_touch(compare):
     page = compare(390, has_touch=True, is_mobile=True)
-    pad = bring(page, 1, png(two_strokes()))
+    pad = bring(page, 1, png_file(two_strokes()))
     pad.get_by_role("button", name="Crop").tap()
     frame, corner = (pad.locator(name).bounding_box() for name in (".crop", ".crop-corner.nw"))
     start = {"x": corner["x"] + corner["width"] / 2, "y": corner["y"] + corner["height"] / 2}
@@ -139,7 +133,7 @@ def test_a_corner_is_dragged_by_touch(compare):
 
 def test_a_picture_is_turned_and_cropped_and_every_step_is_taken_back(compare):
     page = compare()
-    pad = bring(page, 1, png(two_strokes()))
+    pad = bring(page, 1, png_file(two_strokes()))
     pad.get_by_role("button", name="Turn").click()
     page.wait_for_function("document.querySelector('.compare .pad-picture').naturalHeight === 400")
     pad.get_by_role("button", name="Crop").click()
@@ -215,7 +209,7 @@ def test_white_ink_on_nothing_is_read_as_through_the_api_however_large(compare):
     corner = Image.new("L", image.size, 0)
     ImageDraw.Draw(corner).line([(480, 375), (1920, 1425), (480, 1425)], fill=255, width=68)
     image.putalpha(corner)
-    pad = bring(page, 1, png(image))
+    pad = bring(page, 1, png_file(image))
     expect(pad.locator(".pad-picture")).to_have_class(re.compile("light"))  # and can be seen on the sheet
     bring(page, 2, drawing("corner"))
     expect(page.locator(".compare .verdict")).to_have_text("The same")

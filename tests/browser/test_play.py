@@ -1,26 +1,23 @@
 """A visitor's afternoon: two uploads compared, classes of their own."""
 
 import base64
-import io
 import re
 
 import pytest
 from PIL import Image, ImageDraw
 
-from tests.browser.visitor import SIZES, Refusing, open_tab, scribble
+from tests.browser.visitor import SIZES, Refusing, open_tab, png_file, scribble
 
 expect = pytest.importorskip("playwright.sync_api").expect
 pytestmark = pytest.mark.browser
 
 
 def drawing(kind: str) -> dict:
-    """A file as an <input> takes it."""
+    """A picture with two or three strokes, as an <input> takes it."""
     image = Image.new("L", (300, 240), 255)
     points = [(60, 50), (240, 190), (60, 190)] if kind == "corner" else [(150, 40), (60, 200), (240, 200), (150, 40)]
     ImageDraw.Draw(image).line(points, fill=0, width=9)
-    file = io.BytesIO()
-    image.save(file, "PNG")
-    return {"name": f"{kind}.png", "mimeType": "image/png", "buffer": file.getvalue()}
+    return png_file(image, f"{kind}.png")
 
 
 @SIZES

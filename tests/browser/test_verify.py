@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from tests.browser.test_axe import RUN
-from tests.browser.visitor import SIZES, Refusing, in_sight, open_tab, overflow, scribble
-from tests.signature_weights import png, signature
+from tests.browser.visitor import SIZES, Refusing, in_sight, open_tab, overflow, png_file, scribble
+from tests.signature_weights import signature
 
 expect = pytest.importorskip("playwright.sync_api").expect
 pytestmark = pytest.mark.browser
@@ -26,7 +26,7 @@ def desk(open_page):
 
 
 def file(name: str, phase: float = 0.0) -> dict:
-    return {"name": name, "mimeType": "image/png", "buffer": png(signature(phase))}
+    return png_file(signature(phase), name)
 
 
 def checked(page) -> list[str]:
@@ -150,8 +150,7 @@ def test_one_of_several_pieces_of_writing_is_chosen(desk, width):
     sheet = Image.new("L", (900, 700), 255)
     for top, phase in ((80, 0.0), (400, 1.2)):
         sheet.paste(signature(phase, (600, 200)), (150, top))
-    brought = {"name": "page.png", "mimeType": "image/png", "buffer": png(sheet)}
-    page.locator("input[name=questioned]").set_input_files(brought)
+    page.locator("input[name=questioned]").set_input_files(png_file(sheet))
     pad = page.locator("[data-desk] .pad").nth(1)
     expect(pad.locator(".crop-region")).to_have_count(2)
     expect(pad.locator(".pad-note")).to_have_text("2 pieces of writing were found. Choose one, or drag a rectangle.")

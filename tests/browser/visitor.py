@@ -4,7 +4,10 @@ import math
 import re
 
 import pytest
+from PIL import Image
 from playwright.sync_api import expect
+
+from tests.hostile import encoded
 
 LARGE_SCREEN = pytest.param(1280, "light", marks=pytest.mark.slow)
 SIZES = pytest.mark.parametrize(("width", "scheme"), [(390, "dark"), LARGE_SCREEN])  # where both behave alike
@@ -18,6 +21,11 @@ VIEWS = pytest.mark.parametrize(
         pytest.param(390, "light", marks=pytest.mark.slow),
     ],
 )
+
+
+def png_file(image: Image.Image, name: str = "a.png") -> dict:
+    """A file as an <input> takes it."""
+    return {"name": name, "mimeType": "image/png", "buffer": encoded(image, "PNG")}
 
 
 def open_tab(page, name: str) -> None:

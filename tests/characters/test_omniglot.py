@@ -1,6 +1,5 @@
 """Sources other than the bundled set; what they hold is drawn on the spot."""
 
-import io
 import json
 import zipfile
 from pathlib import Path
@@ -17,6 +16,7 @@ from siamese.characters.omniglot_layouts import OFFICIAL_ALPHABETS
 from siamese.data import cache
 from siamese.data.sources import SourceError
 from tests.data.archives import archive, unpacked
+from tests.hostile import encoded
 
 
 @pytest.fixture(autouse=True)
@@ -29,9 +29,7 @@ def own_cache(tmp_path, monkeypatch):
 
 
 def png(ink: torch.Tensor, mode: str = "1") -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(~ink.numpy()).convert(mode).save(buffer, "PNG")
-    return buffer.getvalue()
+    return encoded(Image.fromarray(~ink.numpy()).convert(mode), "PNG")
 
 
 def files(drawings: Drawings, split: str) -> dict[str, bytes]:
@@ -132,9 +130,8 @@ def test_the_small_sets_do_not_count_beside_the_whole_one(drawings, tmp_path):
 def test_drawings_as_jpeg_are_read(tmp_path):
     ink = torch.zeros(105, 105, dtype=torch.bool)
     ink[20:80, 50:56] = True
-    file = io.BytesIO()
-    Image.fromarray(~ink.numpy()).convert("L").save(file, "JPEG", quality=90)
-    members = {"images_evaluation/Abc/character01/0001_01.jpg": file.getvalue()}
+    picture = encoded(Image.fromarray(~ink.numpy()).convert("L"), "JPEG", quality=90)
+    members = {"images_evaluation/Abc/character01/0001_01.jpg": picture}
     found = load_drawings("evaluation", str(archive(tmp_path / "a.zip", members)))
     assert (found.ink[0] != ink).float().mean() < 0.002
 

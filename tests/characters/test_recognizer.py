@@ -1,7 +1,5 @@
 """Answers about images, and what is taken from a checkpoint."""
 
-import io
-
 import pytest
 import torch
 from PIL import Image
@@ -12,7 +10,7 @@ from siamese.imaging.decode import ImageError
 from siamese.metrics import Calibration
 from siamese.network import SiameseNetwork
 from siamese.preprocessing import Preprocessing, prepare_ink
-from tests.hostile import drawing
+from tests.hostile import drawing, encoded
 from tests.networks import NARROW, narrow_network
 
 
@@ -28,12 +26,6 @@ def recognizer(network) -> Recognizer:
 
 def images(count: int) -> list[Image.Image]:
     return [drawing("L", (100, 100)).rotate(360 * turn / count, fillcolor=255) for turn in range(count)]
-
-
-def as_png(image: Image.Image) -> bytes:
-    file = io.BytesIO()
-    image.save(file, "PNG")
-    return file.getvalue()
 
 
 def test_similarity_is_the_networks_own(recognizer, network):
@@ -74,7 +66,7 @@ def test_verify_takes_all_references(network):
 
 
 def test_a_bad_image_is_refused(recognizer):
-    for good in (images(1)[0], as_png(images(1)[0])):
+    for good in (images(1)[0], encoded(images(1)[0], "PNG")):
         with pytest.raises(ImageError):
             recognizer.similarity(b"not an image", good)
 

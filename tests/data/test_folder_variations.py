@@ -1,6 +1,5 @@
 """Folders and archives as people keep them, drawn by a seed: each is read in full or refused with one sentence."""
 
-import io
 import random
 import shutil
 from collections.abc import Callable, Mapping
@@ -13,6 +12,7 @@ from siamese.characters.omniglot_layouts import stored_drawings
 from siamese.data.sources import SourceError, resolve_source
 from siamese.signatures.layouts import open_signatures
 from tests.data.archives import archive, unpacked, zipped
+from tests.hostile import encoded
 
 CASES, SEED = 200, 23
 ABOVE = ["", "", "omniglot-py/", "Data Set (1)/", "字/é/", "images/"]
@@ -33,9 +33,7 @@ SIGNATURE_LAYOUTS = [
 
 
 def picture(kind: str, grey: int) -> bytes:
-    buffer = io.BytesIO()
-    Image.new("L", (12, 12), grey).save(buffer, kind)
-    return buffer.getvalue()
+    return encoded(Image.new("L", (12, 12), grey), kind)
 
 
 def omniglot_files(chance: random.Random) -> dict[str, bytes]:

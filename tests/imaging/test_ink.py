@@ -1,7 +1,5 @@
 """Ink found where it is hard to see, and left alone where it is not."""
 
-import io
-
 import numpy as np
 import pytest
 import torch
@@ -13,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFilter
 from siamese.imaging.decode import load_ink, open_image
 from siamese.imaging.ink import connected, find_ink, is_light_on_dark, otsu_threshold, pen_width_px
 from siamese.preprocessing import Preprocessing, prepare_ink
-from tests.hostile import drawing
+from tests.hostile import drawing, encoded
 
 HEIGHT, WIDTH = 360, 480
 ROWS, COLUMNS = np.mgrid[0:HEIGHT, 0:WIDTH]
@@ -33,10 +31,8 @@ def photograph(paper: np.ndarray, ink: np.ndarray, colour: tuple[int, int, int],
         np.asarray(light)[..., None], (HEIGHT, WIDTH, 1)
     )
     seen = seen + np.random.default_rng(0).normal(0, 4, seen.shape)
-    file = io.BytesIO()
     picture = Image.fromarray(np.clip(seen, 0, 255).astype(np.uint8)).filter(ImageFilter.GaussianBlur(0.7))
-    picture.save(file, "JPEG", quality=80)
-    return file.getvalue()
+    return encoded(picture, "JPEG", quality=80)
 
 
 def plain(level: float = 235) -> np.ndarray:

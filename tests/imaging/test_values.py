@@ -10,7 +10,7 @@ from PIL import Image
 
 from siamese.imaging.decode import ImageError, image_remarks, open_image
 from siamese.imaging.values import image_of_array, to_8_bits
-from tests.hostile import drawing
+from tests.hostile import drawing, encoded
 
 
 def grey() -> np.ndarray:
@@ -60,9 +60,7 @@ def test_channels_first_and_last_are_one_picture():
 
 
 def test_an_open_file_is_read():
-    file = io.BytesIO()
-    drawing("L", (96, 80)).save(file, "PNG")
-    file.seek(0)
-    assert open_image(file).tobytes() == open_image(file.getvalue()).tobytes()
+    content = encoded(drawing("L", (96, 80)), "PNG")
+    assert open_image(io.BytesIO(content)).tobytes() == open_image(content).tobytes()
     with pytest.raises(ImageError, match="binary mode"):
         open_image(io.StringIO("text"))

@@ -17,6 +17,7 @@ from siamese.signatures.dataset import Signatures, load_signatures, prepare_file
 from siamese.signatures.image_statistics import image_statistics
 from siamese.signatures.synthetic import synthetic_files
 from tests.data.archives import archive, unpacked
+from tests.hostile import encoded
 
 FILES = dict(synthetic_files(writers=2, genuine=2, forgeries=1, seed=21))
 
@@ -34,9 +35,7 @@ def expected() -> Signatures:
 
 
 def stored_as(content: bytes, kind: str, **options: object) -> bytes:
-    file = io.BytesIO()
-    Image.open(io.BytesIO(content)).save(file, kind, **options)
-    return file.getvalue()
+    return encoded(Image.open(io.BytesIO(content)), kind, **options)
 
 
 def assert_same(one: Signatures, other: Signatures) -> None:

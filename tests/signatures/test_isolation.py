@@ -1,7 +1,5 @@
 """Isolating signatures: what is the paper's, the light's or the pen's must not show; what is the writer's must."""
 
-import io
-
 import numpy as np
 import pytest
 import torch
@@ -13,6 +11,7 @@ from siamese.imaging.decode import ImageError, load_ink, open_image
 from siamese.preprocessing import SIGNATURE, prepare_ink
 from siamese.signatures.isolation import isolate_signature, prepare_isolated, read_signature
 from siamese.signatures.synthetic import invent_signature, sign
+from tests.hostile import encoded
 
 WHITE, BLUE = (255, 255, 255), (30, 40, 120)
 
@@ -68,9 +67,7 @@ def photograph(
         light *= 1 - 0.45 / (1 + np.exp((0.5 * width - 0.4 * (y - height / 2) - x) / shadow_px))
     values = values * light[..., None] + np.random.default_rng(seed).normal(0, 4, values.shape)
     picture = Image.fromarray(values.clip(0, 255).astype(np.uint8)).filter(ImageFilter.GaussianBlur(1.2))
-    buffer = io.BytesIO()
-    picture.save(buffer, "JPEG", quality=70)
-    return buffer.getvalue()
+    return encoded(picture, "JPEG", quality=70)
 
 
 def likeness(one: torch.Tensor, other: torch.Tensor, within_px: int = 2) -> float:

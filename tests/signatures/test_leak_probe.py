@@ -12,6 +12,7 @@ from siamese.signatures.dataset import Signatures, load_signatures, prepare_file
 from siamese.signatures.image_statistics import STATISTICS, image_statistics
 from siamese.signatures.leak_probe import leak_probe, pair_leak_probe
 from siamese.signatures.synthetic import synthetic_files
+from tests.hostile import encoded
 
 REAL = os.environ.get("ONE_LOOK_SIGNATURES")
 
@@ -43,9 +44,7 @@ def leaking(files: dict[str, bytes]) -> dict[str, bytes]:
         paper = np.median(values)
         target = 240 if "genuine" in path else 252
         ink = ((paper - values) / paper).clip(0, 1)
-        buffer = io.BytesIO()
-        Image.fromarray((target * (1 - ink)).astype(np.uint8)).save(buffer, "PNG")
-        made[path] = buffer.getvalue()
+        made[path] = encoded(Image.fromarray((target * (1 - ink)).astype(np.uint8)), "PNG")
     return made
 
 

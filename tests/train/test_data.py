@@ -1,4 +1,3 @@
-import io
 import json
 import zipfile
 
@@ -13,6 +12,7 @@ from siamese.data import cache
 from siamese.data.sources import SourceError
 from siamese.signatures import layouts
 from siamese.signatures.image_statistics import STATISTICS
+from tests.hostile import encoded
 from train import data
 from train.__main__ import main
 
@@ -27,9 +27,7 @@ def run(*words: str) -> int:
 
 
 def png(ink: torch.Tensor) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(~ink.numpy()).save(buffer, "PNG")
-    return buffer.getvalue()
+    return encoded(Image.fromarray(~ink.numpy()), "PNG")
 
 
 def runs_archive(path, drawings: Drawings, runs: list[tuple[int, list[int], list[int], list[int]]]) -> None:

@@ -1,7 +1,6 @@
 """What is published is what is loaded; a push that fails loses nothing; every card says what the Hub reads."""
 
 import hashlib
-import io
 import json
 import math
 import os
@@ -25,6 +24,7 @@ from siamese.hub.errors import HubError
 from siamese.hub.model import SiameseNetwork as PublicNetwork
 from siamese.network import SiameseNetwork
 from siamese.preprocessing import SIGNATURE, Preprocessing
+from tests.hostile import encoded
 from tests.hub_double import OWNER_TOKEN, HubDouble
 from tests.networks import NARROW, narrow_network
 from train.__main__ import main
@@ -461,9 +461,7 @@ def png(column: int) -> bytes:
     """A white picture with one black column."""
     picture = Image.new("L", (105, 105), 255)
     picture.paste(0, (column, 0, column + 1, 105))
-    stream = io.BytesIO()
-    picture.save(stream, "PNG")
-    return stream.getvalue()
+    return encoded(picture, "PNG")
 
 
 @pytest.fixture

@@ -10,14 +10,13 @@ from PIL import Image, ImageDraw
 from siamese.data import safe_zip
 from siamese.ui.class_archive import FORMAT, OwnClass, Unpacked, one_of_each_class, pack, unpack
 from siamese.ui.validation import UserError
+from tests.hostile import encoded
 
 
 def picture(shift: int = 0) -> bytes:
     image = Image.new("L", (40, 40), 255)
     ImageDraw.Draw(image).line([(5, 5 + shift), (30, 35)], fill=0, width=3)
-    file = io.BytesIO()
-    image.save(file, "PNG")
-    return file.getvalue()
+    return encoded(image, "PNG")
 
 
 def zipped(*entries, **how) -> bytes:

@@ -1,18 +1,7 @@
-import io
-
-from PIL import Image, ImageDraw
-
 from siamese.characters.recognizer import Recognizer
 from siamese.ui.pages.own_classes import ranking
 from tests.networks import narrow_network
-
-
-def picture(shift: int = 0) -> bytes:
-    image = Image.new("L", (40, 40), 255)
-    ImageDraw.Draw(image).line([(5, 5 + shift), (30, 35)], fill=0, width=3)
-    file = io.BytesIO()
-    image.save(file, "PNG")
-    return file.getvalue()
+from tests.ui.test_class_archive import picture
 
 
 def test_a_query_below_the_threshold_is_none_of_these():

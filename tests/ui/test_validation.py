@@ -1,6 +1,5 @@
 import asyncio
 import base64
-import io
 import math
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +10,7 @@ from PIL import Image, ImageDraw
 from siamese.ui import validation
 from siamese.ui.middleware import BUSY
 from siamese.ui.validation import UserError
+from tests.hostile import encoded
 
 
 def drawn(size: int = 60) -> Image.Image:
@@ -23,14 +23,8 @@ def as_url(data: bytes, kind: str = "image/png") -> str:
     return f"data:{kind};base64,{base64.b64encode(data).decode()}"
 
 
-def png(image: Image.Image) -> bytes:
-    file = io.BytesIO()
-    image.save(file, "PNG")
-    return file.getvalue()
-
-
 def test_a_picture_comes_through():
-    assert validation.picture(as_url(png(drawn())), "The first picture").tobytes() == drawn().tobytes()
+    assert validation.picture(as_url(encoded(drawn(), "PNG")), "The first picture").tobytes() == drawn().tobytes()
 
 
 @pytest.mark.parametrize(
@@ -46,7 +40,7 @@ def test_a_picture_comes_through():
         ("data:image/png;base64,\ud800", "arrived damaged"),
         (as_url(b"<html>"), "The first picture: The file is not a PNG"),
         (as_url(b"II*\0 and so on"), "The first picture: .* but a TIFF; please save it as PNG"),
-        (as_url(png(Image.new("L", (50, 50), 255))), "blank"),
+        (as_url(encoded(Image.new("L", (50, 50), 255), "PNG")), "blank"),
     ],
 )
 def test_what_is_no_picture_is_refused_with_a_sentence(url, words):

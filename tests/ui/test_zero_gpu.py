@@ -1,7 +1,5 @@
 """The same app.py with a stand-in for `spaces` (tests/zero_gpu) and without it."""
 
-import base64
-import io
 import json
 import os
 import subprocess
@@ -10,12 +8,12 @@ from pathlib import Path
 
 import httpx
 import pytest
-from PIL import Image
 
 from siamese.inference.zero_gpu import MIN_GPU_BATCH
 from siamese.ui.zero_gpu import DURATION_S, gpu_decorator
 from tests.hostile import drawing
 from tests.running_app import ROOT, running_app
+from tests.signature_weights import data_url, png
 
 STAND_IN = Path(__file__).parents[1] / "zero_gpu"
 
@@ -23,12 +21,6 @@ STAND_IN = Path(__file__).parents[1] / "zero_gpu"
 def test_elsewhere_nothing_is_lent(monkeypatch):
     monkeypatch.delenv("SPACES_ZERO_GPU", raising=False)
     assert gpu_decorator() is None
-
-
-def data_url(image: Image.Image) -> str:
-    stream = io.BytesIO()
-    image.save(stream, "PNG")
-    return "data:image/png;base64," + base64.b64encode(stream.getvalue()).decode()
 
 
 def asked(address: str, function: str, data: dict) -> dict:
@@ -54,7 +46,8 @@ def zero_gpu(tmp_path_factory):
 @pytest.mark.slow
 def test_a_space_lends_its_gpu_to_what_is_worth_it_and_answers_without_it(zero_gpu):
     address, log, trouble = zero_gpu
-    pair = {"a": data_url(drawing("L", (100, 100))), "b": data_url(drawing("L", (100, 100)).rotate(90, fillcolor=255))}
+    upright = drawing("L", (100, 100))
+    pair = {name: data_url(png(image)) for name, image in (("a", upright), ("b", upright.rotate(90, fillcolor=255)))}
     compared = asked(address, "compare_pictures", pair)
     assert 0 <= compared["similarity"] <= 1
     assert log.read_text() == ""
