@@ -140,7 +140,9 @@ def test_without_a_launcher_nothing_is_different(monkeypatch):
 
 
 if __name__ == "__main__":
-    second = os.fork()  # which both import at once: that takes longer than the work
+    import torch._dynamo  # which the first optimiser of a process imports
+
+    second = os.fork()  # after the imports, which take longer than the work
     os.environ["RANK"] = os.environ["LOCAL_RANK"] = "0" if second else "1"
     work(Path(sys.argv[1]))
     if second:
