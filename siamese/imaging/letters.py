@@ -5,9 +5,14 @@ from collections.abc import Iterator
 import numpy as np
 from jaxtyping import Bool, Int32, Int64
 
-TEXT_HEIGHT = 0.3  # of the writing's height, at most, that printed letters have
-TEXT_LETTERS, MANY_LETTERS = 5, 12  # in a row, at least: beside the writing, and amidst it
+TEXT_HEIGHT = 0.6  # of the writing's height, at most, that printed letters have
+TEXT_LETTERS, MANY_LETTERS = 4, 12  # in a row, at least: beside the writing, and amidst it
 AMIDST_LETTERS = 7  # in a row amidst the writing, from which on something printed is there
+ON_LINE, ON_LINE_SHARE = 0.06, 0.75  # of a letter's height, that it may be off its line; share of the letters on it
+ENOUGH_ON_LINE = 10  # letters, whatever the others do: some may be cut off by the rim
+SIZES = 1.9  # ratio of the heights of large and small letters, at most
+DOT_HEIGHT = 0.4  # of a letter's height: what is lower is a dot of an i or a colon
+TEXT_SLOPE = 0.36  # of a printed line, at most: 20 degrees
 BESIDE = 0.3  # share of a row of letters that may lie in the box of the writing
 DOTS = 7  # of a dotted line, at least
 DASH, DOT = 0.035, 0.015  # of the longer side: the longest dash, and its height
@@ -79,12 +84,10 @@ def text_rows(stats: Stats) -> tuple[Chosen, bool]:
     small = (stats[:, 3] <= TEXT_HEIGHT * tallest) & (stats[:, 2] <= 2 * TEXT_HEIGHT * tallest) & ~large & (extent >= 3)
     small[0] = False
     for row in _rows_of(stats, np.flatnonzero(small)):
-        if len(row) < TEXT_LETTERS:
+        if len(row) < TEXT_LETTERS or not _is_typeset(stats[row]):
             continue
         box, heights = _box_of(stats[row]), stats[row, 3]
         if box[2] - box[0] < 2.2 * np.percentile(heights, 75):
-            continue
-        if np.percentile(heights, 85) > 2.6 * max(1.0, np.percentile(heights, 30)):
             continue
         if _covered(box, _box_of(stats[large])) < BESIDE or len(row) >= MANY_LETTERS:
             goes[row] = True
@@ -96,6 +99,28 @@ def text_rows(stats: Stats) -> tuple[Chosen, bool]:
         goes |= inside & ~large
     goes[0] = False
     return goes, remain
+
+
+def _is_typeset(row: Stats) -> bool:
+    """Whether letters are alike in height and most stand on one straight line, as written ones do not."""
+    usual = float(np.percentile(row[:, 3], 75))
+    row = row[row[:, 3] >= DOT_HEIGHT * usual]
+    low, high = np.percentile(row[:, 3], (10, 90))
+    if len(row) < TEXT_LETTERS or high > SIZES * low:
+        return False
+    middles, bottoms = row[:, 0] + row[:, 2] / 2, (row[:, 1] + row[:, 3]).astype(np.float64)
+    one, other = np.triu_indices(len(row), 1)
+    apart = middles[other] - middles[one]
+    is_apart = np.abs(apart) >= 1
+    if not is_apart.any():
+        return False
+    slope = float(np.median((bottoms[other] - bottoms[one])[is_apart] / apart[is_apart]))
+    if abs(slope) > TEXT_SLOPE:
+        return False
+    level = bottoms - slope * middles
+    tolerance = max(1.5, ON_LINE * usual)
+    on_line = int(np.count_nonzero(np.abs(level - np.median(level)) <= tolerance))
+    return on_line >= min(ENOUGH_ON_LINE, max(TEXT_LETTERS, ON_LINE_SHARE * len(row)))
 
 
 def _box_of(stats: Stats) -> tuple[int, int, int, int]:

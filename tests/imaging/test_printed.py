@@ -231,3 +231,50 @@ def test_a_double_line_that_the_writing_crosses_goes(seed):
 def test_two_strokes_that_do_not_end_together_stay(seed):
     sheet, _ = over_double_lines(seed, (0.12, 0.1))
     assert separate_print(sheet).image.tobytes() == sheet.tobytes()
+
+
+def low_writing(generator: np.random.Generator) -> Image.Image:
+    """Separate letters by hand, low beside their length, each on a height of its own."""
+    picture, left = blank(), 150.0
+    for _ in range(6):
+        middle, tall = 160 + float(generator.uniform(-9, 9)), float(generator.uniform(36, 52))
+        points = [
+            (left, middle - tall / 2),
+            (left + 24, middle - tall / 3),
+            (left + 6, middle),
+            (left + 30, middle + tall / 2),
+        ]
+        ImageDraw.Draw(picture).line(points, fill=20, width=4, joint="curve")
+        left += float(generator.uniform(40, 52))
+    return picture
+
+
+@pytest.mark.parametrize("word", ["Name", "Applicant:", "No. 4711", "Unterschrift"])
+def test_a_caption_almost_as_high_as_low_writing_goes(word):
+    generator = np.random.default_rng(len(word))
+    clean = low_writing(generator)
+    sheet = clean.copy()
+    font = ImageFont.load_default(int(generator.integers(20, 28)))
+    ImageDraw.Draw(sheet).text((160, 215), word, fill=60, font=font)
+    page = separate_print(sheet)
+    kept, wrong = shares(page.image, clean)
+    assert kept > 0.99
+    assert wrong < 0.02
+    assert [remark.code for remark in page.remarks] == ["print_removed"]
+
+
+def separate_strokes(seed: int) -> Image.Image:
+    """A large stroke and a row of small ones, as in names whose characters have many."""
+    generator = np.random.default_rng(seed)
+    sheet = drawn([(60, 60), (180, 50), (180, 340)])
+    for place in range(6):
+        left, top = 250 + 40 * place, 120 + float(generator.uniform(-14, 14))
+        path = [(left, top), (left + 20, top + float(generator.uniform(20, 50)))]
+        ImageDraw.Draw(sheet).line(path, fill=0, width=8)
+    return sheet
+
+
+def test_small_strokes_beside_a_large_one_are_no_print():
+    sheets = [separate_strokes(seed) for seed in range(60)]
+    untouched = [separate_print(sheet).image.tobytes() == sheet.tobytes() for sheet in sheets]
+    assert sum(untouched) >= 54  # few rows end on one line by chance
