@@ -46,6 +46,10 @@ LAYERS = (
     ("Convolution 4 \u00d7 4", "256 \u00d7 6 \u00d7 6"),
     ("Fully connected, sigmoid", "4096"),
 )
+STORAGE = {  # how weights lie in their file, see `siamese.hub.checkpoint.save_checkpoint`
+    "int8": "8-bit integers in the large layer, 16-bit floats elsewhere",
+    "shared": "16-bit floats; the large layer is that of the Omniglot weights",
+}
 
 
 def percent(share: int | float, digits: int = 1) -> str:
@@ -260,7 +264,8 @@ def model_table(model: Recognizer | Verifier, config: dict[str, Any], title: str
             rows.append(("Note", origin.note))
     if config.get("weights_sha256"):
         rows.append(("SHA-256", config["weights_sha256"]))
-    rows.append(("Stored as", str(config.get("storage", "in memory"))))
+    storage = str(config.get("storage", "in memory"))
+    rows.append(("Stored as", STORAGE.get(storage, storage)))
     verification = config.get("verification") or {}
     if verification.get("threshold"):
         points = verification.get("operating_points")  # only signatures have them
@@ -276,12 +281,13 @@ def training_rows(training: dict[str, Any]) -> str:
         if isinstance(value, str | int | float) and not isinstance(value, bool) and value:
             shown = f"{value:,}" if isinstance(value, int) else f"{value:.4f}" if isinstance(value, float) else value
             rows.append((f"Training: {key.replace('_', ' ')}", shown))
-    earlier = training.get("began_with")
+    earlier, stages = training.get("began_with"), 1
     while isinstance(earlier, dict) and isinstance(earlier.get("images"), int):
         held_out = len(earlier.get("held_out_alphabets") or [])
         without = f", alphabets held out: {held_out}" if held_out else ""
-        rows.append(("Training: before that", f"{earlier['images']:,} images{without}"))
-        earlier = earlier.get("began_with")
+        when = "one stage earlier" if stages == 1 else f"{stages} stages earlier"
+        rows.append((f"Training: {when}", f"{earlier['images']:,} images{without}"))
+        earlier, stages = earlier.get("began_with"), stages + 1
     return table_rows(rows)
 
 

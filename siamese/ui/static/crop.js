@@ -181,14 +181,14 @@ export const cropper = ({ label, onUse, onCancel }) => {
     regions.replaceChildren(
       ...boxes.map((one, index) => {
         const { left, top, right, bottom } = withMargin(one);
-        return make("button", {
+        const attributes = {
           type: "button",
           class: "crop-region",
-          text: index + 1,
           "aria-label": `${label}: take piece ${index + 1} of ${boxes.length}`,
           style: `left:${100 * left}%;top:${100 * top}%;width:${100 * (right - left)}%;height:${100 * (bottom - top)}%`,
           onclick: () => onUse(withMargin(one)),
-        });
+        };
+        return make("button", attributes, make("span", { text: index + 1 }));
       }),
     );
     cancel.textContent = boxes.length ? "Use the whole picture" : "Cancel";

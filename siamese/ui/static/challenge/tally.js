@@ -28,26 +28,21 @@ const ruler = (ways, source, totals, { people, paper }) => {
   }
   const line = make("div", { class: "ruler-line" });
   for (const [kind, share] of fixed) line.append(make("span", { class: `tick ${kind}`, style: at(share) }));
-  const words = [];
+  const measured = [];
   for (const [side, name, right] of [
     ["network", "network", totals.network],
     ["you", "you", totals.mine],
   ]) {
     if (!totals.rounds) break;
     line.append(make("span", { class: `dot ${side}`, style: at(right / totals.rounds) }));
-    words.unshift(`${name} ${percent(right / totals.rounds)}`);
+    measured.unshift(make("span", { class: `dot-key ${side}` }), `${name} ${percent(right / totals.rounds)}, `);
   }
-  words.push(...fixed.map(([, , text]) => text));
+  const others = fixed.map(([, , text]) => text).join(", ");
   const kind = source === "invented" ? " invented" : "";
   const rounds = totals.rounds
     ? `${totals.rounds} round${totals.rounds === 1 ? "" : "s"} with ${ways}${kind} candidates in this browser: `
     : `With ${ways}${kind} candidates: `;
-  return make(
-    "div",
-    { class: "ruler" },
-    line,
-    make("p", { class: "ruler-text", text: `${rounds}${words.join(", ")}.` }),
-  );
+  return make("div", { class: "ruler" }, line, make("p", { class: "ruler-text" }, rounds, ...measured, `${others}.`));
 };
 
 // `game` is what is being played, `memory` what this browser remembers, `figures` {people, paper} in [0, 1].
