@@ -1,5 +1,6 @@
 """Fits the detector of unusual input: python -m train.unusual --data images_background.zip --signatures cedar.zip
 
+`python -m train.unusual --check 500` says how much unusual input the library doubts or refuses, by all of its rules.
 What is usual are Omniglot's drawings by every pen and synthetic signatures; what is unusual is drawn here, by program:
 faces, landscapes, emoji, noise, textures, filled shapes and pages of print.
 """
@@ -9,7 +10,7 @@ import io
 import json
 import sys
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import cv2
@@ -17,17 +18,19 @@ import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 from PIL import Image
+from scipy.stats import binomtest
 from sklearn.linear_model import LogisticRegression
 
 from siamese.data.pen_strokes import synthetic_hand
-from siamese.imaging.decode import ImageError, open_image
+from siamese.imaging.decode import ImageError, open_image, read_ink
 from siamese.imaging.ink import find_ink
+from siamese.imaging.reading import Reading
 from siamese.imaging.unusual import FEATURES, FITTED, Detector, measure, scaled_mask
-from siamese.signatures.isolation import isolate_signature
+from siamese.signatures.isolation import isolate_signature, read_signature
 from siamese.signatures.synthetic import invent_signature, sign
 
 COMMAND = "python -m train.unusual --data images_background.zip --signatures cedar.zip"
-SEED = 18
+SEED, CHECK_SEED = 18, 19
 DRAWINGS, SIGNATURES, UNUSUAL = 2400, 240, 900
 SCANNED, SCANNED_WRITERS = 400, 40  # scanned signatures that set the threshold for signatures; the writers used
 FALSE_ALARMS = 0.003  # share of usual ink that may count as unusual
@@ -169,13 +172,43 @@ def signature_threshold(entry: dict, scans: list[Float[np.ndarray, " 8"]]) -> fl
     return round(max(entry["threshold"], float(np.quantile(logits, 1 - FALSE_ALARMS))), 5)
 
 
+def is_doubted(read: Callable[[Image.Image], Reading], picture: Picture) -> bool:
+    """Whether a picture is refused, or read with a remark that makes the answer "unsure"."""
+    try:
+        return read(Image.fromarray(picture)).is_doubtful
+    except ImageError:
+        return True
+
+
+def check(count: int, generator: np.random.Generator) -> list[str]:
+    """Returns a sentence for each way of reading: how many of `count` unusual pictures are doubted or refused."""
+    pictures = [unusual_picture(generator) for _ in range(count)]
+    sentences = []
+    for name, read in (("characters", read_ink), ("signatures", read_signature)):
+        hits = sum(is_doubted(read, picture) for picture in pictures)
+        interval = binomtest(hits, count).proportion_ci(method="wilson")
+        share = f"{hits / count:.1%} (95 % interval {interval.low:.1%} to {interval.high:.1%})"
+        sentences.append(f"Read as {name}: {share} of {count} unusual pictures are doubted or refused.")
+    return sentences
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Fits the detector and writes its numbers beside the module that reads them."""
+    """Fits the detector and writes its numbers beside the module that reads them, or checks what is doubted."""
     parser = argparse.ArgumentParser(prog="python -m train.unusual", description="Fit the detector of unusual input.")
-    parser.add_argument("--data", required=True, help="Omniglot's images_background.zip")
-    parser.add_argument("--signatures", required=True, help="an archive of scanned signatures, as CEDAR's")
+    parser.add_argument("--data", help="Omniglot's images_background.zip")
+    parser.add_argument("--signatures", help="an archive of scanned signatures, as CEDAR's")
+    parser.add_argument(
+        "--check", type=int, metavar="N", help="fit nothing: draw N pictures and say how many are doubted"
+    )
     parser.add_argument("--output", default=str(FITTED), help="where the numbers go (default: beside the module)")
     asked = parser.parse_args(arguments)
+    if asked.check is not None:
+        if asked.check < 1:
+            parser.error("--check needs at least one picture.")
+        print("\n".join(check(asked.check, np.random.default_rng(CHECK_SEED))))
+        return 0
+    if not (asked.data and asked.signatures):
+        parser.error("--data and --signatures are needed to fit the detector.")
     generator = np.random.default_rng(SEED)
     torch.set_num_threads(1)
     found = [features_of(picture) for picture in omniglot_pictures(asked.data, DRAWINGS, generator)]
