@@ -35,7 +35,8 @@ const ruler = (ways, source, totals, { people, paper }) => {
   ]) {
     if (!totals.rounds) break;
     line.append(make("span", { class: `dot ${side}`, style: at(right / totals.rounds) }));
-    measured.unshift(make("span", { class: `dot-key ${side}` }), `${name} ${percent(right / totals.rounds)}, `);
+    const key = make("span", { class: `dot-key ${side}` });
+    measured.unshift(make("span", { class: "keyed" }, key, `${name} ${percent(right / totals.rounds)}`), ", ");
   }
   const others = fixed.map(([, , text]) => text).join(", ");
   const kind = source === "invented" ? " invented" : "";
