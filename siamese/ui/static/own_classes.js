@@ -120,7 +120,7 @@ export const ownClassesTab = (element, server) => {
       part("verdict").textContent = result.none_of_these ? "None of these" : best.name;
       part("score").textContent = result.none_of_these
         ? `the nearest, ${best.name}, is ${share} similar`
-        : `${share} similar${others && `, and so is ${others}`}`;
+        : `${share} similar${others && `, and so ${level.length > 1 ? "are" : "is"} ${others}`}`;
       part("ranking").replaceChildren(
         ...order.slice(0, MOST_RANKED).map((place) =>
           make(
