@@ -18,7 +18,6 @@ import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 from PIL import Image
-from scipy.stats import binomtest
 from sklearn.linear_model import LogisticRegression
 
 from siamese.data.pen_strokes import synthetic_hand
@@ -28,6 +27,7 @@ from siamese.imaging.reading import Reading
 from siamese.imaging.unusual import FEATURES, FITTED, Detector, measure, scaled_mask
 from siamese.signatures.isolation import isolate_signature, read_signature
 from siamese.signatures.synthetic import invent_signature, sign
+from train.evaluation import wilson_interval
 
 COMMAND = "python -m train.unusual --data images_background.zip --signatures cedar.zip"
 SEED, CHECK_SEED = 18, 19
@@ -186,8 +186,8 @@ def check(count: int, generator: np.random.Generator) -> list[str]:
     sentences = []
     for name, read in (("characters", read_ink), ("signatures", read_signature)):
         hits = sum(is_doubted(read, picture) for picture in pictures)
-        interval = binomtest(hits, count).proportion_ci(method="wilson")
-        share = f"{hits / count:.1%} (95 % interval {interval.low:.1%} to {interval.high:.1%})"
+        low, high = wilson_interval(hits, count)
+        share = f"{hits / count:.1%} (95 % interval {low:.1%} to {high:.1%})"
         sentences.append(f"Read as {name}: {share} of {count} unusual pictures are doubted or refused.")
     return sentences
 

@@ -169,8 +169,8 @@ def _with_twin(dark: Mask, line: Line) -> Line:
     inner = columns.clip(line.start + 2, line.end - 2) == columns
     outer = columns.clip(line.start - 2, line.end + 2) != columns
     tips = inner & (columns.clip(line.start + room, line.end - room) != columns)
-    full = held[:, inner].mean(1) >= TWIN_COVER
-    full &= held[:, tips].mean(1) >= TWIN_COVER
+    cover = held[:, inner].mean(1)
+    full = (cover >= TWIN_COVER) & (held[:, tips].mean(1) >= TWIN_COVER)
     found = np.flatnonzero(full)
     if len(found) == 0 or not outer.any():
         return line
@@ -179,7 +179,7 @@ def _with_twin(dark: Mask, line: Line) -> Line:
     has_one_gap = np.count_nonzero(np.diff(full[both].astype(int)) == -1) == 1
     if not has_one_gap or thickness > TWIN_SHARE * line.length:
         return line
-    if held[both, inner].mean(1).min() > TWIN_GAP_COVER or held[both, outer].any(0).mean() > TWIN_GAP_COVER:
+    if cover[both].min() > TWIN_GAP_COVER or held[both, outer].any(0).mean() > TWIN_GAP_COVER:
         return line
     middle = line.rows + (around[both.start] + around[both.stop - 1]) / 2
     return replace(line, rows=middle, thickness=float(thickness), is_double=True)

@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from PIL import Image
-from scipy.stats import binomtest
 from tqdm import tqdm
 
 from siamese.characters.drawings import Drawings
@@ -17,6 +16,7 @@ from siamese.characters.recognizer import Recognizer
 from siamese.imaging.decode import ImageError
 from siamese.signatures.synthetic import synthetic_files
 from siamese.signatures.verifier import Verifier
+from train.evaluation import wilson_interval
 from train.scenes.generator import draw_scene
 
 POINT = "balanced"
@@ -84,7 +84,7 @@ def measure_characters(
                 continue
             similarity = recognizer.compare_embeddings(embedding, embeddings[places[number]])[0]
             won += int((similarity >= similarity[label]).sum() == 1)  # a tie counts as wrong
-        rows.append(CharacterRow(kind, len(trials), won / len(trials), _interval(won, len(trials)), refused))
+        rows.append(CharacterRow(kind, len(trials), won / len(trials), wilson_interval(won, len(trials)), refused))
     return rows
 
 
@@ -122,9 +122,9 @@ def measure_signatures(verifier: Verifier, kinds: Sequence[str], pairs: int, see
                 kind,
                 pairs,
                 passed / pairs,
-                _interval(passed, pairs),
+                wilson_interval(passed, pairs),
                 rejected / pairs,
-                _interval(rejected, pairs),
+                wilson_interval(rejected, pairs),
                 (different.count("unsure") / pairs, genuine.count("unsure") / pairs),
             )
         )
@@ -186,11 +186,6 @@ def _writers(count: int, seed: int) -> list[list[Float[np.ndarray, "height width
         paper, ink = np.median(grey), grey.min()
         found.setdefault(name.split("/")[0], []).append(np.clip((paper - 12 - grey) / (paper - 12 - ink), 0, 1))
     return list(found.values())
-
-
-def _interval(hits: int, trials: int) -> tuple[float, float]:
-    found = binomtest(hits, trials).proportion_ci(method="wilson")
-    return float(found.low), float(found.high)
 
 
 def _name_number(kind: str) -> int:

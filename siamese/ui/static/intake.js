@@ -1,7 +1,6 @@
 // What is pasted, dropped or undone somewhere on the page, and the sheet that it is meant for.
 
 let pads = []; // every sheet of the page
-const drawOnly = new WeakSet(); // those of them that take no pictures
 let last = null; // the one that was used last
 
 // A camera is on only while its sheet is in sight: not behind another tab or window, not on a sheet that is gone.
@@ -13,14 +12,13 @@ const sight = new ResizeObserver(watchCameras);
 document.addEventListener("visibilitychange", watchCameras);
 
 const visible = () => pads.filter((pad) => pad.node.offsetParent);
-const takingPictures = () => visible().filter((pad) => !drawOnly.has(pad));
+const takingPictures = () => visible().filter((pad) => pad.takesPictures);
 const focusedOf = (places) => places.find((pad) => pad.node.contains(document.activeElement));
 const isText = (node) => node?.matches?.("input:not([type=radio], [type=file], [type=checkbox]), textarea");
 const holdsFiles = (event) => event.dataTransfer?.types.includes("Files");
 
-export const register = (pad, takesPictures) => {
+export const register = (pad) => {
   pads.push(pad);
-  if (!takesPictures) drawOnly.add(pad);
   sight.observe(pad.sheet);
   pad.node.addEventListener("pointerdown", () => (last = pad));
 };

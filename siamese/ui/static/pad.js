@@ -96,7 +96,7 @@ const build = (options) => {
 // onMany(files) for several files at once, onFile(file), onRefusal(sentence), find(url), which gives the pieces of writing
 // in a picture, makeRoom(), which puts what is on the sheet elsewhere before something else comes, wide (a signature's
 // shape), drawOnly. Returns {node, sheet, take(file), show(url), value(), isDrawing(), isCropping(), isOpen(), undo(), clear(),
-// stopCamera(), note(sentence)}.
+// stopCamera(), note(sentence), takesPictures}.
 export const pad = (options) => {
   const parts = build(options);
   const { canvas, picture, hint, sheet, input, tools, node } = parts;
@@ -339,6 +339,7 @@ export const pad = (options) => {
   const one = {
     node,
     sheet,
+    takesPictures: !options.drawOnly,
     take,
     note: say,
     show: (url) => replace({ ...EMPTY, source: url, url }),
@@ -376,6 +377,6 @@ export const pad = (options) => {
     },
   };
   stopCamera();
-  register(one, !options.drawOnly);
+  register(one);
   return one;
 };
