@@ -82,9 +82,6 @@ test("every game has a rule in plain words", () => {
 
 test("a drawing that looks like none of them is told so", () => {
   const guess = { certainty: 0.53, network_choice: 2, similarities: [0, 0, 0.001, 0], threshold: 0.7 };
-  assert.equal(
-    guessSentence(guess),
-    "None looks the same yet; C comes nearest. If you are done, press the one you drew.",
-  );
+  assert.equal(guessSentence(guess), "None looks the same yet; C comes nearest. Press the one you drew.");
   assert.match(guessSentence({ ...guess, similarities: [0, 0, 0.9, 0] }), /^The network is 53\u00a0% sure of C\./);
 });

@@ -16,7 +16,7 @@ export const detailSentence = ({ certainty, network_choice, alphabet }) =>
 export const guessSentence = ({ certainty, network_choice, similarities, threshold }) => {
   const nearest = nameOf(network_choice);
   if (similarities[network_choice] < threshold)
-    return `None looks the same yet; ${nearest} comes nearest. If you are done, press the one you drew.`;
+    return `None looks the same yet; ${nearest} comes nearest. Press the one you drew.`;
   return `The network is ${percent(certainty)} sure of ${nearest}. If you are done, press the one you drew.`;
 };
 
